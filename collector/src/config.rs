@@ -1,0 +1,1 @@
+//! The scrape configuration: Prometheus' file format, read strictly and checked.

@@ -1,0 +1,1 @@
+//! Finds targets: static, file and http discovery, and relabelling.

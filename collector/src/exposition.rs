@@ -1,0 +1,1 @@
+//! Reads the Prometheus text format and OpenMetrics: samples out, problems beside them, never a panic.

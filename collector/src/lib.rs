@@ -1,0 +1,13 @@
+//! The collector: discovery → scrape → store ← traces; answers PromQL, Jaeger queries and `/api/v1/graph`.
+//! Knows nothing of policies or screens. Start at `run`; the seams between the parts are in `series`.
+
+pub mod api;
+pub mod config;
+pub mod discovery;
+pub mod exposition;
+pub mod otlp;
+pub mod promql;
+pub mod scrape;
+pub mod series;
+pub mod store;
+pub mod traces;

@@ -1,0 +1,1 @@
+//! Takes in traces over OTLP: gRPC and HTTP, protobuf and JSON.

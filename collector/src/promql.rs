@@ -1,0 +1,1 @@
+//! Evaluates PromQL: pure, over anything that implements `series::Queryable`.

@@ -1,0 +1,1 @@
+//! Fetches targets on their schedule and appends what they print.

@@ -1,0 +1,215 @@
+//! The words and seams shared by scrape, store, PromQL and traces: labels, samples, matchers, and the two traits
+//! `Appendable` and `Queryable` through which the parts meet, so that each can be replaced alone.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::sync::Arc;
+
+use regex::Regex;
+
+/// The label that holds a metric's name.
+pub const METRIC_NAME: &str = "__name__";
+
+/// Bits of the NaN that marks a series as gone (Prometheus `value.StaleNaN`).
+pub const STALE_NAN_BITS: u64 = 0x7ff0_0000_0000_0002;
+
+/// The value that marks a series as gone.
+pub fn stale_nan() -> f64 {
+    f64::from_bits(STALE_NAN_BITS)
+}
+
+/// Whether a value marks a series as gone; an ordinary NaN does not.
+pub fn is_stale(value: f64) -> bool {
+    value.to_bits() == STALE_NAN_BITS
+}
+
+/// A set of labels: sorted by name, each name once, no empty values. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub struct Labels(Arc<[(Arc<str>, Arc<str>)]>);
+
+impl Labels {
+    /// Sorts by name; the last of equal names wins; empty values are left out, as in Prometheus.
+    pub fn new<N: Into<Arc<str>>, V: Into<Arc<str>>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
+        let mut pairs: Vec<(Arc<str>, Arc<str>)> = pairs.into_iter().map(|(n, v)| (n.into(), v.into())).collect();
+        pairs.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut unique: Vec<(Arc<str>, Arc<str>)> = Vec::with_capacity(pairs.len());
+        for pair in pairs {
+            match unique.last_mut() {
+                Some(last) if last.0 == pair.0 => *last = pair,
+                _ => unique.push(pair),
+            }
+        }
+        unique.retain(|(_, value)| !value.is_empty());
+        Self(unique.into())
+    }
+
+    /// The value of a label; an absent label and an empty one are the same.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.binary_search_by(|(known, _)| (**known).cmp(name)).ok().map(|i| &*self.0[i].1)
+    }
+
+    /// The metric's name, empty if it has none.
+    pub fn name(&self) -> &str {
+        self.get(METRIC_NAME).unwrap_or_default()
+    }
+
+    /// All labels in order of name.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.0.iter().map(|(n, v)| (&**n, &**v))
+    }
+
+    /// The shared pairs, for building another set without copying texts.
+    pub fn pairs(&self) -> &[(Arc<str>, Arc<str>)] {
+        &self.0
+    }
+
+    /// How many labels there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Ord for Labels {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+
+impl PartialOrd for Labels {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Debug for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Labels {
+    /// `name{a="b", c="d"}`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
+        f.write_str("{")?;
+        for (i, (name, value)) in self.iter().filter(|(n, _)| *n != METRIC_NAME).enumerate() {
+            let separator = if i == 0 { "" } else { ", " };
+            write!(f, "{separator}{name}={value:?}")?;
+        }
+        f.write_str("}")
+    }
+}
+
+/// A value at a time (milliseconds since the epoch).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sample {
+    /// Milliseconds since the epoch.
+    pub timestamp_ms: i64,
+    /// The value; [`is_stale`] marks the end of the series.
+    pub value: f64,
+}
+
+/// A series with some of its samples, in order of time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeriesSamples {
+    /// Which series.
+    pub labels: Labels,
+    /// In order of time, stale markers included.
+    pub samples: Vec<Sample>,
+}
+
+/// How a matcher compares.
+#[derive(Debug, Clone)]
+pub enum MatchOp {
+    /// `=`
+    Equal(String),
+    /// `!=`
+    NotEqual(String),
+    /// `=~`, anchored at both ends
+    Regex(Regex),
+    /// `!~`, anchored at both ends
+    NotRegex(Regex),
+}
+
+/// A condition on one label.
+#[derive(Debug, Clone)]
+pub struct Matcher {
+    /// Name of the label.
+    pub name: String,
+    /// The condition.
+    pub op: MatchOp,
+}
+
+impl Matcher {
+    /// `name="value"`.
+    pub fn equal(name: &str, value: &str) -> Self {
+        Self { name: name.to_owned(), op: MatchOp::Equal(value.to_owned()) }
+    }
+
+    /// Whether a label's value fits; an absent label is an empty value.
+    pub fn fits_value(&self, value: &str) -> bool {
+        match &self.op {
+            MatchOp::Equal(wanted) => wanted == value,
+            MatchOp::NotEqual(unwanted) => unwanted != value,
+            MatchOp::Regex(regex) => regex.is_match(value),
+            MatchOp::NotRegex(regex) => !regex.is_match(value),
+        }
+    }
+
+    /// Whether a set of labels fits.
+    pub fn fits(&self, labels: &Labels) -> bool {
+        self.fits_value(labels.get(&self.name).unwrap_or_default())
+    }
+}
+
+/// Why samples could not be stored.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The write-ahead log could not be written.
+    #[error("the write-ahead log could not be written: {0}")]
+    Log(#[from] std::io::Error),
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Appended {
+    /// Samples stored.
+    pub stored: usize,
+    /// Samples older than the series' newest one, not stored.
+    pub out_of_order: usize,
+    /// Samples at the series' newest time with another value, not stored.
+    pub duplicate: usize,
+    /// Series seen for the first time.
+    pub series_added: usize,
+}
+
+/// Takes samples in. One call is one batch: after `Ok` it survives `kill -9`.
+pub trait Appendable: Send + Sync + 'static {
+    /// Stores a batch.
+    fn append(&self, batch: &[(Labels, Sample)]) -> Result<Appended, AppendError>;
+}
+
+/// Gives samples out.
+pub trait Queryable: Send + Sync + 'static {
+    /// Series that fit all matchers, with their samples in `start_ms ..= end_ms`, sorted by labels.
+    fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<SeriesSamples>;
+
+    /// Labels of the series that fit all matchers and have a sample in the range, sorted.
+    fn series(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Labels>;
+}
+
+/// Metadata of a metric, from `# TYPE`, `# HELP` and `# UNIT` lines.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MetricMetadata {
+    /// `counter`, `gauge`, `histogram`, `summary`, `unknown`, `info`, `stateset`, `gaugehistogram`.
+    pub kind: String,
+    /// Text for people.
+    pub help: String,
+    /// Such as `seconds`; empty if not given.
+    pub unit: String,
+}

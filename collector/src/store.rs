@@ -1,0 +1,1 @@
+//! Keeps samples: a head in memory behind a write-ahead log.

@@ -1,0 +1,1 @@
+//! Keeps recent traces, and learns rate, errors, duration and the service graph from them.

@@ -1,0 +1,1 @@
+//! Runs Kubernetes manifests as child processes of this binary.

@@ -1,0 +1,225 @@
+//! The autoscaler's HTTP API: policies, workloads and the decision record of every tick, and a client for it.
+//! A record holds everything from which its outcome follows; names are HPA v2's where HPA v2 has one.
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::http_client::{CallError, HttpClient};
+
+/// Names a workload or policy inside a namespace.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ObjectName {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+/// What a policy may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Mode {
+    /// Is not evaluated.
+    Off,
+    /// Is evaluated and recorded; nothing is written.
+    Recommend,
+    /// Is carried out.
+    Auto,
+    /// Is carried out upwards only.
+    ScaleUpOnly,
+    /// Is carried out downwards only.
+    ScaleDownOnly,
+}
+
+/// One reading that asked for capacity, or failed to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SignalRecord {
+    /// Such as `cpu utilization` or the query's name.
+    pub signal: String,
+    /// The value read, in the signal's unit (percent for utilization); `null` when there is none.
+    pub value: Option<f64>,
+    /// The value aimed at, in the same unit.
+    pub target: f64,
+    /// Seconds between the newest sample and the evaluation; `null` when there is no sample.
+    pub age_seconds: Option<f64>,
+    /// Replicas that this signal alone asks for; `null` when it cannot say.
+    pub wish: Option<u32>,
+    /// Why the signal cannot say, or what had to be assumed; empty otherwise.
+    pub note: String,
+}
+
+/// What one guard did to the number it was given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GuardRecord {
+    /// Such as `freshness`, `tolerance`, `stabilization`, `scaleUpPolicies`, `bounds`.
+    pub guard: String,
+    /// Replicas before.
+    pub before: u32,
+    /// Replicas after; equal to `before` when the guard let it pass.
+    pub after: u32,
+    /// Why, in words; empty when it let it pass.
+    pub note: String,
+}
+
+/// What came of a tick.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Outcome {
+    /// More replicas.
+    ScaleUp,
+    /// Fewer replicas.
+    ScaleDown,
+    /// The same number.
+    Hold,
+}
+
+/// The record of one tick for one workload.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DecisionRecord {
+    /// Increases by one for every record of this autoscaler process; for `?since=`.
+    pub sequence: u64,
+    /// Milliseconds since the epoch.
+    pub at_ms: i64,
+    /// The policy evaluated.
+    pub policy: ObjectName,
+    /// Kind of the target, such as `Deployment`.
+    pub kind: String,
+    /// The target.
+    pub workload: ObjectName,
+    /// The mode in force.
+    pub mode: Mode,
+    /// Replicas asked for before the tick.
+    pub from: u32,
+    /// Replicas ready at the tick.
+    pub ready: u32,
+    /// Replicas asked for after it: equal to `from` when held or not carried out.
+    pub to: u32,
+    /// Replicas that the policy asks for, whether or not the mode lets it be carried out.
+    pub wish: u32,
+    /// Direction from `from` to `wish` after all guards.
+    pub outcome: Outcome,
+    /// Whether a write was made and accepted.
+    pub applied: bool,
+    /// Stable code, such as `SignalAboveTarget`, `WithinTolerance`, `MetricMissing`, `ScaleDownStabilized`.
+    pub reason: String,
+    /// One sentence for people.
+    pub message: String,
+    /// Every signal.
+    pub signals: Vec<SignalRecord>,
+    /// The winner among the signals; `null` when none could say.
+    pub winner: Option<String>,
+    /// Every guard in the order applied.
+    pub guards: Vec<GuardRecord>,
+}
+
+/// A policy and its state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyStatus {
+    /// The policy's name.
+    pub policy: ObjectName,
+    /// Kind of the target.
+    pub kind: String,
+    /// The target.
+    pub workload: ObjectName,
+    /// As written.
+    pub mode: Mode,
+    /// Paused by an operator at run time: it goes on recommending, and writes nothing.
+    pub paused: bool,
+    /// Fewest replicas.
+    pub min: u32,
+    /// Most replicas.
+    pub max: u32,
+    /// The latest record.
+    pub last: Option<DecisionRecord>,
+}
+
+/// One replica of a workload.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicaStatus {
+    /// Name of the pod.
+    pub name: String,
+    /// `Pending`, `Running`, `CrashLoopBackOff`, `Terminating`, `Failed`.
+    pub state: String,
+    /// Whether traffic is sent to it.
+    pub ready: bool,
+    /// How often it was restarted.
+    pub restarts: u32,
+    /// Seconds since it was made.
+    pub age_seconds: f64,
+    /// Why it is not well, in words, with the replica's last words where there are some; else empty.
+    pub message: String,
+}
+
+/// A workload as the cluster sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadStatus {
+    /// `Deployment` or `StatefulSet`.
+    pub kind: String,
+    /// The workload.
+    pub workload: ObjectName,
+    /// Replicas asked for.
+    pub desired: u32,
+    /// Replicas that receive traffic.
+    pub ready: u32,
+    /// Whether a new version is being rolled out or has failed to; empty when neither.
+    pub rollout: String,
+    /// The name of the policy that steers it, if one does.
+    pub policy: Option<String>,
+    /// Its replicas.
+    pub replicas: Vec<ReplicaStatus>,
+}
+
+/// A client of the autoscaler's API.
+#[derive(Debug, Clone)]
+pub struct ScalingClient {
+    http: HttpClient,
+}
+
+impl ScalingClient {
+    /// `base` is the autoscaler's URL.
+    pub fn new(base: Url) -> Self {
+        Self { http: HttpClient::new(base) }
+    }
+
+    /// `GET /api/v1/policies`.
+    pub async fn policies(&self) -> Result<Vec<PolicyStatus>, CallError> {
+        self.http.get("api/v1/policies", &[]).await
+    }
+
+    /// `GET /api/v1/workloads`.
+    pub async fn workloads(&self) -> Result<Vec<WorkloadStatus>, CallError> {
+        self.http.get("api/v1/workloads", &[]).await
+    }
+
+    /// `GET /api/v1/decisions`: newest first; `workload` by name, `since` excludes sequence numbers up to it.
+    pub async fn decisions(
+        &self,
+        workload: Option<&str>,
+        since: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<DecisionRecord>, CallError> {
+        let (since, limit) = (since.map(|s| s.to_string()), limit.to_string());
+        let mut query = vec![("limit", limit.as_str())];
+        if let Some(workload) = workload {
+            query.push(("workload", workload));
+        }
+        if let Some(since) = &since {
+            query.push(("since", since));
+        }
+        self.http.get("api/v1/decisions", &query).await
+    }
+
+    /// `POST /api/v1/policies/{namespace}/{name}/pause`: it goes on recommending, and writes nothing.
+    pub async fn pause(&self, policy: &ObjectName) -> Result<PolicyStatus, CallError> {
+        self.http.post_json(&format!("api/v1/policies/{}/{}/pause", policy.namespace, policy.name), &()).await
+    }
+
+    /// `POST /api/v1/policies/{namespace}/{name}/resume`.
+    pub async fn resume(&self, policy: &ObjectName) -> Result<PolicyStatus, CallError> {
+        self.http.post_json(&format!("api/v1/policies/{}/{}/resume", policy.namespace, policy.name), &()).await
+    }
+}
