@@ -1,0 +1,1 @@
+//! Stock and reservations: never sells what is not there.

@@ -1,0 +1,1 @@
+//! Tells customers about their orders, once each.

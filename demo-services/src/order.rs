@@ -1,0 +1,1 @@
+//! Orders as a saga: reserve, pay, confirm, or undo.

@@ -1,0 +1,1 @@
+//! Takes money once per order; keeps no card numbers.

@@ -1,0 +1,1 @@
+//! Full-text search with filters and sorting.

@@ -1,0 +1,1 @@
+//! Starts one service by name.
