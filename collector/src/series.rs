@@ -194,10 +194,60 @@ pub trait Appendable: Send + Sync + 'static {
     fn append(&self, batch: &[(Labels, Sample)]) -> Result<Appended, AppendError>;
 }
 
+/// A series' handle in one store. Valid until retention removes the series; never given to another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SeriesRef(pub u64);
+
+/// Takes samples in for series that the caller has looked up before: the path of the scrape loop, which meets the same
+/// series every second and must not pay for their labels each time.
+pub trait Ingest: Appendable {
+    /// The handle of a series, which is made if it is new.
+    fn resolve(&self, labels: &Labels) -> SeriesRef;
+
+    /// Stores a batch as [`Appendable::append`] does. Positions of samples whose handle is no longer valid are added
+    /// to `gone`; resolve those again.
+    fn append_resolved(&self, batch: &[(SeriesRef, Sample)], gone: &mut Vec<usize>) -> Result<Appended, AppendError>;
+
+    /// Keeps an exemplar of a series.
+    fn append_exemplar(&self, series: SeriesRef, exemplar: Exemplar);
+}
+
+/// An example of what a sample counted, such as the trace of one request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Exemplar {
+    /// Usually `trace_id`.
+    pub labels: Labels,
+    /// The value that was observed.
+    pub value: f64,
+    /// Milliseconds since the epoch.
+    pub timestamp_ms: i64,
+}
+
+/// Exemplars of one series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeriesExemplars {
+    /// Which series.
+    pub labels: Labels,
+    /// In order of arrival.
+    pub exemplars: Vec<Exemplar>,
+}
+
+/// Gives exemplars out.
+pub trait ExemplarSource: Send + Sync + 'static {
+    /// Exemplars of the series that fit all matchers of one of the selectors, in `start_ms ..= end_ms`.
+    fn exemplars(&self, selectors: &[Vec<Matcher>], start_ms: i64, end_ms: i64) -> Vec<SeriesExemplars>;
+}
+
 /// Gives samples out.
 pub trait Queryable: Send + Sync + 'static {
     /// Series that fit all matchers, with their samples in `start_ms ..= end_ms`, sorted by labels.
     fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<SeriesSamples>;
+
+    /// The newest sample in `start_ms ..= end_ms` of each series that fits all matchers, sorted by labels.
+    fn latest(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<(Labels, Sample)> {
+        let selected = self.select(matchers, start_ms, end_ms);
+        selected.into_iter().filter_map(|series| Some((series.labels, *series.samples.last()?))).collect()
+    }
 
     /// Labels of the series that fit all matchers and have a sample in the range, sorted.
     fn series(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Labels>;
