@@ -1,1 +1,69 @@
-fn main() {}
+//! `cargo xtask`: the project's own chores. Never part of what is shipped. Start at `Chore`.
+
+mod audit;
+mod bless;
+mod check;
+mod conformance;
+mod tidy;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "The project's own chores")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Debug, Subcommand)]
+enum Chore {
+    /// The gate: formatting, lints, tests, documentation, tidiness.
+    Check,
+    /// Rewrites every generated file (dashboards) from its source.
+    Bless,
+    /// Checks the rules of the source tree alone: headers, arrows between packages, the map in ARCHITECTURE.md.
+    Tidy,
+    /// Prints packages, duplicates, licences and the slowest units of the last `cargo build --timings`.
+    Audit,
+    /// Runs another project's test cases against ours.
+    #[command(subcommand)]
+    Conformance(Suite),
+}
+
+#[derive(Debug, Subcommand)]
+enum Suite {
+    /// Prometheus' promqltest scripts (`*.test`).
+    Promql { dir: PathBuf },
+    /// OpenMetrics' parser cases (`CASE/metrics` and `CASE/test.json`).
+    Openmetrics { dir: PathBuf },
+    /// Decisions of the Kubernetes Horizontal Pod Autoscaler (`*.jsonl`).
+    Hpa { dir: PathBuf },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().chore {
+        Chore::Check => check::run(),
+        Chore::Bless => bless::run(),
+        Chore::Tidy => tidy::run(),
+        Chore::Audit => audit::run(),
+        Chore::Conformance(Suite::Promql { dir }) => conformance::promql(&dir),
+        Chore::Conformance(Suite::Openmetrics { dir }) => conformance::openmetrics(&dir),
+        Chore::Conformance(Suite::Hpa { dir }) => conformance::hpa(&dir),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The root of the workspace.
+fn root() -> PathBuf {
+    let own = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    own.parent().map_or(own.clone(), std::path::Path::to_owned)
+}
