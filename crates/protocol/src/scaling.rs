@@ -173,6 +173,31 @@ pub struct WorkloadStatus {
     pub replicas: Vec<ReplicaStatus>,
 }
 
+/// Kubernetes' two kinds of event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum EventKind {
+    /// As intended.
+    Normal,
+    /// Someone may want to look.
+    Warning,
+}
+
+/// Something the cluster tells about a workload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EventRecord {
+    /// Milliseconds since the epoch.
+    pub at_ms: i64,
+    /// What it is about.
+    pub workload: ObjectName,
+    /// Normal or Warning.
+    pub kind: EventKind,
+    /// CamelCase code, such as `BackOff`, `SuccessfulRescale`, `OOMKilled`.
+    pub reason: String,
+    /// One sentence.
+    pub message: String,
+}
+
 /// A client of the autoscaler's API.
 #[derive(Debug, Clone)]
 pub struct ScalingClient {
@@ -211,6 +236,11 @@ impl ScalingClient {
             query.push(("since", since));
         }
         self.http.get("api/v1/decisions", &query).await
+    }
+
+    /// `GET /api/v1/events?limit=`: newest first.
+    pub async fn events(&self, limit: usize) -> Result<Vec<EventRecord>, CallError> {
+        self.http.get("api/v1/events", &[("limit", &limit.to_string())]).await
     }
 
     /// `POST /api/v1/policies/{namespace}/{name}/pause`: it goes on recommending, and writes nothing.
