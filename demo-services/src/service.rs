@@ -1,1 +1,62 @@
 //! Starts one service by name.
+
+use std::io;
+
+use axum::Router;
+use lifecycle::{CancellationToken, Supervisor};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::chassis::{Bound, Config, Context, RunError, Service, StartError};
+
+/// The ten services.
+pub const NAMES: [&str; 10] = [
+    "gateway",
+    "user",
+    "product",
+    "inventory",
+    "search",
+    "order",
+    "payment",
+    "notification",
+    "review",
+    "recommendation",
+];
+
+/// Ten services share two cores; more threads would only cost memory.
+const WORKERS: usize = 2;
+/// Password hashing and the fault `cpu` are all that blocks; the rest waits its turn.
+const BLOCKING_MAX: usize = 8;
+/// Handlers nest deeply in debug builds; pages that are never touched cost nothing.
+const STACK_BYTES: usize = 2 << 20;
+
+/// A runtime of small footprint, for a process that is one replica.
+pub fn runtime() -> io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .max_blocking_threads(BLOCKING_MAX)
+        .thread_stack_size(STACK_BYTES)
+        .enable_all()
+        .build()
+}
+
+/// Runs the service `name` as its environment says, until `shutdown`.
+pub async fn run(name: &str, shutdown: CancellationToken) -> Result<(), RunError> {
+    let config = Config::from_environment(name).map_err(StartError::from)?;
+    let service = start(config, shutdown).await?;
+    tracing::info!(service = name, http = %service.http_address(), admin = %service.admin_address(), "serving");
+    service.run().await
+}
+
+/// Starts the service that `config` names; it serves once [`Service::run`] is awaited, until `shutdown`.
+pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Service, StartError> {
+    let mut bound = Bound::bind(config, shutdown).await?;
+    let context = bound.context.clone();
+    let routes = routes(&context, &mut bound.supervisor).await?;
+    bound.serve(routes)
+}
+
+async fn routes(context: &Context, supervisor: &mut Supervisor) -> Result<Router, StartError> {
+    match context.name() {
+        other => Err(StartError::UnknownService { name: other.to_owned() }),
+    }
+}
