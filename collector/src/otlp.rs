@@ -1,32 +1,37 @@
 //! Takes in traces over OTLP: gRPC and HTTP, protobuf and JSON.
 //! Decides nothing about spans: it checks, decodes and hands them to a `SpanSink`.
 
-use std::sync::Arc;
+pub mod admission;
+mod convert;
+mod grpc;
+mod http;
+mod status;
 
-use axum::Router;
-use lifecycle::CancellationToken;
-use tokio::net::TcpListener;
+use std::time::Duration;
+
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 
 use crate::traces::SpanSink;
 
-/// Why the gRPC server ended.
-#[derive(Debug, thiserror::Error)]
-#[error("the OTLP gRPC server ended: {0}")]
-pub struct ServeGrpcError(#[from] tonic::transport::Error);
+pub use self::grpc::{ServeGrpcError, serve_grpc};
+pub use self::http::http_routes;
 
-/// The route `/v1/traces`.
-pub fn http_routes(sink: Arc<SpanSink>) -> Router {
-    let _ = sink;
-    Router::new()
-}
+/// The largest request, also after decompression: what OTLP's specification recommends.
+pub const REQUEST_BYTES_MAX: usize = 64 << 20;
 
-/// Serves the OTLP trace service until shutdown.
-pub async fn serve_grpc(
-    listener: TcpListener,
-    sink: Arc<SpanSink>,
-    shutdown: CancellationToken,
-) -> Result<(), ServeGrpcError> {
-    let _ = (listener, sink);
-    shutdown.cancelled().await;
-    Ok(())
+/// When a client that was refused for pressure should come back: a batch is decoded in far less.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Hands a request's spans to the sink and says which ones it would not take.
+fn receive(sink: &SpanSink, request: ExportTraceServiceRequest) -> ExportTraceServiceResponse {
+    let converted = convert::convert(request, &mut sink.interner());
+    let invalid = converted.invalid;
+    sink.accept(converted.spans, invalid);
+    let partial_success = (invalid > 0).then(|| ExportTracePartialSuccess {
+        rejected_spans: i64::try_from(invalid).unwrap_or(i64::MAX),
+        error_message: format!("{invalid} spans have a trace id that is not 16 bytes or a span id that is not 8"),
+    });
+    ExportTraceServiceResponse { partial_success }
 }

@@ -1,15 +1,38 @@
 //! Keeps recent traces, and learns rate, errors, duration and the service graph from them.
 //! Never sees a wire format: `otlp` hands it spans, `Appendable` takes its series. Start at `Traces`.
 
-use std::convert::Infallible;
+pub mod generator;
+mod graph;
+pub mod interner;
+mod jaeger;
+mod latency;
+mod learner;
+mod ledger;
+mod own;
+mod pairing;
+mod search;
+pub mod span;
+mod store;
+mod telemetry;
+mod window;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
+use axum::routing::get;
+use lifecycle::Clock;
 use lifecycle::metrics::Metrics;
-use lifecycle::{CancellationToken, Clock};
+use parking_lot::{Mutex, MutexGuard};
 
-use crate::series::Appendable;
+use self::interner::Interner;
+use self::learner::Learner;
+use self::span::{Span, TraceId};
+use self::store::{SpanStore, Stored};
+use self::telemetry::{Reason, Telemetry};
+use crate::otlp::admission::Admission;
+
+pub use self::generator::Generator;
+pub use self::learner::LearnerLimits;
 
 /// Bounds of what is kept and learnt.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,11 +41,14 @@ pub struct Limits {
     pub spans_max: usize,
     /// Estimated bytes of the spans kept.
     pub bytes_max: usize,
+    /// How learning is bounded.
+    pub learner: LearnerLimits,
 }
 
 impl Default for Limits {
+    /// 128 MiB, a small part of a machine on which the collector is worth running, are some 200,000 spans.
     fn default() -> Self {
-        Self { spans_max: 500_000, bytes_max: 128 << 20 }
+        Self { spans_max: 500_000, bytes_max: 128 << 20, learner: LearnerLimits::default() }
     }
 }
 
@@ -39,16 +65,35 @@ pub struct TraceStats {
     pub traces: u64,
 }
 
+/// What sink, routes and generator share. Of its locks only one is held at a time.
+struct Core {
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+    interner: Mutex<Interner>,
+    store: Mutex<SpanStore>,
+    learner: Mutex<Learner>,
+    telemetry: Telemetry,
+}
+
 /// Recent traces and what was learnt from them.
 pub struct Traces {
+    core: Arc<Core>,
     sink: Arc<SpanSink>,
 }
 
 impl Traces {
     /// Empty.
     pub fn new(limits: Limits, clock: Arc<dyn Clock>) -> Arc<Self> {
-        let _ = (limits, clock);
-        Arc::new(Self { sink: Arc::new(SpanSink {}) })
+        let core = Arc::new(Core {
+            interner: Mutex::new(Interner::default()),
+            store: Mutex::new(SpanStore::new(limits.spans_max, limits.bytes_max)),
+            learner: Mutex::new(Learner::new(&limits.learner)),
+            telemetry: Telemetry::default(),
+            limits,
+            clock,
+        });
+        let sink = Arc::new(SpanSink { core: Arc::clone(&core), admission: Arc::default() });
+        Arc::new(Self { core, sink })
     }
 
     /// Where `otlp` puts spans.
@@ -57,45 +102,67 @@ impl Traces {
     }
 
     /// Jaeger's query API below `/api` and `/api/v1/graph`.
-    pub fn routes(self: &Arc<Self>) -> Router {
-        Router::new()
+    pub fn routes(&self) -> Router {
+        jaeger::routes().route("/api/v1/graph", get(graph::get)).with_state(Arc::clone(&self.core))
     }
 
     /// What became of the spans so far.
     pub fn stats(&self) -> TraceStats {
-        TraceStats::default()
+        self.core.telemetry.stats()
     }
 
     /// Registers `plimsoll_collector_spans_*` and the like.
     pub fn register(&self, metrics: &Metrics) {
-        let _ = metrics;
+        self.core.telemetry.register(metrics);
     }
 
     /// What appends the learnt series.
-    pub fn generator(self: &Arc<Self>) -> Generator {
-        Generator { traces: Arc::clone(self) }
+    pub fn generator(&self) -> Generator {
+        Generator::new(Arc::clone(&self.core))
     }
 }
 
 /// Takes spans in.
-pub struct SpanSink {}
-
-/// Appends the series learnt from spans.
-pub struct Generator {
-    traces: Arc<Traces>,
+pub struct SpanSink {
+    core: Arc<Core>,
+    admission: Arc<Admission>,
 }
 
-impl Generator {
-    /// Appends each `interval` until shutdown.
-    pub async fn run(
-        self,
-        appendable: Arc<dyn Appendable>,
-        interval: Duration,
-        clock: Arc<dyn Clock>,
-        shutdown: CancellationToken,
-    ) -> Result<(), Infallible> {
-        let _ = (&self.traces, appendable, interval, clock);
-        shutdown.cancelled().await;
-        Ok(())
+impl SpanSink {
+    /// What is being received now.
+    pub fn admission(&self) -> &Arc<Admission> {
+        &self.admission
+    }
+
+    /// Shares equal texts between spans; to be given back before [`Self::accept`].
+    pub fn interner(&self) -> MutexGuard<'_, Interner> {
+        self.core.interner.lock()
+    }
+
+    /// Keeps spans and learns from them; `invalid` of the request's spans were none.
+    pub fn accept(&self, mut spans: Vec<(TraceId, Arc<Span>)>, invalid: u64) {
+        let core = &*self.core;
+        core.telemetry.received(spans.len() as u64 + invalid);
+        core.telemetry.dropped(Reason::InvalidId, invalid);
+        let (mut duplicates, mut over) = (0, 0);
+        let mut store = core.store.lock();
+        spans.retain(|(trace, span)| match store.insert(*trace, Arc::clone(span)) {
+            Stored::Kept => true,
+            Stored::TraceFull => {
+                over += 1;
+                true
+            }
+            Stored::Duplicate => {
+                duplicates += 1;
+                false
+            }
+        });
+        core.telemetry.stored(store.spans(), store.traces(), store.bytes(), store.spans_evicted());
+        drop(store);
+        core.telemetry.dropped(Reason::Duplicate, duplicates);
+        core.telemetry.dropped(Reason::TraceFull, over);
+        let mut learner = core.learner.lock();
+        learner.observe(spans.iter().map(|(trace, span)| (*trace, &**span)), core.clock.now_ms());
+        core.telemetry.unlearnt(learner.refused() + learner.window().dropped());
     }
 }

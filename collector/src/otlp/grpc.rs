@@ -1,0 +1,81 @@
+//! OTLP over gRPC: tonic's server in front of a `SpanSink`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lifecycle::CancellationToken;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
+use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use prost::Message;
+use tokio::net::TcpListener;
+use tonic::codec::CompressionEncoding;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status};
+
+use super::status::RpcStatus;
+use super::{REQUEST_BYTES_MAX, RETRY_AFTER};
+use crate::traces::SpanSink;
+
+/// Requests at once on one connection; exporters send one or a few.
+const STREAMS_MAX: u32 = 16;
+
+/// A client that does not answer a ping for so long is gone.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Why the gRPC server ended.
+#[derive(Debug, thiserror::Error)]
+#[error("the OTLP gRPC server ended: {0}")]
+pub struct ServeGrpcError(#[from] tonic::transport::Error);
+
+struct Receiver(Arc<SpanSink>);
+
+#[tonic::async_trait]
+impl TraceService for Receiver {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        // The extensions hold this request's `Admitted` until it is done.
+        let (_metadata, _admitted, message) = request.into_parts();
+        Ok(Response::new(super::receive(&self.0, message)))
+    }
+}
+
+fn busy() -> Status {
+    let message = "too many requests are in flight";
+    let details = RpcStatus::retry_after(message, RETRY_AFTER).encode_to_vec();
+    Status::with_details(tonic::Code::ResourceExhausted, message, details.into())
+}
+
+/// Serves the OTLP trace service until shutdown.
+///
+/// # Errors
+/// If the server fails as a whole; a failing connection only ends itself.
+pub async fn serve_grpc(
+    listener: TcpListener,
+    sink: Arc<SpanSink>,
+    shutdown: CancellationToken,
+) -> Result<(), ServeGrpcError> {
+    let admission = Arc::clone(sink.admission());
+    // Runs before the message is read, so that a refused one takes no memory.
+    let admit = move |mut request: Request<()>| {
+        let admitted = admission.admit().ok_or_else(busy)?;
+        request.extensions_mut().insert(Arc::new(admitted));
+        Ok(request)
+    };
+    let service = TraceServiceServer::new(Receiver(sink))
+        .accept_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(REQUEST_BYTES_MAX);
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    Server::builder()
+        .max_concurrent_streams(STREAMS_MAX)
+        .http2_keepalive_interval(Some(KEEPALIVE_TIMEOUT))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .add_service(InterceptedService::new(service, admit))
+        .serve_with_incoming_shutdown(incoming, shutdown.cancelled_owned())
+        .await?;
+    Ok(())
+}

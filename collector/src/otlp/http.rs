@@ -1,0 +1,210 @@
+//! OTLP over HTTP: `POST /v1/traces`, protobuf or JSON, plain or gzip; answers in the request's content type.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use bytes::{Bytes, BytesMut};
+use flate2::read::MultiGzDecoder;
+use http::{HeaderMap, StatusCode, header};
+use http_body_util::BodyExt;
+use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use prost::Message;
+use serde::Serialize;
+use serde_json::json;
+
+use super::admission::Admitted;
+use super::status::{Code, RpcStatus};
+use super::{REQUEST_BYTES_MAX, RETRY_AFTER};
+use crate::traces::SpanSink;
+
+/// Bodies from this length on are decoded on a thread of their own, so that other requests do not wait.
+const BLOCKING_BYTES_MIN: usize = 256 << 10;
+
+/// The same for packed bodies, which may unpack to a thousand times as much.
+const BLOCKING_PACKED_BYTES_MIN: usize = 16 << 10;
+
+/// The route `/v1/traces`.
+pub fn http_routes(sink: Arc<SpanSink>) -> Router {
+    Router::new().route("/v1/traces", post(export)).with_state(sink)
+}
+
+/// How a body is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Encoding {
+    Protobuf,
+    Json,
+}
+
+impl Encoding {
+    fn of(headers: &HeaderMap) -> Option<Self> {
+        let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+        let essence = value.split(';').next().unwrap_or_default().trim();
+        if essence.eq_ignore_ascii_case(Self::Protobuf.content_type()) {
+            Some(Self::Protobuf)
+        } else if essence.eq_ignore_ascii_case(Self::Json.content_type()) {
+            Some(Self::Json)
+        } else {
+            None
+        }
+    }
+
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::Protobuf => "application/x-protobuf",
+            Self::Json => "application/json",
+        }
+    }
+
+    fn write(self, status: StatusCode, protobuf: &impl Message, json: &impl Serialize) -> Response {
+        let body = match self {
+            Self::Protobuf => protobuf.encode_to_vec(),
+            Self::Json => serde_json::to_vec(json).unwrap_or_default(),
+        };
+        (status, [(header::CONTENT_TYPE, self.content_type())], body).into_response()
+    }
+}
+
+/// Why a request is refused.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("the content type must be application/x-protobuf or application/json")]
+    ContentType,
+    #[error("the content encoding must be gzip or identity, not {0:?}")]
+    ContentEncoding(String),
+    #[error("the body could not be read: {0}")]
+    Unreadable(String),
+    #[error("the body is no OTLP trace request: {0}")]
+    Malformed(String),
+    #[error("the body is larger than {REQUEST_BYTES_MAX} bytes, after decompression")]
+    TooLarge,
+    #[error("too many requests are in flight")]
+    Busy,
+}
+
+impl Refusal {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::ContentType | Self::ContentEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Unreadable(_) | Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    fn into_response(self, encoding: Encoding) -> Response {
+        if matches!(self, Self::Busy) {
+            let body = RpcStatus::retry_after(self.to_string(), RETRY_AFTER);
+            let mut response = encoding.write(self.status(), &body, &body);
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER.as_secs().into());
+            return response;
+        }
+        let body = RpcStatus::new(Code::InvalidArgument, self.to_string());
+        encoding.write(self.status(), &body, &body)
+    }
+}
+
+async fn export(State(sink): State<Arc<SpanSink>>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let Some(encoding) = Encoding::of(&head.headers) else {
+        return Refusal::ContentType.into_response(Encoding::Json);
+    };
+    match receive(&sink, encoding, &head.headers, body).await {
+        Ok(request) => {
+            let answer = super::receive(&sink, request);
+            encoding.write(StatusCode::OK, &answer, &json_answer(&answer))
+        }
+        Err(refusal) => refusal.into_response(encoding),
+    }
+}
+
+/// Protobuf's JSON form: what is unset is left out, 64-bit numbers are texts.
+fn json_answer(answer: &ExportTraceServiceResponse) -> serde_json::Value {
+    match &answer.partial_success {
+        None => json!({}),
+        Some(partial) => json!({ "partialSuccess": {
+            "rejectedSpans": partial.rejected_spans.to_string(),
+            "errorMessage": partial.error_message,
+        }}),
+    }
+}
+
+async fn receive(
+    sink: &SpanSink,
+    encoding: Encoding,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<ExportTraceServiceRequest, Refusal> {
+    let is_gzip = is_gzip(headers)?;
+    let admitted = sink.admission().admit().ok_or(Refusal::Busy)?;
+    let body = collect(body, &admitted).await?;
+    let is_long = body.len() >= if is_gzip { BLOCKING_PACKED_BYTES_MIN } else { BLOCKING_BYTES_MIN };
+    let decoding = move || {
+        let plain = if is_gzip { unpack(&body, &admitted)? } else { body };
+        decode(&plain, encoding)
+    };
+    if !is_long {
+        return decoding();
+    }
+    let decoding = tokio::task::spawn_blocking(decoding);
+    decoding.await.unwrap_or_else(|stopped| Err(Refusal::Unreadable(stopped.to_string())))
+}
+
+fn is_gzip(headers: &HeaderMap) -> Result<bool, Refusal> {
+    let Some(value) = headers.get(header::CONTENT_ENCODING) else { return Ok(false) };
+    match value.to_str().unwrap_or("?").trim() {
+        "gzip" => Ok(true),
+        "identity" | "" => Ok(false),
+        other => Err(Refusal::ContentEncoding(other.to_owned())),
+    }
+}
+
+async fn collect(mut body: Body, admitted: &Admitted) -> Result<Bytes, Refusal> {
+    let mut collected = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Refusal::Unreadable(error.to_string()))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if collected.len() + data.len() > REQUEST_BYTES_MAX {
+            return Err(Refusal::TooLarge);
+        }
+        if !admitted.grow(data.len()) {
+            return Err(Refusal::Busy);
+        }
+        collected.extend_from_slice(&data);
+    }
+    Ok(collected.freeze())
+}
+
+fn unpack(packed: &[u8], admitted: &Admitted) -> Result<Bytes, Refusal> {
+    const CHUNK_BYTES: usize = 64 << 10;
+    let mut decoder = MultiGzDecoder::new(packed);
+    let mut plain = Vec::new();
+    loop {
+        let before = plain.len();
+        let chunk = decoder.by_ref().take(CHUNK_BYTES as u64).read_to_end(&mut plain);
+        let read = chunk.map_err(|error| Refusal::Unreadable(error.to_string()))?;
+        if read == 0 {
+            return Ok(plain.into());
+        }
+        if plain.len() > REQUEST_BYTES_MAX {
+            return Err(Refusal::TooLarge);
+        }
+        if !admitted.grow(plain.len() - before) {
+            return Err(Refusal::Busy);
+        }
+    }
+}
+
+fn decode(body: &[u8], encoding: Encoding) -> Result<ExportTraceServiceRequest, Refusal> {
+    match encoding {
+        Encoding::Protobuf => ExportTraceServiceRequest::decode(body).map_err(|e| Refusal::Malformed(e.to_string())),
+        Encoding::Json => serde_json::from_slice(body).map_err(|e| Refusal::Malformed(e.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests;
