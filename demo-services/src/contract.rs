@@ -65,7 +65,8 @@ pub struct Session {
 // product --------------------------------------------------------------------------------------------------------
 
 /// `GET /products/{id}` → 200; `GET /products?category=&page=&size=` → 200 [`ProductPage`]; `GET /categories` → 200
-/// `Vec<String>`; `GET /products/changes?since=SEQUENCE&limit=` → 200 [`ProductChanges`].
+/// `Vec<String>`; `GET /products/changes?since=SEQUENCE&limit=` → 200 [`ProductChanges`]; `PUT /products/{id}` with the
+/// whole product → 201 when it is new, 200 when it replaces one. Pages count from 1, here and in search.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Product {
     pub id: String,
@@ -125,6 +126,8 @@ pub struct Line {
 
 /// `POST /reservations` → 201 (also when it exists already); 409 `out_of_stock`. `POST /reservations/{order_id}/commit` → 204.
 /// `DELETE /reservations/{order_id}` → 204: gives the stock back; also 204 when there is none. All may be repeated.
+/// 409 `released` when the order's stock was given back before: a late repetition cannot take it again.
+/// `GET /reservations/stale?older_than_seconds=` → 200 `Vec<StaleReservation>`: neither committed nor released since.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reservation {
@@ -161,7 +164,8 @@ pub struct CardToken {
     pub last4: String,
 }
 
-/// `POST /charges` → 201 [`Charge`] (the same one when repeated for the order); 402 `card_declined`; 503.
+/// `POST /charges` → 201 [`Charge`] (the same one when repeated for the order); 402 `card_declined`; 409 `refunded`
+/// when the order's money was returned before (no late repetition takes it again) and `other_charge`; 503.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChargeRequest {
@@ -191,7 +195,8 @@ pub struct PaymentAudit {
 // order ----------------------------------------------------------------------------------------------------------
 
 /// `POST /orders` with [`IDEMPOTENCY_HEADER`] and [`USER_HEADER`] → 201 [`Order`] confirmed; 202 pending (payment or
-/// inventory cannot answer now; it is completed later); 409 `out_of_stock`; 402 `card_declined`.
+/// inventory cannot answer now; it is completed later); 409 `out_of_stock`; 402 `card_declined`; 422 when a product is
+/// unknown or the key was used with another body; 503 when product cannot give prices: nothing is recorded then.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlaceOrder {
@@ -263,6 +268,16 @@ pub enum OrderEventKind {
     Placed,
     Confirmed,
     Cancelled,
+}
+
+/// `GET` and `PUT /preferences` with [`USER_HEADER`] → 200: channels beside e-mail. Nobody is disturbed without asking.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preferences {
+    #[serde(default)]
+    pub sms: bool,
+    #[serde(default)]
+    pub push: bool,
 }
 
 /// `GET /notifications` with [`USER_HEADER`] → 200 `Vec<Notification>`, newest first.
