@@ -7,6 +7,7 @@ use lifecycle::{CancellationToken, Supervisor};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::chassis::{Bound, Config, Context, RunError, Service, StartError};
+use crate::{gateway, inventory, notification, order, payment, product, recommendation, review, search, user};
 
 /// The ten services.
 pub const NAMES: [&str; 10] = [
@@ -57,6 +58,16 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Servic
 
 async fn routes(context: &Context, supervisor: &mut Supervisor) -> Result<Router, StartError> {
     match context.name() {
+        "gateway" => gateway::start(context, supervisor).await,
+        "user" => user::start(context, supervisor).await,
+        "product" => product::start(context, supervisor).await,
+        "inventory" => inventory::start(context, supervisor).await,
+        "search" => search::start(context, supervisor).await,
+        "order" => order::start(context, supervisor).await,
+        "payment" => payment::start(context, supervisor).await,
+        "notification" => notification::start(context, supervisor).await,
+        "review" => review::start(context, supervisor).await,
+        "recommendation" => recommendation::start(context, supervisor).await,
         other => Err(StartError::UnknownService { name: other.to_owned() }),
     }
 }

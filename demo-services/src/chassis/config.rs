@@ -21,6 +21,10 @@ const WORK_MAX_MS: f64 = 10_000.0;
 /// 128 stand for more than a second of waiting; past that a caller is better served by a quick no.
 const IN_FLIGHT_MAX_DEFAULT: usize = 128;
 
+/// The front door must not fill up with requests that wait for one slow service: room for every peer's bulkhead (64 calls
+/// each to nine peers) with none to spare for more.
+const IN_FLIGHT_MAX_GATEWAY: usize = 576;
+
 /// Where this replica lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pod {
@@ -82,8 +86,7 @@ impl Config {
             http: SocketAddr::new(ip, HTTP_PORT),
             admin: SocketAddr::new(ip, ADMIN_PORT),
             work: environment.work()?,
-            otlp_endpoint: environment
-                .optional("OTEL_EXPORTER_OTLP_ENDPOINT", "a URL such as http://127.0.0.1:4318")?,
+            otlp_endpoint: environment.otlp_endpoint()?,
             store_url: environment.text("STORE_URL"),
             token_secret: environment.text("TOKEN_SECRET"),
             peers: environment.peers()?,
@@ -104,7 +107,7 @@ impl Config {
             store_url: None,
             token_secret: None,
             peers: BTreeMap::new(),
-            in_flight_max: IN_FLIGHT_MAX_DEFAULT,
+            in_flight_max: if name == "gateway" { IN_FLIGHT_MAX_GATEWAY } else { IN_FLIGHT_MAX_DEFAULT },
         }
     }
 
@@ -156,6 +159,16 @@ impl Environment<'_> {
     fn required<T: std::str::FromStr>(&self, variable: &str, expected: &'static str) -> Result<T, ConfigError> {
         self.optional(variable, expected)?
             .ok_or_else(|| ConfigError::Missing { variable: variable.to_owned(), expected })
+    }
+
+    /// Kubernetes leaves `$(NAME)` as it stands where there is no such variable: then there is no collector here.
+    fn otlp_endpoint(&self) -> Result<Option<Url>, ConfigError> {
+        const VARIABLE: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+        if self.text(VARIABLE).is_some_and(|value| value.contains("$(")) {
+            tracing::warn!("there is no collector in this namespace: spans are not exported");
+            return Ok(None);
+        }
+        self.optional(VARIABLE, "a URL such as http://127.0.0.1:4318")
     }
 
     fn work(&self) -> Result<Duration, ConfigError> {

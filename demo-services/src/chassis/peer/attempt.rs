@@ -196,7 +196,7 @@ impl<'a> Calling<'a> {
             KeyValue::new("http.request.method", call.method.to_string()),
             KeyValue::new("server.address", peer.name.clone()),
             KeyValue::new("peer.service", peer.name.clone()),
-            KeyValue::new("url.path", call.path.clone()),
+            KeyValue::new("url.path", call.path.split('?').next().unwrap_or_default().to_owned()),
         ];
         if number > 1 {
             attributes.push(KeyValue::new("http.request.resend_count", i64::from(number - 1)));
