@@ -1,6 +1,8 @@
 //! Keeps recent traces, and learns rate, errors, duration and the service graph from them.
 //! Never sees a wire format: `otlp` hands it spans, `Appendable` takes its series. Start at `Traces`.
 
+#[cfg(test)]
+pub(crate) mod example;
 pub mod generator;
 mod graph;
 pub mod interner;
@@ -166,3 +168,6 @@ impl SpanSink {
         core.telemetry.unlearnt(learner.refused() + learner.window().dropped());
     }
 }
+
+#[cfg(test)]
+mod tests;

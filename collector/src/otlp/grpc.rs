@@ -79,3 +79,6 @@ pub async fn serve_grpc(
         .await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

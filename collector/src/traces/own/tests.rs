@@ -1,1 +1,142 @@
-//! Claims about traces/own.
+//! Claims about own time and own errors.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::traces::example::span;
+
+const WAIT_MS: i64 = 5_000;
+
+/// Own parts as `milliseconds own|passed-on|well`, in order of end.
+fn settle(spans: impl IntoIterator<Item = Span>) -> Vec<String> {
+    let mut settling = Settling::new(WAIT_MS);
+    let mut settled = Vec::new();
+    for span in spans {
+        settling.observe(1, &span, 0, &mut settled);
+    }
+    settling.settle(WAIT_MS, &mut settled);
+    assert!(settling.groups.is_empty() && settling.parts == 0);
+    settled.sort_by_key(|own| (own.end_ns, own.own_ns));
+    let words = settled.iter().map(|own| {
+        let error = match (own.failed, own.own_failed) {
+            (_, true) => "own",
+            (true, false) => "passed-on",
+            (false, false) => "well",
+        };
+        format!("{} {error}", own.own_ns / 1_000_000)
+    });
+    words.collect()
+}
+
+fn server(id: u64, parent: u64, from: u64, to: u64) -> Span {
+    span("order", "serve", Kind::Server, id, parent).during(from, to)
+}
+
+fn client(id: u64, parent: u64, from: u64, to: u64) -> Span {
+    span("order", "call", Kind::Client, id, parent).during(from, to)
+}
+
+fn inner(id: u64, parent: u64, from: u64, to: u64) -> Span {
+    span("order", "work", Kind::Internal, id, parent).during(from, to)
+}
+
+#[test]
+fn own_is_what_no_call_below_covers() {
+    let cases: Vec<(&str, Vec<Span>, &[&str])> = vec![
+        ("no calls", vec![server(1, 0, 0, 100)], &["100 well"]),
+        ("one call", vec![server(1, 0, 0, 100), client(2, 1, 20, 70)], &["50 well"]),
+        ("calls in a row", vec![server(1, 0, 0, 100), client(2, 1, 0, 30), client(3, 1, 40, 90)], &["20 well"]),
+        (
+            "calls at once count once",
+            vec![server(1, 0, 0, 100), client(2, 1, 10, 60), client(3, 1, 20, 50), client(4, 1, 40, 80)],
+            &["30 well"],
+        ),
+        ("a call that outlives its request", vec![server(1, 0, 0, 100), client(2, 1, 60, 400)], &["60 well"]),
+        ("calls below inner spans", vec![server(1, 0, 0, 100), inner(2, 1, 0, 90), client(3, 2, 10, 80)], &["30 well"]),
+        ("an error of its own", vec![server(1, 0, 0, 100).failing(), client(2, 1, 0, 40)], &["60 own"]),
+        ("an error from below", vec![server(1, 0, 0, 100).failing(), client(2, 1, 0, 40).failing()], &["60 passed-on"]),
+        ("an error below that was coped with", vec![server(1, 0, 0, 100), client(2, 1, 0, 40).failing()], &["60 well"]),
+        (
+            "a call belongs to the nearest request above",
+            vec![
+                server(1, 0, 0, 100).failing(),
+                client(2, 1, 10, 90),
+                server(3, 2, 20, 80).failing(),
+                client(4, 3, 30, 70).failing(),
+            ],
+            &["20 passed-on", "20 own"],
+        ),
+        ("a call of nobody", vec![server(1, 0, 0, 100), client(2, 9, 10, 90)], &["100 well"]),
+        (
+            "a circle",
+            vec![server(1, 0, 0, 100), inner(2, 3, 0, 1), inner(3, 2, 0, 1), client(4, 2, 0, 9)],
+            &["100 well"],
+        ),
+    ];
+    for (name, spans, expected) in cases {
+        assert_eq!(settle(spans), expected, "{name}");
+    }
+}
+
+#[test]
+fn waits_until_the_spans_rest() {
+    let mut settling = Settling::new(WAIT_MS);
+    let mut settled = Vec::new();
+    settling.observe(1, &client(2, 1, 0, 50), 0, &mut settled);
+    settling.observe(1, &server(1, 0, 0, 100), 3_000, &mut settled);
+    settling.settle(WAIT_MS, &mut settled);
+    assert!(settled.is_empty());
+    settling.settle(WAIT_MS + 3_000, &mut settled);
+    assert_eq!(settled.len(), 1);
+    assert_eq!(settled[0].own_ns, 50_000_000);
+}
+
+#[test]
+fn a_trace_that_never_rests_is_settled_all_the_same() {
+    let mut settling = Settling::new(WAIT_MS);
+    let mut settled = Vec::new();
+    for second in 0..=30u64 {
+        let now_ms = second as i64 * 1_000;
+        settling.settle(now_ms, &mut settled);
+        settling.observe(1, &server(second + 1, 0, 0, 10), now_ms, &mut settled);
+    }
+    settling.settle(WAIT_MS * WAITS_MAX, &mut settled);
+    assert!(settled.len() >= 30, "{}", settled.len());
+}
+
+#[test]
+fn too_many_spans_settle_early() {
+    let mut settling = Settling::new(WAIT_MS);
+    let mut settled = Vec::new();
+    for trace in 0..SPANS_MAX as u128 + 5 {
+        settling.observe(trace, &server(1, 0, 0, 10), 0, &mut settled);
+    }
+    assert_eq!((settling.parts, settled.len()), (SPANS_MAX, 5));
+}
+
+proptest! {
+    #[test]
+    fn order_of_arrival_does_not_matter_and_own_is_never_more_than_all(
+        shape in prop::collection::vec((0u64..12, 0u8..3, 0u64..100, 0u64..100, any::<bool>()), 1..12),
+        rotate in 0usize..12,
+    ) {
+        let spans: Vec<Span> = shape.iter().enumerate().map(|(at, (parent, kind, from, long, fails))| {
+            let id = at as u64 + 1;
+            let make = [server, client, inner][*kind as usize];
+            let span = make(id, *parent, *from, from + long);
+            if *fails { span.failing() } else { span }
+        }).collect();
+        let mut turned = spans.clone();
+        turned.rotate_left(rotate % spans.len());
+        turned.reverse();
+        prop_assert_eq!(settle(spans.clone()), settle(turned));
+        let mut settled = Vec::new();
+        let parts = spans.iter().map(|span| Part {
+            id: span.id, parent: span.parent, start_ns: span.start_ns, end_ns: span.end_ns(), kind: span.kind,
+            failed: span.failed(),
+        });
+        own_parts(&"order".into(), parts.collect(), &mut settled);
+        let longest = spans.iter().map(|span| span.duration_ns).max().unwrap_or(0);
+        prop_assert!(settled.iter().all(|own| own.own_ns <= longest));
+    }
+}
