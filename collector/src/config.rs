@@ -1,1 +1,286 @@
-//! The scrape configuration: Prometheus' file format, read strictly and checked.
+//! The scrape configuration: Prometheus' file format, read strictly and checked. What Prometheus knows and this collector
+//! does not is refused by name, so that no setting is silently without effect. Reads one file; starts nothing.
+
+mod raw;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use protocol::yaml::{self, Document, DocumentError};
+use url::Url;
+
+use crate::discovery::TargetGroup;
+use crate::discovery::relabel::{Action, LabelSet, RelabelRule};
+use crate::series::Labels;
+
+/// Prometheus' default for `scrape_interval` and `evaluation_interval`.
+const INTERVAL_DEFAULT: Duration = Duration::from_secs(60);
+
+/// Prometheus' default for `scrape_timeout`.
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+
+/// Prometheus' default for `refresh_interval` of `http_sd_configs`.
+const HTTP_REFRESH_DEFAULT: Duration = Duration::from_secs(60);
+
+/// Prometheus' default for `refresh_interval` of `file_sd_configs`.
+const FILE_REFRESH_DEFAULT: Duration = Duration::from_secs(300);
+
+/// A checked configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// Told to other servers, not put on stored series.
+    pub external_labels: Labels,
+    /// What to scrape.
+    pub jobs: Vec<ScrapeJob>,
+    /// The file's text, as served by `/api/v1/status/config`.
+    pub text: String,
+}
+
+/// One of the `scrape_configs`.
+#[derive(Debug, Clone)]
+pub struct ScrapeJob {
+    /// `job_name`, unique.
+    pub name: String,
+    /// How often.
+    pub scrape_interval: Duration,
+    /// Never longer than the interval.
+    pub scrape_timeout: Duration,
+    /// Such as `/metrics`.
+    pub metrics_path: String,
+    /// `http`.
+    pub scheme: String,
+    /// Query parameters.
+    pub params: BTreeMap<String, Vec<String>>,
+    /// Whether a scraped label wins over the target's.
+    pub honor_labels: bool,
+    /// Whether times in the text are used.
+    pub honor_timestamps: bool,
+    /// Whether series with times in the text get stale markers.
+    pub track_timestamps_staleness: bool,
+    /// Whether to accept gzip.
+    pub enable_compression: bool,
+    /// Whether to follow redirects.
+    pub follow_redirects: bool,
+    /// What fails a scrape.
+    pub limits: Limits,
+    /// Where targets come from.
+    pub discovery: Vec<Discovery>,
+    /// Applied to targets.
+    pub relabel: Vec<RelabelRule>,
+    /// Applied to series.
+    pub metric_relabel: Vec<RelabelRule>,
+}
+
+/// What fails a whole scrape when exceeded; `None` is no limit, as in Prometheus.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Samples after metric relabelling.
+    pub samples: Option<usize>,
+    /// Labels of a series.
+    pub labels: Option<usize>,
+    /// Bytes of a label's name.
+    pub label_name_length: Option<usize>,
+    /// Bytes of a label's value.
+    pub label_value_length: Option<usize>,
+    /// Bytes of the text, after decompression.
+    pub body_bytes: Option<usize>,
+}
+
+/// Where targets come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Discovery {
+    /// `static_configs`
+    Static(Vec<TargetGroup>),
+    /// One of the `file_sd_configs`.
+    Files {
+        /// Paths; the file name may hold `*`.
+        patterns: Vec<PathBuf>,
+        /// How often to read the files even if they look unchanged.
+        refresh: Duration,
+    },
+    /// One of the `http_sd_configs`.
+    Http {
+        /// What to ask.
+        url: Url,
+        /// How often.
+        refresh: Duration,
+    },
+}
+
+/// Reads and checks a configuration file.
+///
+/// # Errors
+/// The first thing wrong, with file, place and what was expected.
+pub fn check(path: &Path) -> Result<Config, DocumentError> {
+    let documents = yaml::read_file(path)?;
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    match documents.as_slice() {
+        [] => Ok(Config { text, ..Config::default() }),
+        [document] => {
+            let config = document.parse::<raw::Config>()?;
+            Checker { document, folder: path.parent().unwrap_or(Path::new("")) }.config(config, text)
+        }
+        [_, second, ..] => Err(second.error("", "a scrape configuration is one document; remove the second")),
+    }
+}
+
+struct Checker<'a> {
+    document: &'a Document,
+    folder: &'a Path,
+}
+
+impl Checker<'_> {
+    fn config(&self, raw: raw::Config, text: String) -> Result<Config, DocumentError> {
+        let global = raw.global.unwrap_or_default();
+        let interval = self.interval("global.scrape_interval", global.scrape_interval, INTERVAL_DEFAULT)?;
+        self.interval("global.evaluation_interval", global.evaluation_interval, INTERVAL_DEFAULT)?;
+        let timeout = self.timeout("global.scrape_timeout", global.scrape_timeout, TIMEOUT_DEFAULT, interval)?;
+        let mut jobs: Vec<ScrapeJob> = Vec::new();
+        for (i, job) in raw.scrape_configs.into_iter().enumerate() {
+            let place = format!("scrape_configs[{i}]");
+            let job = self.job(&place, job, interval, timeout)?;
+            if jobs.iter().any(|known| known.name == job.name) {
+                return Err(self.wrong(&place, "job_name", &format!("the name {:?} is used twice", job.name)));
+            }
+            jobs.push(job);
+        }
+        Ok(Config { external_labels: Labels::new(global.external_labels), jobs, text })
+    }
+
+    fn job(
+        &self,
+        place: &str,
+        raw: raw::ScrapeConfig,
+        interval: Duration,
+        timeout: Duration,
+    ) -> Result<ScrapeJob, DocumentError> {
+        if raw.job_name.is_empty() {
+            return Err(self.wrong(place, "job_name", "is empty; a scrape configuration needs a name of its own"));
+        }
+        if raw.scheme.as_deref().is_some_and(|scheme| scheme != "http") {
+            return Err(self.wrong(place, "scheme", "only http is supported by this collector yet"));
+        }
+        let scrape_interval = self.interval(&format!("{place}.scrape_interval"), raw.scrape_interval, interval)?;
+        let scrape_timeout =
+            self.timeout(&format!("{place}.scrape_timeout"), raw.scrape_timeout, timeout, scrape_interval)?;
+        let body_bytes = raw.body_size_limit.as_deref().map(raw::parse_size).transpose();
+        let body_bytes = body_bytes.map_err(|message| self.wrong(place, "body_size_limit", &message))?.flatten();
+        let limit = |raw: Option<usize>| raw.filter(|limit| *limit > 0);
+        Ok(ScrapeJob {
+            name: raw.job_name,
+            scrape_interval,
+            scrape_timeout,
+            metrics_path: raw.metrics_path.unwrap_or_else(|| "/metrics".to_owned()),
+            scheme: "http".to_owned(),
+            params: raw.params,
+            honor_labels: raw.honor_labels.unwrap_or(false),
+            honor_timestamps: raw.honor_timestamps.unwrap_or(true),
+            track_timestamps_staleness: raw.track_timestamps_staleness.unwrap_or(false),
+            enable_compression: raw.enable_compression.unwrap_or(true),
+            follow_redirects: raw.follow_redirects.unwrap_or(true),
+            limits: Limits {
+                samples: limit(raw.sample_limit),
+                labels: limit(raw.label_limit),
+                label_name_length: limit(raw.label_name_length_limit),
+                label_value_length: limit(raw.label_value_length_limit),
+                body_bytes,
+            },
+            discovery: self.discovery(place, raw.static_configs, raw.file_sd_configs, raw.http_sd_configs)?,
+            relabel: self.rules(&format!("{place}.relabel_configs"), raw.relabel_configs)?,
+            metric_relabel: self.rules(&format!("{place}.metric_relabel_configs"), raw.metric_relabel_configs)?,
+        })
+    }
+
+    fn discovery(
+        &self,
+        place: &str,
+        statics: Vec<raw::StaticConfig>,
+        files: Vec<raw::FileSdConfig>,
+        https: Vec<raw::HttpSdConfig>,
+    ) -> Result<Vec<Discovery>, DocumentError> {
+        let mut found = Vec::new();
+        if !statics.is_empty() {
+            let group = |raw: raw::StaticConfig| TargetGroup { targets: raw.targets, labels: raw.labels };
+            found.push(Discovery::Static(statics.into_iter().map(group).collect()));
+        }
+        for (i, file) in files.into_iter().enumerate() {
+            let place = format!("{place}.file_sd_configs[{i}]");
+            let good = |name: &String| [".json", ".yml", ".yaml"].iter().any(|end| name.ends_with(end));
+            if let Some(bad) = file.files.iter().find(|name| !good(name)) {
+                return Err(self.wrong(&place, "files", &format!("{bad:?} does not end in .json, .yml or .yaml")));
+            }
+            let refresh =
+                self.interval(&format!("{place}.refresh_interval"), file.refresh_interval, FILE_REFRESH_DEFAULT)?;
+            let patterns = file.files.iter().map(|name| self.folder.join(name)).collect();
+            found.push(Discovery::Files { patterns, refresh });
+        }
+        for (i, http) in https.into_iter().enumerate() {
+            let place = format!("{place}.http_sd_configs[{i}]");
+            let url = Url::parse(&http.url)
+                .map_err(|error| self.wrong(&place, "url", &format!("{:?} is not a URL: {error}", http.url)))?;
+            if url.scheme() != "http" {
+                return Err(self.wrong(&place, "url", "only http is supported by this collector yet"));
+            }
+            let refresh =
+                self.interval(&format!("{place}.refresh_interval"), http.refresh_interval, HTTP_REFRESH_DEFAULT)?;
+            found.push(Discovery::Http { url, refresh });
+        }
+        Ok(found)
+    }
+
+    fn rules(&self, place: &str, raw: Vec<raw::RelabelConfig>) -> Result<Vec<RelabelRule>, DocumentError> {
+        let rule = |(i, raw): (usize, raw::RelabelConfig)| {
+            let place = format!("{place}[{i}]");
+            let action = raw.action.as_deref().unwrap_or("replace");
+            let action: Action = action.parse().map_err(|message: String| self.wrong(&place, "action", &message))?;
+            let mut rule = RelabelRule::new(action, raw.regex.as_deref().unwrap_or("(.*)"))
+                .map_err(|message| self.wrong(&place, "regex", &message))?;
+            rule.source_labels = raw.source_labels;
+            rule.separator = raw.separator.unwrap_or_else(|| ";".to_owned());
+            rule.target_label = raw.target_label.unwrap_or_default();
+            rule.replacement = raw.replacement.unwrap_or_else(|| "$1".to_owned());
+            rule.modulus = raw.modulus.unwrap_or(0);
+            rule.check().map_err(|(field, message)| self.wrong(&place, field, message))?;
+            Ok(rule)
+        };
+        raw.into_iter().enumerate().map(rule).collect()
+    }
+
+    fn interval(&self, field: &str, raw: Option<Duration>, default: Duration) -> Result<Duration, DocumentError> {
+        let interval = raw.unwrap_or(default);
+        if interval.is_zero() { Err(self.document.error(field, "must be longer than 0")) } else { Ok(interval) }
+    }
+
+    /// An inherited timeout is cut to the interval; one that was asked for must fit.
+    fn timeout(
+        &self,
+        field: &str,
+        raw: Option<Duration>,
+        inherited: Duration,
+        interval: Duration,
+    ) -> Result<Duration, DocumentError> {
+        match raw {
+            Some(timeout) if timeout > interval => {
+                let message = format!(
+                    "{} is longer than the scrape_interval of {}",
+                    protocol::duration::Display(timeout),
+                    protocol::duration::Display(interval)
+                );
+                Err(self.document.error(field, &message))
+            }
+            Some(timeout) if !timeout.is_zero() => Ok(timeout),
+            _ => Ok(inherited.min(interval)),
+        }
+    }
+
+    fn wrong(&self, place: &str, field: &str, message: &str) -> DocumentError {
+        self.document.error(&format!("{place}.{field}"), message)
+    }
+}
+
+/// Labels as the file has them.
+pub(crate) type RawLabels = LabelSet;
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use regex::Regex;
 
+use crate::api::views::Exemplar;
+
 /// The label that holds a metric's name.
 pub const METRIC_NAME: &str = "__name__";
 
@@ -210,32 +212,6 @@ pub trait Ingest: Appendable {
 
     /// Keeps an exemplar of a series.
     fn append_exemplar(&self, series: SeriesRef, exemplar: Exemplar);
-}
-
-/// An example of what a sample counted, such as the trace of one request.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Exemplar {
-    /// Usually `trace_id`.
-    pub labels: Labels,
-    /// The value that was observed.
-    pub value: f64,
-    /// Milliseconds since the epoch.
-    pub timestamp_ms: i64,
-}
-
-/// Exemplars of one series.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SeriesExemplars {
-    /// Which series.
-    pub labels: Labels,
-    /// In order of arrival.
-    pub exemplars: Vec<Exemplar>,
-}
-
-/// Gives exemplars out.
-pub trait ExemplarSource: Send + Sync + 'static {
-    /// Exemplars of the series that fit all matchers of one of the selectors, in `start_ms ..= end_ms`.
-    fn exemplars(&self, selectors: &[Vec<Matcher>], start_ms: i64, end_ms: i64) -> Vec<SeriesExemplars>;
 }
 
 /// Gives samples out.

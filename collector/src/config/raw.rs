@@ -1,0 +1,221 @@
+//! The configuration file as it is written; unknown fields are refused, known but unsupported ones by name.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use super::RawLabels;
+
+/// A field that Prometheus knows and this collector does not: giving it a value is an error.
+#[derive(Debug)]
+pub(super) struct Unsupported;
+
+impl<'de> Deserialize<'de> for Unsupported {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(serde::de::Error::custom("Prometheus knows this field, but this collector does not support it yet"))
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "unsupported fields exist only to be refused by name")]
+pub(super) struct Config {
+    pub global: Option<Global>,
+    #[serde(default)]
+    pub scrape_configs: Vec<ScrapeConfig>,
+    runtime: Option<Unsupported>,
+    rule_files: Option<Unsupported>,
+    scrape_config_files: Option<Unsupported>,
+    alerting: Option<Unsupported>,
+    remote_write: Option<Unsupported>,
+    remote_read: Option<Unsupported>,
+    storage: Option<Unsupported>,
+    tracing: Option<Unsupported>,
+    otlp: Option<Unsupported>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "unsupported fields exist only to be refused by name")]
+pub(super) struct Global {
+    #[serde(default, with = "protocol::duration::option")]
+    pub scrape_interval: Option<Duration>,
+    #[serde(default, with = "protocol::duration::option")]
+    pub scrape_timeout: Option<Duration>,
+    #[serde(default, with = "protocol::duration::option")]
+    pub evaluation_interval: Option<Duration>,
+    #[serde(default)]
+    pub external_labels: RawLabels,
+    query_log_file: Option<Unsupported>,
+    scrape_failure_log_file: Option<Unsupported>,
+    scrape_protocols: Option<Unsupported>,
+    rule_query_offset: Option<Unsupported>,
+    body_size_limit: Option<Unsupported>,
+    sample_limit: Option<Unsupported>,
+    label_limit: Option<Unsupported>,
+    label_name_length_limit: Option<Unsupported>,
+    label_value_length_limit: Option<Unsupported>,
+    target_limit: Option<Unsupported>,
+    keep_dropped_targets: Option<Unsupported>,
+    metric_name_validation_scheme: Option<Unsupported>,
+    metric_name_escaping_scheme: Option<Unsupported>,
+    scrape_native_histograms: Option<Unsupported>,
+    convert_classic_histograms_to_nhcb: Option<Unsupported>,
+    always_scrape_classic_histograms: Option<Unsupported>,
+    extra_scrape_metrics: Option<Unsupported>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "unsupported fields exist only to be refused by name")]
+pub(super) struct ScrapeConfig {
+    pub job_name: String,
+    #[serde(default, with = "protocol::duration::option")]
+    pub scrape_interval: Option<Duration>,
+    #[serde(default, with = "protocol::duration::option")]
+    pub scrape_timeout: Option<Duration>,
+    pub metrics_path: Option<String>,
+    pub scheme: Option<String>,
+    #[serde(default)]
+    pub params: BTreeMap<String, Vec<String>>,
+    pub honor_labels: Option<bool>,
+    pub honor_timestamps: Option<bool>,
+    pub track_timestamps_staleness: Option<bool>,
+    pub enable_compression: Option<bool>,
+    pub follow_redirects: Option<bool>,
+    pub sample_limit: Option<usize>,
+    pub label_limit: Option<usize>,
+    pub label_name_length_limit: Option<usize>,
+    pub label_value_length_limit: Option<usize>,
+    pub body_size_limit: Option<String>,
+    #[serde(default)]
+    pub static_configs: Vec<StaticConfig>,
+    #[serde(default)]
+    pub file_sd_configs: Vec<FileSdConfig>,
+    #[serde(default)]
+    pub http_sd_configs: Vec<HttpSdConfig>,
+    #[serde(default)]
+    pub relabel_configs: Vec<RelabelConfig>,
+    #[serde(default)]
+    pub metric_relabel_configs: Vec<RelabelConfig>,
+    target_limit: Option<Unsupported>,
+    keep_dropped_targets: Option<Unsupported>,
+    scrape_protocols: Option<Unsupported>,
+    fallback_scrape_protocol: Option<Unsupported>,
+    scrape_failure_log_file: Option<Unsupported>,
+    scrape_native_histograms: Option<Unsupported>,
+    convert_classic_histograms_to_nhcb: Option<Unsupported>,
+    always_scrape_classic_histograms: Option<Unsupported>,
+    extra_scrape_metrics: Option<Unsupported>,
+    native_histogram_bucket_limit: Option<Unsupported>,
+    native_histogram_min_bucket_factor: Option<Unsupported>,
+    metric_name_validation_scheme: Option<Unsupported>,
+    metric_name_escaping_scheme: Option<Unsupported>,
+    basic_auth: Option<Unsupported>,
+    authorization: Option<Unsupported>,
+    oauth2: Option<Unsupported>,
+    tls_config: Option<Unsupported>,
+    http_headers: Option<Unsupported>,
+    enable_http2: Option<Unsupported>,
+    proxy_url: Option<Unsupported>,
+    no_proxy: Option<Unsupported>,
+    proxy_from_environment: Option<Unsupported>,
+    proxy_connect_header: Option<Unsupported>,
+    aws_sd_configs: Option<Unsupported>,
+    azure_sd_configs: Option<Unsupported>,
+    consul_sd_configs: Option<Unsupported>,
+    digitalocean_sd_configs: Option<Unsupported>,
+    dns_sd_configs: Option<Unsupported>,
+    docker_sd_configs: Option<Unsupported>,
+    dockerswarm_sd_configs: Option<Unsupported>,
+    ec2_sd_configs: Option<Unsupported>,
+    eureka_sd_configs: Option<Unsupported>,
+    gce_sd_configs: Option<Unsupported>,
+    hetzner_sd_configs: Option<Unsupported>,
+    ionos_sd_configs: Option<Unsupported>,
+    kubernetes_sd_configs: Option<Unsupported>,
+    kuma_sd_configs: Option<Unsupported>,
+    lightsail_sd_configs: Option<Unsupported>,
+    linode_sd_configs: Option<Unsupported>,
+    marathon_sd_configs: Option<Unsupported>,
+    nerve_sd_configs: Option<Unsupported>,
+    nomad_sd_configs: Option<Unsupported>,
+    openstack_sd_configs: Option<Unsupported>,
+    ovhcloud_sd_configs: Option<Unsupported>,
+    puppetdb_sd_configs: Option<Unsupported>,
+    scaleway_sd_configs: Option<Unsupported>,
+    serverset_sd_configs: Option<Unsupported>,
+    stackit_sd_configs: Option<Unsupported>,
+    triton_sd_configs: Option<Unsupported>,
+    uyuni_sd_configs: Option<Unsupported>,
+    vultr_sd_configs: Option<Unsupported>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StaticConfig {
+    #[serde(default)]
+    pub targets: Vec<String>,
+    #[serde(default)]
+    pub labels: RawLabels,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileSdConfig {
+    pub files: Vec<String>,
+    #[serde(default, with = "protocol::duration::option")]
+    pub refresh_interval: Option<Duration>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "unsupported fields exist only to be refused by name")]
+pub(super) struct HttpSdConfig {
+    pub url: String,
+    #[serde(default, with = "protocol::duration::option")]
+    pub refresh_interval: Option<Duration>,
+    basic_auth: Option<Unsupported>,
+    authorization: Option<Unsupported>,
+    oauth2: Option<Unsupported>,
+    tls_config: Option<Unsupported>,
+    http_headers: Option<Unsupported>,
+    follow_redirects: Option<Unsupported>,
+    enable_http2: Option<Unsupported>,
+    proxy_url: Option<Unsupported>,
+    no_proxy: Option<Unsupported>,
+    proxy_from_environment: Option<Unsupported>,
+    proxy_connect_header: Option<Unsupported>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RelabelConfig {
+    #[serde(default)]
+    pub source_labels: Vec<String>,
+    pub separator: Option<String>,
+    pub target_label: Option<String>,
+    pub regex: Option<String>,
+    pub modulus: Option<u64>,
+    pub replacement: Option<String>,
+    pub action: Option<String>,
+}
+
+/// Reads `10MB` and its like; a unit is 1024 of the one below, with or without the `i`. Zero is no limit.
+pub(super) fn parse_size(text: &str) -> Result<Option<usize>, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let power = match unit.replace('i', "").as_str() {
+        "B" => Some(0),
+        "KB" => Some(1),
+        "MB" => Some(2),
+        "GB" => Some(3),
+        "TB" => Some(4),
+        "" if number == "0" => Some(0),
+        _ => None,
+    };
+    let bytes = power.and_then(|power| number.parse::<usize>().ok()?.checked_mul(1usize.checked_shl(10 * power)?));
+    let bytes = bytes.ok_or_else(|| format!("{text:?} is not a size: write a number with a unit, such as 10MB"))?;
+    Ok(Some(bytes).filter(|bytes| *bytes > 0))
+}

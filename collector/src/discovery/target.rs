@@ -1,0 +1,180 @@
+//! From what a source lists to what is scraped: default labels, relabelling, URL. Pure.
+
+use std::time::Duration;
+
+use url::Url;
+
+use super::TargetGroup;
+use super::relabel::{LabelSet, relabel};
+use crate::config::ScrapeJob;
+use crate::series::Labels;
+
+/// One scrape endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Before relabelling.
+    pub discovered: LabelSet,
+    /// On each of its series.
+    pub labels: Labels,
+    /// What is fetched.
+    pub url: Url,
+    /// How often.
+    pub interval: Duration,
+    /// How long a scrape may take.
+    pub timeout: Duration,
+}
+
+impl Target {
+    /// Whether scraping one is scraping the other: what it was discovered with may differ.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (&self.labels, &self.url, self.interval, self.timeout)
+            == (&other.labels, &other.url, other.interval, other.timeout)
+    }
+}
+
+/// What became of a listed address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Placed {
+    /// It is scraped.
+    Active(Box<Target>),
+    /// Relabelling dropped it.
+    Dropped(LabelSet),
+    /// It cannot be scraped, and why.
+    Invalid(String),
+}
+
+/// Places every address of the groups.
+pub fn place(job: &ScrapeJob, groups: &[TargetGroup]) -> Vec<Placed> {
+    let each = groups.iter().flat_map(|group| group.targets.iter().map(move |address| (address, &group.labels)));
+    each.map(|(address, labels)| place_one(job, address, labels)).collect()
+}
+
+fn place_one(job: &ScrapeJob, address: &str, group_labels: &LabelSet) -> Placed {
+    let mut discovered = group_labels.clone();
+    discovered.insert("__address__".to_owned(), address.to_owned());
+    for (name, value) in defaults(job) {
+        discovered.entry(name).or_insert(value);
+    }
+    let mut labels = discovered.clone();
+    if !relabel(&job.relabel, &mut labels) {
+        return Placed::Dropped(discovered);
+    }
+    match finish(job, discovered, labels) {
+        Ok(target) => Placed::Active(Box::new(target)),
+        Err(reason) => Placed::Invalid(format!("{address}: {reason}")),
+    }
+}
+
+/// Labels that each target begins with, unless its source set them.
+fn defaults(job: &ScrapeJob) -> Vec<(String, String)> {
+    let mut defaults = vec![
+        ("job".to_owned(), job.name.clone()),
+        ("__scheme__".to_owned(), job.scheme.clone()),
+        ("__metrics_path__".to_owned(), job.metrics_path.clone()),
+        ("__scrape_interval__".to_owned(), protocol::duration::Display(job.scrape_interval).to_string()),
+        ("__scrape_timeout__".to_owned(), protocol::duration::Display(job.scrape_timeout).to_string()),
+    ];
+    let first = |(name, values): (&String, &Vec<String>)| Some((format!("__param_{name}"), values.first()?.clone()));
+    defaults.extend(job.params.iter().filter_map(first));
+    defaults
+}
+
+fn finish(job: &ScrapeJob, discovered: LabelSet, mut labels: LabelSet) -> Result<Target, String> {
+    let address = labels.get("__address__").filter(|a| !a.is_empty()).ok_or("it has no address")?.clone();
+    if address.contains('/') {
+        return Err(format!("{address:?} is not an address of the form host:port"));
+    }
+    let duration = |name: &str| {
+        let text = labels.get(name).map_or("", String::as_str);
+        let parsed = protocol::duration::parse(text).map_err(|error| format!("{name}: {error}"))?;
+        if parsed.is_zero() { Err(format!("{name} is 0")) } else { Ok(parsed) }
+    };
+    let (interval, timeout) = (duration("__scrape_interval__")?, duration("__scrape_timeout__")?);
+    if timeout > interval {
+        return Err("its scrape timeout is longer than its interval".to_owned());
+    }
+    let url = url(job, &labels, &address)?;
+    labels.entry("instance".to_owned()).or_insert(address);
+    labels.retain(|name, _| !name.starts_with("__"));
+    Ok(Target { discovered, labels: Labels::new(labels), url, interval, timeout })
+}
+
+fn url(job: &ScrapeJob, labels: &LabelSet, address: &str) -> Result<Url, String> {
+    let label = |name: &str| labels.get(name).map_or("", String::as_str);
+    let scheme = label("__scheme__");
+    if scheme != "http" {
+        return Err(format!("the scheme {scheme:?} is not supported, only http is"));
+    }
+    let path = label("__metrics_path__");
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    let text = format!("{scheme}://{address}{slash}{path}");
+    let mut url = Url::parse(&text).map_err(|error| format!("{text:?} is not a URL: {error}"))?;
+    let mut params = job.params.clone();
+    for (name, value) in labels.iter().filter_map(|(n, v)| Some((n.strip_prefix("__param_")?, v))) {
+        let values = params.entry(name.to_owned()).or_default();
+        match values.first_mut() {
+            Some(first) => first.clone_from(value),
+            None => values.push(value.clone()),
+        }
+    }
+    for (name, values) in &params {
+        for value in values {
+            url.query_pairs_mut().append_pair(name, value);
+        }
+    }
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    fn job(yaml: &str) -> ScrapeJob {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("scrape.yml");
+        let indented: String = yaml.lines().map(|line| format!("  {line}\n")).collect();
+        std::fs::write(&path, format!("scrape_configs:\n- job_name: shop\n{indented}")).unwrap();
+        config::check(&path).unwrap().jobs.remove(0)
+    }
+
+    fn placed(yaml: &str, address: &str, labels: &[(&str, &str)]) -> Placed {
+        let labels = labels.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        place(&job(yaml), &[TargetGroup { targets: vec![address.to_owned()], labels }]).remove(0)
+    }
+
+    #[test]
+    fn a_target_gets_job_instance_and_url() {
+        let yaml = "metrics_path: /m\nparams: { a: [x y, z] }";
+        let Placed::Active(target) = placed(yaml, "h:1", &[("zone", "b"), ("__meta_x", "y")]) else { panic!() };
+        assert_eq!(target.url.as_str(), "http://h:1/m?a=x+y&a=z");
+        assert_eq!(target.labels, Labels::new([("job", "shop"), ("instance", "h:1"), ("zone", "b")]));
+        assert_eq!(target.discovered["__meta_x"], "y");
+    }
+
+    #[test]
+    fn relabelling_may_change_everything() {
+        let yaml = "relabel_configs:\n\
+            - { source_labels: [__meta_port], target_label: __address__, replacement: 'other:$1' }\n\
+            - { target_label: __metrics_path__, replacement: metrics2 }\n\
+            - { target_label: __param_a, replacement: b }\n\
+            - { target_label: __scrape_interval__, replacement: 5s }\n\
+            - { target_label: __scrape_timeout__, replacement: 1s }\n\
+            - { target_label: instance, replacement: me }";
+        let Placed::Active(target) = placed(yaml, "h:1", &[("__meta_port", "7")]) else { panic!() };
+        assert_eq!(target.url.as_str(), "http://other:7/metrics2?a=b");
+        assert_eq!((target.interval, target.timeout), (Duration::from_secs(5), Duration::from_secs(1)));
+        assert_eq!(target.labels.get("instance"), Some("me"));
+    }
+
+    #[test]
+    fn dropped_and_impossible_targets_are_told_apart() {
+        let drop = "relabel_configs: [{ source_labels: [__meta_ready], regex: 'true', action: keep }]";
+        assert!(matches!(placed(drop, "h:1", &[("__meta_ready", "false")]), Placed::Dropped(_)));
+        for address in ["", "h/x"] {
+            assert!(matches!(placed("honor_labels: true", address, &[]), Placed::Invalid(_)), "{address}");
+        }
+        let slow = "relabel_configs: [{ target_label: __scrape_timeout__, replacement: 2m }]";
+        assert!(matches!(placed(slow, "h:1", &[]), Placed::Invalid(_)));
+    }
+}

@@ -1,0 +1,223 @@
+//! What is known of targets and metrics, for the API: how each target's last scrape went, what was dropped, what the
+//! metrics say of themselves. Starts nothing.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use protocol::prometheus::{ActiveTarget, DroppedTarget, LabelMap, Targets};
+
+use super::pass::Found;
+use crate::api::views::TargetsView;
+use crate::discovery::relabel::LabelSet;
+use crate::discovery::target::Target;
+use crate::series::{Labels, MetricMetadata};
+
+/// Metrics whose metadata is kept; a target that invents names must not fill the memory.
+const METADATA_MAX: usize = 50_000;
+
+/// Dropped targets of a job that are listed one by one; all are counted.
+const DROPPED_LISTED_MAX: usize = 1_000;
+
+/// How a scrape ended.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Scraped {
+    pub at_ms: i64,
+    pub duration: Duration,
+    /// Why it failed.
+    pub error: Option<String>,
+    pub found: Shown,
+}
+
+/// The part of [`Found`] that is shown.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Shown {
+    pub samples: u64,
+    pub problems: u64,
+    pub first_problem: String,
+}
+
+impl From<&Found> for Shown {
+    fn from(found: &Found) -> Self {
+        Self {
+            samples: found.scraped as u64,
+            problems: found.problems as u64,
+            first_problem: found.first_problem.as_ref().map(ToString::to_string).unwrap_or_default(),
+        }
+    }
+}
+
+/// A target and how its last scrape went.
+#[derive(Debug)]
+pub struct TargetReport {
+    pool: String,
+    labels: Labels,
+    url: String,
+    interval: Duration,
+    timeout: Duration,
+    discovered: Mutex<LabelSet>,
+    last: Mutex<Option<Scraped>>,
+}
+
+impl TargetReport {
+    pub(super) fn new(pool: &str, target: &Target) -> Self {
+        Self {
+            pool: pool.to_owned(),
+            labels: target.labels.clone(),
+            url: target.url.to_string(),
+            interval: target.interval,
+            timeout: target.timeout,
+            discovered: Mutex::new(target.discovered.clone()),
+            last: Mutex::new(None),
+        }
+    }
+
+    pub(super) fn rediscovered(&self, labels: LabelSet) {
+        *self.discovered.lock() = labels;
+    }
+
+    pub(super) fn scraped(&self, scraped: Scraped) {
+        *self.last.lock() = Some(scraped);
+    }
+
+    fn is_up(&self) -> bool {
+        self.last.lock().as_ref().is_some_and(|last| last.error.is_none())
+    }
+
+    fn view(&self) -> ActiveTarget {
+        let last = self.last.lock().clone();
+        let health = match &last {
+            None => "unknown",
+            Some(last) if last.error.is_none() => "up",
+            Some(_) => "down",
+        };
+        let last = last.unwrap_or_default();
+        ActiveTarget {
+            discovered_labels: self.discovered.lock().clone(),
+            labels: self.labels.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
+            scrape_pool: self.pool.clone(),
+            scrape_url: self.url.clone(),
+            global_url: self.url.clone(),
+            last_error: last.error.unwrap_or_default(),
+            last_scrape: rfc3339(last.at_ms),
+            last_scrape_duration: last.duration.as_secs_f64(),
+            health: health.to_owned(),
+            scrape_interval: protocol::duration::Display(self.interval).to_string(),
+            scrape_timeout: protocol::duration::Display(self.timeout).to_string(),
+            last_scrape_samples: last.found.samples,
+            last_scrape_problems: last.found.problems,
+            last_problem: last.found.first_problem,
+        }
+    }
+}
+
+/// A time as Prometheus' API writes it; never is the year 1.
+fn rfc3339(at_ms: i64) -> String {
+    match jiff::Timestamp::from_millisecond(at_ms) {
+        Ok(at) if at_ms != 0 => at.to_string(),
+        _ => "0001-01-01T00:00:00Z".to_owned(),
+    }
+}
+
+/// Counts over all targets since the start.
+#[derive(Debug, Default)]
+pub struct ScrapeCounts {
+    /// Scrapes that gave samples.
+    pub succeeded: AtomicU64,
+    /// Scrapes that gave none.
+    pub failed: AtomicU64,
+    /// Lines that could not be read.
+    pub problems: AtomicU64,
+    /// Samples read.
+    pub samples: AtomicU64,
+    /// Samples that metric relabelling dropped.
+    pub relabelled_away: AtomicU64,
+}
+
+impl ScrapeCounts {
+    pub(super) fn add(&self, found: &Found) {
+        self.succeeded.fetch_add(1, Ordering::Relaxed);
+        self.problems.fetch_add(found.problems as u64, Ordering::Relaxed);
+        self.samples.fetch_add(found.scraped as u64, Ordering::Relaxed);
+        self.relabelled_away.fetch_add((found.scraped - found.kept) as u64, Ordering::Relaxed);
+    }
+}
+
+#[derive(Debug, Default)]
+struct PoolReport {
+    active: Vec<Arc<TargetReport>>,
+    dropped: Vec<LabelMap>,
+    dropped_count: u64,
+}
+
+/// All targets and metrics.
+#[derive(Debug, Default)]
+pub struct ScrapeReport {
+    pools: Mutex<BTreeMap<String, PoolReport>>,
+    metadata: Mutex<HashMap<String, MetricMetadata>>,
+    config_yaml: String,
+    /// Counts over all targets.
+    pub counts: ScrapeCounts,
+}
+
+impl ScrapeReport {
+    /// A report that knows the configuration and nothing else yet.
+    pub fn new(config_yaml: String) -> Self {
+        Self { config_yaml, ..Self::default() }
+    }
+
+    pub(super) fn set_pool(&self, name: &str, active: Vec<Arc<TargetReport>>, dropped: Vec<LabelSet>) {
+        let dropped_count = dropped.len() as u64;
+        let dropped = dropped.into_iter().take(DROPPED_LISTED_MAX).collect();
+        self.pools.lock().insert(name.to_owned(), PoolReport { active, dropped, dropped_count });
+    }
+
+    /// How many targets there are, and how many of them are up.
+    pub fn target_counts(&self) -> (usize, usize) {
+        let pools = self.pools.lock();
+        let active = || pools.values().flat_map(|pool| &pool.active);
+        (active().count(), active().filter(|target| target.is_up()).count())
+    }
+
+    pub(super) fn note_metadata(&self, metric: &str, note: impl FnOnce(&mut MetricMetadata)) {
+        let mut metadata = self.metadata.lock();
+        if metadata.len() < METADATA_MAX || metadata.contains_key(metric) {
+            note(metadata.entry(metric.to_owned()).or_default());
+        }
+    }
+
+    /// The type of the metric that a sample belongs to, by its own name or without a histogram's suffix.
+    pub(super) fn kind_of(&self, sample: &str) -> String {
+        let metadata = self.metadata.lock();
+        let metric = metadata.get(sample).or_else(|| metadata.get(sample.strip_suffix("_bucket")?));
+        metric.map(|metric| metric.kind.clone()).unwrap_or_default()
+    }
+}
+
+impl TargetsView for ScrapeReport {
+    fn targets(&self) -> Targets {
+        let pools = self.pools.lock();
+        let mut active_targets: Vec<ActiveTarget> =
+            pools.values().flat_map(|pool| &pool.active).map(|target| target.view()).collect();
+        active_targets.sort_by(|a, b| (&a.scrape_pool, &a.scrape_url).cmp(&(&b.scrape_pool, &b.scrape_url)));
+        let dropped = pools.values().flat_map(|pool| &pool.dropped);
+        Targets {
+            active_targets,
+            dropped_targets: dropped.map(|labels| DroppedTarget { discovered_labels: labels.clone() }).collect(),
+            dropped_target_counts: pools.iter().map(|(name, pool)| (name.clone(), pool.dropped_count)).collect(),
+        }
+    }
+
+    fn metadata(&self) -> Vec<(String, MetricMetadata)> {
+        let mut metadata: Vec<(String, MetricMetadata)> =
+            self.metadata.lock().iter().map(|(name, metadata)| (name.clone(), metadata.clone())).collect();
+        metadata.sort_by(|a, b| a.0.cmp(&b.0));
+        metadata
+    }
+
+    fn config_yaml(&self) -> String {
+        self.config_yaml.clone()
+    }
+}

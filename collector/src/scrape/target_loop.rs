@@ -1,0 +1,199 @@
+//! The life of one target: a scrape at its place in each interval, until it is removed or the collector stops.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use lifecycle::{CancellationToken, Clock};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use super::cache::Cache;
+use super::fetch::fetch;
+use super::pass::{Batch, Found, Pass};
+use super::report::{ScrapeReport, Scraped, TargetReport};
+use crate::config::ScrapeJob;
+use crate::discovery::target::Target;
+use crate::series::{AppendError, Ingest, Labels, METRIC_NAME, Sample, SeriesRef};
+
+/// Times this close to the schedule are moved onto it, so that they compress: Prometheus' `ScrapeTimestampTolerance`.
+const ALIGNMENT_TOLERANCE_MS: i64 = 2;
+
+/// The series that every target has, besides what it prints.
+const AUTOMATIC: [&str; 5] = [
+    "up",
+    "scrape_duration_seconds",
+    "scrape_samples_scraped",
+    "scrape_samples_post_metric_relabeling",
+    "scrape_series_added",
+];
+
+/// Scrapes one target.
+pub struct TargetLoop {
+    job: Arc<ScrapeJob>,
+    target: Arc<Target>,
+    client: reqwest::Client,
+    store: Arc<dyn Ingest>,
+    report: Arc<ScrapeReport>,
+    status: Arc<TargetReport>,
+    clock: Arc<dyn Clock>,
+    cache: Cache,
+    batch: Batch,
+    body: Vec<u8>,
+    automatic: [SeriesRef; AUTOMATIC.len()],
+    /// The last time that lies on the schedule.
+    scheduled_ms: Option<i64>,
+}
+
+impl TargetLoop {
+    pub(super) fn new(
+        job: Arc<ScrapeJob>,
+        target: Arc<Target>,
+        client: reqwest::Client,
+        store: Arc<dyn Ingest>,
+        report: Arc<ScrapeReport>,
+        status: Arc<TargetReport>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let automatic = resolve_automatic(&target, store.as_ref());
+        Self {
+            job,
+            target,
+            client,
+            store,
+            report,
+            status,
+            clock,
+            cache: Cache::new(),
+            batch: Batch::default(),
+            body: Vec::new(),
+            automatic,
+            scheduled_ms: None,
+        }
+    }
+
+    /// Scrapes until `removed`, which ends the target's series, or `shutdown`, which does not.
+    pub(super) async fn run(mut self, removed: CancellationToken, shutdown: CancellationToken) {
+        let first = Instant::now() + self.first_delay();
+        let mut ticks = interval_at(first, self.target.interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            let scraped = async {
+                ticks.tick().await;
+                self.scrape().await;
+            };
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                () = removed.cancelled() => break,
+                () = scraped => {}
+            }
+        }
+        self.end();
+    }
+
+    /// Spreads targets over the interval, each always at the same place.
+    fn first_delay(&self) -> Duration {
+        let interval_ms = i64::try_from(self.target.interval.as_millis()).unwrap_or(i64::MAX).max(1);
+        let mut hasher = DefaultHasher::new();
+        (&self.target.labels, self.target.url.as_str()).hash(&mut hasher);
+        let offset = i64::try_from(hasher.finish() >> 1).unwrap_or(0) % interval_ms;
+        let now = self.clock.now_ms();
+        Duration::from_millis(u64::try_from((offset - now).rem_euclid(interval_ms)).unwrap_or(0))
+    }
+
+    async fn scrape(&mut self) {
+        let began = Instant::now();
+        let at_ms = self.aligned(self.clock.now_ms());
+        let limit = self.job.limits.body_bytes;
+        let fetched = fetch(&self.client, &self.target, limit, &mut self.body).await;
+        let body = std::mem::take(&mut self.body);
+        let result = match fetched {
+            Ok(format) => self.pass().read(&body, format, at_ms),
+            Err(reason) => {
+                self.pass().fail(at_ms);
+                Err(reason)
+            }
+        };
+        self.body = body;
+        let duration = began.elapsed();
+        match &result {
+            Ok(found) => self.report.counts.add(found),
+            Err(_) => _ = self.report.counts.failed.fetch_add(1, Ordering::Relaxed),
+        }
+        self.automatic_samples(&result, duration, at_ms);
+        self.append(at_ms);
+        let shown = result.as_ref().map(Into::into).unwrap_or_default();
+        self.status.scraped(Scraped { at_ms, duration, error: result.err(), found: shown });
+    }
+
+    fn aligned(&mut self, now_ms: i64) -> i64 {
+        let interval_ms = i64::try_from(self.target.interval.as_millis()).unwrap_or(i64::MAX).max(1);
+        let scheduled = self.scheduled_ms.unwrap_or(now_ms);
+        let scheduled = scheduled + (now_ms - scheduled).div_euclid(interval_ms) * interval_ms;
+        self.scheduled_ms = Some(scheduled);
+        let tolerance = ALIGNMENT_TOLERANCE_MS.min(interval_ms / 100);
+        if now_ms - scheduled <= tolerance { scheduled } else { now_ms }
+    }
+
+    fn pass(&mut self) -> Pass<'_> {
+        Pass {
+            job: &self.job,
+            target: &self.target.labels,
+            store: self.store.as_ref(),
+            report: &self.report,
+            cache: &mut self.cache,
+            batch: &mut self.batch,
+        }
+    }
+
+    fn automatic_samples(&mut self, result: &Result<Found, String>, duration: Duration, timestamp_ms: i64) {
+        let none = Found::default();
+        let found = result.as_ref().unwrap_or(&none);
+        let up = if result.is_ok() { 1.0 } else { 0.0 };
+        let values = [up, duration.as_secs_f64(), found.scraped as f64, found.kept as f64, found.added as f64];
+        let samples = values.map(|value| Sample { timestamp_ms, value });
+        self.batch.samples.extend(self.automatic.into_iter().zip(samples));
+    }
+
+    /// Stores the batch; what the store has forgotten meanwhile is looked up and stored again.
+    fn append(&mut self, at_ms: i64) {
+        let mut gone = Vec::new();
+        let mut result = self.store.append_resolved(&self.batch.samples, &mut gone).map(|_| ());
+        if !gone.is_empty() && result.is_ok() {
+            let lost: Vec<(SeriesRef, Sample)> = gone.iter().map(|position| self.batch.samples[*position]).collect();
+            let old = self.automatic;
+            self.automatic = resolve_automatic(&self.target, self.store.as_ref());
+            self.pass().again(&gone);
+            let renewed = |(series, sample): (SeriesRef, Sample)| {
+                let which = old.iter().position(|known| *known == series)?;
+                Some((self.automatic[which], sample))
+            };
+            self.batch.samples.extend(lost.into_iter().filter_map(renewed));
+            result = self.store.append_resolved(&self.batch.samples, &mut Vec::new()).map(|_| ());
+        }
+        if let Err(error) = result {
+            self.complain(&error, at_ms);
+        }
+    }
+
+    fn complain(&self, error: &AppendError, at_ms: i64) {
+        tracing::error!(%error, url = %self.target.url, at_ms, "the samples of a scrape could not be stored");
+    }
+
+    /// The target is gone: so are its series.
+    fn end(&mut self) {
+        let now_ms = self.clock.now_ms();
+        self.pass().fail(now_ms);
+        let automatic = self.automatic.to_vec();
+        self.batch.stale(automatic, now_ms);
+        self.append(now_ms);
+    }
+}
+
+fn resolve_automatic(target: &Target, store: &dyn Ingest) -> [SeriesRef; AUTOMATIC.len()] {
+    AUTOMATIC.map(|name| {
+        let own = target.labels.iter().chain(std::iter::once((METRIC_NAME, name)));
+        store.resolve(&Labels::new(own))
+    })
+}

@@ -1,0 +1,286 @@
+//! The head: recent samples in memory, found by handle, by labels, or by matchers through an inverted index.
+//! Writes no files. Locks are held per series and briefly, so that a query does not hold up the scrapes.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+
+use super::chunk::{Chunk, OpenChunk};
+use super::record::LogMark;
+use crate::series::{Labels, MatchOp, Matcher, Sample, SeriesRef};
+
+/// What became of one sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pushed {
+    Stored,
+    /// The series' newest sample again: nothing to do.
+    Repeated,
+    Duplicate,
+    OutOfOrder,
+}
+
+/// A series with its samples.
+pub(super) struct MemSeries {
+    pub id: u64,
+    pub labels: Labels,
+    pub state: Mutex<SeriesState>,
+}
+
+/// What changes as samples come in.
+#[derive(Default)]
+pub(super) struct SeriesState {
+    sealed: Vec<Chunk>,
+    open: Option<OpenChunk>,
+    /// Where the log stands with this series.
+    pub log: LogMark,
+    /// Was without samples at the last look of the retention.
+    idle: bool,
+}
+
+impl SeriesState {
+    /// Takes a sample if it is newer than all before, as Prometheus does.
+    pub fn push(&mut self, sample: Sample) -> Pushed {
+        let Some(open) = &mut self.open else {
+            self.open = Some(OpenChunk::new(sample));
+            return Pushed::Stored;
+        };
+        if sample.timestamp_ms < open.last.timestamp_ms {
+            return Pushed::OutOfOrder;
+        }
+        if sample.timestamp_ms == open.last.timestamp_ms {
+            let same = sample.value.to_bits() == open.last.value.to_bits();
+            return if same { Pushed::Repeated } else { Pushed::Duplicate };
+        }
+        if open.is_full() {
+            let full = std::mem::replace(open, OpenChunk::new(sample));
+            self.sealed.push(full.seal());
+        } else {
+            open.push(sample);
+        }
+        Pushed::Stored
+    }
+
+    /// Whether there was never a sample, or none is left.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_none()
+    }
+
+    fn overlaps(&self, start_ms: i64, end_ms: i64) -> bool {
+        let open = self.open.as_ref().is_some_and(|c| c.first_ms <= end_ms && c.last.timestamp_ms >= start_ms);
+        open || self.sealed.iter().rev().any(|c| c.first_ms <= end_ms && c.last_ms >= start_ms)
+    }
+
+    fn samples(&self, start_ms: i64, end_ms: i64) -> Vec<Sample> {
+        let mut samples = Vec::new();
+        let from = self.sealed.partition_point(|c| c.last_ms < start_ms);
+        let wanted = |s: &Sample| (start_ms..=end_ms).contains(&s.timestamp_ms);
+        for chunk in self.sealed[from..].iter().take_while(|c| c.first_ms <= end_ms) {
+            samples.extend(chunk.samples().filter(wanted));
+        }
+        if let Some(open) = self.open.as_ref().filter(|c| c.first_ms <= end_ms && c.last.timestamp_ms >= start_ms) {
+            samples.extend(open.samples().filter(wanted));
+        }
+        samples
+    }
+
+    fn latest(&self, start_ms: i64, end_ms: i64) -> Option<Sample> {
+        let open = self.open.as_ref()?;
+        if open.last.timestamp_ms <= end_ms {
+            return Some(open.last).filter(|s| s.timestamp_ms >= start_ms);
+        }
+        let newest = |samples: super::chunk::Samples<'_>| samples.take_while(|s| s.timestamp_ms <= end_ms).last();
+        let found = if open.first_ms <= end_ms {
+            newest(open.samples())
+        } else {
+            let after = self.sealed.partition_point(|c| c.first_ms <= end_ms);
+            newest(self.sealed[..after].last()?.samples())
+        };
+        found.filter(|s| s.timestamp_ms >= start_ms)
+    }
+
+    /// Forgets full chunks older than `before_ms`; says whether the series has nothing left to keep.
+    fn truncate(&mut self, before_ms: i64) -> bool {
+        let old = self.sealed.partition_point(|c| c.last_ms < before_ms);
+        self.sealed.drain(..old);
+        if self.sealed.is_empty() && self.open.as_ref().is_some_and(|c| c.last.timestamp_ms < before_ms) {
+            self.open = None;
+        }
+        let was_idle = self.idle;
+        self.idle = self.is_empty();
+        was_idle && self.idle
+    }
+
+    fn size(&self) -> usize {
+        self.sealed.iter().map(Chunk::size).sum::<usize>() + self.open.as_ref().map_or(0, OpenChunk::size)
+    }
+}
+
+/// All series.
+#[derive(Default)]
+pub(super) struct Head {
+    index: RwLock<Index>,
+}
+
+/// The handles of a batch, resolved together under one lock.
+pub(super) type Found = Vec<Option<Arc<MemSeries>>>;
+
+impl Head {
+    /// The series with these labels, made if it is new.
+    pub fn resolve(&self, labels: &Labels) -> Arc<MemSeries> {
+        if let Some(series) = self.index.read().by_labels.get(labels) {
+            return series.clone();
+        }
+        self.index.write().insert(labels)
+    }
+
+    /// The series behind each handle.
+    pub fn find(&self, refs: impl Iterator<Item = SeriesRef>) -> Found {
+        let index = self.index.read();
+        refs.map(|r| index.by_id.get(&r.0).cloned()).collect()
+    }
+
+    /// Series that fit all matchers, in no order.
+    pub fn matching(&self, matchers: &[Matcher]) -> Vec<Arc<MemSeries>> {
+        self.index.read().matching(matchers)
+    }
+
+    /// Series that fit all matchers, each with what `read` finds in its samples, sorted by labels.
+    fn read<T>(&self, matchers: &[Matcher], read: impl Fn(&SeriesState) -> Option<T>) -> Vec<(Labels, T)> {
+        let matching = self.matching(matchers);
+        let found = matching.iter().filter_map(|s| Some((s.labels.clone(), read(&s.state.lock())?)));
+        let mut found: Vec<(Labels, T)> = found.collect();
+        found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        found
+    }
+
+    pub fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<(Labels, Vec<Sample>)> {
+        self.read(matchers, |state| Some(state.samples(start_ms, end_ms)).filter(|samples| !samples.is_empty()))
+    }
+
+    pub fn latest(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<(Labels, Sample)> {
+        self.read(matchers, |state| state.latest(start_ms, end_ms))
+    }
+
+    pub fn series(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Labels> {
+        let found = self.read(matchers, |state| state.overlaps(start_ms, end_ms).then_some(()));
+        found.into_iter().map(|(labels, ())| labels).collect()
+    }
+
+    /// Forgets samples older than `before_ms`, and series that are left without any; says how many those were. Nothing
+    /// may be appended meanwhile: a sample for a series that is being forgotten would be lost.
+    pub fn truncate(&self, before_ms: i64) -> usize {
+        let all: Vec<Arc<MemSeries>> = self.index.read().by_id.values().cloned().collect();
+        let done: HashSet<u64> = all.iter().filter(|s| s.state.lock().truncate(before_ms)).map(|s| s.id).collect();
+        if !done.is_empty() {
+            self.index.write().remove(&done);
+        }
+        done.len()
+    }
+
+    /// Number of series, and bytes of their samples.
+    pub fn size(&self) -> (usize, usize) {
+        let all: Vec<Arc<MemSeries>> = self.index.read().by_id.values().cloned().collect();
+        (all.len(), all.iter().map(|s| s.state.lock().size()).sum())
+    }
+
+    /// Number of series.
+    pub fn series_count(&self) -> usize {
+        self.index.read().by_id.len()
+    }
+}
+
+/// Ids of the series that carry a label, in ascending order.
+type Postings = HashMap<Arc<str>, Vec<u64>>;
+
+#[derive(Default)]
+struct Index {
+    by_labels: HashMap<Labels, Arc<MemSeries>>,
+    by_id: HashMap<u64, Arc<MemSeries>>,
+    postings: HashMap<Arc<str>, Postings>,
+    next_id: u64,
+}
+
+impl Index {
+    fn insert(&mut self, labels: &Labels) -> Arc<MemSeries> {
+        if let Some(series) = self.by_labels.get(labels) {
+            return series.clone();
+        }
+        let id = self.next_id;
+        self.next_id += 1;
+        let labels = Labels::new(labels.iter().map(|(name, value)| self.post(name, value, id)));
+        let series = Arc::new(MemSeries { id, labels: labels.clone(), state: Mutex::default() });
+        self.by_labels.insert(labels, series.clone());
+        self.by_id.insert(id, series.clone());
+        series
+    }
+
+    /// Notes that a series carries a label; gives the texts back as they are stored, so that they are stored once.
+    fn post(&mut self, name: &str, value: &str, id: u64) -> (Arc<str>, Arc<str>) {
+        let name: Arc<str> = match self.postings.get_key_value(name) {
+            Some((known, _)) => known.clone(),
+            None => name.into(),
+        };
+        let values = self.postings.entry(name.clone()).or_default();
+        if let Some((known, _)) = values.get_key_value(value) {
+            let known = known.clone();
+            values.entry(known.clone()).or_default().push(id);
+            return (name, known);
+        }
+        let value: Arc<str> = value.into();
+        values.insert(value.clone(), vec![id]);
+        (name, value)
+    }
+
+    fn remove(&mut self, done: &HashSet<u64>) {
+        let mut touched: HashSet<(Arc<str>, Arc<str>)> = HashSet::new();
+        for id in done {
+            if let Some(series) = self.by_id.remove(id) {
+                self.by_labels.remove(&series.labels);
+                touched.extend(series.labels.pairs().iter().cloned());
+            }
+        }
+        for (name, value) in touched {
+            let Some(values) = self.postings.get_mut(&name) else { continue };
+            if let Some(ids) = values.get_mut(&value) {
+                ids.retain(|id| !done.contains(id));
+                if ids.is_empty() {
+                    values.remove(&value);
+                }
+            }
+        }
+        self.postings.retain(|_, values| !values.is_empty());
+    }
+
+    fn matching(&self, matchers: &[Matcher]) -> Vec<Arc<MemSeries>> {
+        let fitting = |ids: &mut dyn Iterator<Item = &u64>| -> Vec<Arc<MemSeries>> {
+            ids.filter_map(|id| self.by_id.get(id))
+                .filter(|s| matchers.iter().all(|m| m.fits(&s.labels)))
+                .cloned()
+                .collect()
+        };
+        match self.narrowest(matchers) {
+            Some(ids) => fitting(&mut ids.iter()),
+            None => match matchers.iter().find(|m| matches!(m.op, MatchOp::Regex(_)) && !m.fits_value("")) {
+                Some(regex) => {
+                    let values = self.postings.get(regex.name.as_str());
+                    let fits = values.into_iter().flatten().filter(|(value, _)| regex.fits_value(value));
+                    fitting(&mut fits.flat_map(|(_, ids)| ids))
+                }
+                None => fitting(&mut self.by_id.keys()),
+            },
+        }
+    }
+
+    /// The shortest list among the labels that must be equal; `None` if no matcher asks for one.
+    fn narrowest(&self, matchers: &[Matcher]) -> Option<&[u64]> {
+        let lists = matchers.iter().filter_map(|matcher| match &matcher.op {
+            MatchOp::Equal(value) if !value.is_empty() => {
+                let ids = self.postings.get(matcher.name.as_str()).and_then(|values| values.get(value.as_str()));
+                Some(ids.map_or(&[][..], Vec::as_slice))
+            }
+            _ => None,
+        });
+        lists.min_by_key(|ids| ids.len())
+    }
+}
