@@ -108,11 +108,19 @@ pub enum Discovery {
     },
 }
 
+/// Whether a configuration file could be started with.
+///
+/// # Errors
+/// The first thing wrong, with file, place and what was expected.
+pub fn check(path: &Path) -> Result<(), DocumentError> {
+    load(path).map(|_| ())
+}
+
 /// Reads and checks a configuration file.
 ///
 /// # Errors
 /// The first thing wrong, with file, place and what was expected.
-pub fn check(path: &Path) -> Result<Config, DocumentError> {
+pub fn load(path: &Path) -> Result<Config, DocumentError> {
     let documents = yaml::read_file(path)?;
     let text = std::fs::read_to_string(path).unwrap_or_default();
     match documents.as_slice() {

@@ -7,7 +7,11 @@ pub mod discovery;
 pub mod exposition;
 pub mod otlp;
 pub mod promql;
+mod run;
 pub mod scrape;
 pub mod series;
 pub mod store;
 pub mod traces;
+
+pub use self::run::{Collector, Endpoints, Options, StartError, Stats, StatsHandle};
+pub use self::store::WalSync;

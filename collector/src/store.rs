@@ -14,7 +14,6 @@ mod replay;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -43,10 +42,12 @@ pub enum WalSync {
     Every(Duration),
 }
 
-impl FromStr for WalSync {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
+impl WalSync {
+    /// Reads `os`, `always` or a duration.
+    ///
+    /// # Errors
+    /// What may be written instead.
+    pub fn parse(text: &str) -> Result<Self, String> {
         match text {
             "os" => Ok(Self::Os),
             "always" => Ok(Self::Always),

@@ -2,16 +2,16 @@
 
 use super::*;
 
-fn load(text: &str) -> Result<Config, String> {
+fn read(text: &str) -> Result<Config, String> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("scrape.yml");
     std::fs::write(&path, text).unwrap();
-    check(&path).map_err(|e| e.to_string().replace(&dir.path().display().to_string(), "DIR"))
+    load(&path).map_err(|e| e.to_string().replace(&dir.path().display().to_string(), "DIR"))
 }
 
 #[test]
 fn reads_what_prometheus_reads_with_its_defaults() {
-    let config = load(
+    let config = read(
         "global:\n  scrape_interval: 15s\n  external_labels: { site: a }\nscrape_configs:\n- job_name: shop\n  \
          scrape_interval: 1s\n  body_size_limit: 10MB\n  sample_limit: 500\n  params: { format: [text] }\n  \
          http_sd_configs: [{ url: 'http://127.0.0.1:1/sd', refresh_interval: 1s }]\n  \
@@ -28,7 +28,7 @@ fn reads_what_prometheus_reads_with_its_defaults() {
     let other = &config.jobs[1];
     assert_eq!((other.scrape_interval, other.scrape_timeout), (Duration::from_secs(15), Duration::from_secs(10)));
     assert_eq!(other.discovery.len(), 2);
-    assert!(load("# nothing\n").unwrap().jobs.is_empty());
+    assert!(read("# nothing\n").unwrap().jobs.is_empty());
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn says_file_place_and_what_is_wrong() {
         ),
         ("a: 1\n---\nb: 1\n".to_owned(), "a scrape configuration is one document"),
     ] {
-        let found = load(&text).unwrap_err();
+        let found = read(&text).unwrap_err();
         assert!(found.contains(message), "{text}: {found}");
         assert!(found.starts_with("DIR/scrape.yml: document "), "{found}");
     }

@@ -135,7 +135,7 @@ mod tests {
         let path = dir.path().join("scrape.yml");
         let indented: String = yaml.lines().map(|line| format!("  {line}\n")).collect();
         std::fs::write(&path, format!("scrape_configs:\n- job_name: shop\n{indented}")).unwrap();
-        config::check(&path).unwrap().jobs.remove(0)
+        config::load(&path).unwrap().jobs.remove(0)
     }
 
     fn placed(yaml: &str, address: &str, labels: &[(&str, &str)]) -> Placed {

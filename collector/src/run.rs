@@ -1,0 +1,317 @@
+//! The whole collector: opens the store and every port, then runs each part as a task until shutdown. Holds no logic of
+//! its own. Start at `Collector::bind`, then `Collector::run`.
+
+mod own_metrics;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::response::Html;
+use axum::routing::get;
+use lifecycle::metrics::Metrics;
+use lifecycle::{CancellationToken, Clock, ListenError, Readiness, Supervisor, SystemClock, TaskEnded, listen};
+use protocol::yaml::DocumentError;
+use tokio::net::TcpListener;
+use tokio::time::{MissedTickBehavior, interval};
+
+use self::own_metrics::OwnMetrics;
+use crate::api::prometheus::{self, PrometheusApi, ServerFacts};
+use crate::config::{self, Config};
+use crate::promql::Engine;
+use crate::scrape::{self, ScrapeReport};
+use crate::store::{OpenStoreError, Store, StoreOptions, WalSync};
+use crate::traces::{self, Traces};
+use crate::{otlp, series};
+
+/// How long samples are kept: Prometheus' default.
+const RETENTION_DEFAULT: Duration = Duration::from_secs(15 * 86_400);
+
+/// How often series learnt from spans are appended.
+const GRAPH_INTERVAL_DEFAULT: Duration = Duration::from_secs(5);
+
+/// How often what is older than the retention is forgotten. Each time costs a look at every series.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What the collector is started with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The HTTP API.
+    pub listen: SocketAddr,
+    /// The command line's name for `listen`, for the error when it is taken.
+    pub listen_flag: &'static str,
+    /// OTLP over gRPC.
+    pub otlp_grpc: SocketAddr,
+    /// OTLP over HTTP.
+    pub otlp_http: SocketAddr,
+    /// The scrape configuration.
+    pub config: PathBuf,
+    /// The folder with the store.
+    pub data: PathBuf,
+    /// How long samples are kept.
+    pub retention: Duration,
+    /// When the log is forced to the disk.
+    pub wal_sync: WalSync,
+    /// How often series learnt from spans are appended.
+    pub graph_interval: Duration,
+}
+
+impl Options {
+    /// The usual ports on this machine, Prometheus' retention.
+    pub fn new(config: impl Into<PathBuf>, data: impl Into<PathBuf>) -> Self {
+        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Self {
+            listen: local(9090),
+            listen_flag: "--listen",
+            otlp_grpc: local(4317),
+            otlp_http: local(4318),
+            config: config.into(),
+            data: data.into(),
+            retention: RETENTION_DEFAULT,
+            wal_sync: WalSync::default(),
+            graph_interval: GRAPH_INTERVAL_DEFAULT,
+        }
+    }
+}
+
+/// Why the collector could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The scrape configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] DocumentError),
+    /// A port is taken.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The store cannot be opened.
+    #[error("{0}; the data folder is set with --data")]
+    Store(#[from] OpenStoreError),
+}
+
+/// Where the collector is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Endpoints {
+    /// The HTTP API.
+    pub http: SocketAddr,
+    /// OTLP over gRPC.
+    pub otlp_grpc: SocketAddr,
+    /// OTLP over HTTP.
+    pub otlp_http: SocketAddr,
+}
+
+/// Counts of a running collector.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Targets that are scraped.
+    pub targets: u64,
+    /// Of them, those whose last scrape went well.
+    pub targets_up: u64,
+    /// Samples stored.
+    pub samples: u64,
+    /// Series in memory.
+    pub series: u64,
+    /// Spans received.
+    pub spans: u64,
+    /// Traces in memory.
+    pub traces: u64,
+}
+
+/// Tells the counts while the collector runs.
+#[derive(Clone)]
+pub struct StatsHandle {
+    store: Arc<Store>,
+    report: Arc<ScrapeReport>,
+    traces: Arc<Traces>,
+}
+
+impl StatsHandle {
+    /// The counts now.
+    pub fn stats(&self) -> Stats {
+        let (targets, targets_up) = self.report.target_counts();
+        let (store, traces) = (self.store.stats(), self.traces.stats());
+        Stats {
+            targets: targets as u64,
+            targets_up: targets_up as u64,
+            samples: store.samples,
+            series: store.series,
+            spans: traces.spans_received,
+            traces: traces.traces,
+        }
+    }
+}
+
+struct Listeners {
+    http: TcpListener,
+    otlp_grpc: TcpListener,
+    otlp_http: TcpListener,
+}
+
+/// A collector with its store and ports open.
+pub struct Collector {
+    options: Options,
+    config: Config,
+    listeners: Listeners,
+    endpoints: Endpoints,
+    store: Arc<Store>,
+    report: Arc<ScrapeReport>,
+    traces: Arc<Traces>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Collector {
+    /// Reads the configuration, opens the ports and the store.
+    ///
+    /// # Errors
+    /// The first of them that is wrong, with what to change.
+    pub async fn bind(options: Options) -> Result<Self, StartError> {
+        let config = config::load(&options.config)?;
+        let listeners = Listeners {
+            http: listen(options.listen, options.listen_flag).await?,
+            otlp_grpc: listen(options.otlp_grpc, "--otlp-grpc").await?,
+            otlp_http: listen(options.otlp_http, "--otlp-http").await?,
+        };
+        let address = |listener: &TcpListener, asked| listener.local_addr().unwrap_or(asked);
+        let endpoints = Endpoints {
+            http: address(&listeners.http, options.listen),
+            otlp_grpc: address(&listeners.otlp_grpc, options.otlp_grpc),
+            otlp_http: address(&listeners.otlp_http, options.otlp_http),
+        };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let store_options = StoreOptions { retention: options.retention, wal_sync: options.wal_sync };
+        let (store, replayed) = Store::open(&options.data, store_options, clock.clone())?;
+        tracing::info!(
+            samples = replayed.samples, segments = replayed.segments, damaged_bytes = replayed.damaged_bytes,
+            data = %options.data.display(), "the write-ahead log is read back"
+        );
+        Ok(Self {
+            report: Arc::new(ScrapeReport::new(config.text.clone())),
+            traces: Traces::new(traces::Limits::default(), clock.clone()),
+            store: Arc::new(store),
+            options,
+            config,
+            listeners,
+            endpoints,
+            clock,
+        })
+    }
+
+    /// Where it is reached, once it runs.
+    pub fn endpoints(&self) -> Endpoints {
+        self.endpoints
+    }
+
+    /// Tells the counts while it runs.
+    pub fn stats(&self) -> StatsHandle {
+        StatsHandle { store: self.store.clone(), report: self.report.clone(), traces: self.traces.clone() }
+    }
+
+    /// Runs until shutdown.
+    ///
+    /// # Errors
+    /// The task that ended although nobody asked it to.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), TaskEnded> {
+        let mut tasks = Supervisor::new(shutdown.child_token());
+        let readiness = Readiness::default();
+        let http = self.http_routes(&readiness);
+        let otlp_http = otlp::http_routes(self.traces.sink());
+        tasks.spawn("http", serve(self.listeners.http, http, tasks.shutdown()));
+        tasks.spawn("otlp http", serve(self.listeners.otlp_http, otlp_http, tasks.shutdown()));
+        tasks.spawn("otlp grpc", otlp::serve_grpc(self.listeners.otlp_grpc, self.traces.sink(), tasks.shutdown()));
+        let appendable: Arc<dyn series::Appendable> = self.store.clone();
+        let generator = self.traces.generator();
+        tasks.spawn(
+            "span series",
+            generator.run(appendable, self.options.graph_interval, self.clock.clone(), tasks.shutdown()),
+        );
+        let ingest: Arc<dyn series::Ingest> = self.store.clone();
+        tasks.spawn("scrape", scrape::run(self.config.jobs, ingest, self.report, self.clock, tasks.shutdown()));
+        tasks.spawn("store upkeep", upkeep(self.store, self.options.wal_sync, tasks.shutdown()));
+        readiness.set(true);
+        let ended = tasks.run().await;
+        readiness.set(false);
+        ended
+    }
+
+    fn http_routes(&self, readiness: &Readiness) -> Router {
+        let metrics = Metrics::default();
+        metrics.register(|registry| {
+            let own = OwnMetrics { store: self.store.clone(), report: self.report.clone() };
+            registry.register_collector(Box::new(own));
+        });
+        self.traces.register(&metrics);
+        let api = PrometheusApi {
+            store: self.store.clone(),
+            engine: Engine::default(),
+            targets: self.report.clone(),
+            exemplars: Some(self.store.clone()),
+            clock: self.clock.clone(),
+            server: self.facts(),
+        };
+        prometheus::routes(api)
+            .merge(self.traces.routes())
+            .merge(readiness.routes())
+            .merge(metrics.routes())
+            .route("/", get(|| async { Html(PAGE) }))
+    }
+
+    fn facts(&self) -> ServerFacts {
+        let options = &self.options;
+        let retention = protocol::duration::Display(options.retention).to_string();
+        let flags = [
+            ("listen", self.endpoints.http.to_string()),
+            ("otlp-grpc", self.endpoints.otlp_grpc.to_string()),
+            ("otlp-http", self.endpoints.otlp_http.to_string()),
+            ("config", options.config.display().to_string()),
+            ("data", options.data.display().to_string()),
+            ("retention", retention.clone()),
+        ];
+        let flags = flags.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        ServerFacts { started_ms: self.clock.now_ms(), retention, flags }
+    }
+}
+
+/// What a person who opens the address sees.
+const PAGE: &str = "<!doctype html><title>Plimsoll collector</title><h1>Plimsoll collector</h1><ul>\
+<li><a href=/api/v1/targets>/api/v1/targets</a>: what is scraped, and how it goes\
+<li><a href='/api/v1/query?query=up'>/api/v1/query</a>, /api/v1/query_range: PromQL, as Prometheus answers it\
+<li><a href=/api/v1/graph>/api/v1/graph</a>: who calls whom\
+<li><a href=/api/services>/api/services</a>, /api/traces: traces, as Jaeger answers\
+<li><a href=/metrics>/metrics</a>, <a href=/healthz>/healthz</a>, <a href=/readyz>/readyz</a>: about the collector itself\
+</ul>";
+
+async fn serve(listener: TcpListener, routes: Router, shutdown: CancellationToken) -> std::io::Result<()> {
+    axum::serve(listener, routes).with_graceful_shutdown(shutdown.cancelled_owned()).await
+}
+
+/// Forgets what is old, and syncs the log if that was asked for at intervals.
+async fn upkeep(store: Arc<Store>, wal_sync: WalSync, shutdown: CancellationToken) -> Result<(), String> {
+    let every = |period| {
+        let mut ticks = interval(period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks
+    };
+    let mut truncate = every(UPKEEP_INTERVAL);
+    let mut sync = match wal_sync {
+        WalSync::Every(period) => Some(every(period)),
+        WalSync::Os | WalSync::Always => None,
+    };
+    loop {
+        let next_sync = async {
+            match &mut sync {
+                Some(ticks) => ticks.tick().await,
+                None => std::future::pending().await,
+            }
+        };
+        let store = store.clone();
+        let work = tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            _ = truncate.tick() => tokio::task::spawn_blocking(move || store.truncate()),
+            _ = next_sync => tokio::task::spawn_blocking(move || store.sync()),
+        };
+        if let Err(error) = work.await.map_err(|error| error.to_string())? {
+            tracing::error!(%error, "the write-ahead log could not be tended");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The collector's metrics about itself, read from the store and the scrapes whenever they are asked for.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+
+use crate::scrape::ScrapeReport;
+use crate::store::Store;
+
+/// Asks the parts.
+pub(super) struct OwnMetrics {
+    pub store: Arc<Store>,
+    pub report: Arc<ScrapeReport>,
+}
+
+impl fmt::Debug for OwnMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OwnMetrics")
+    }
+}
+
+/// Values of one metric by the value of one label; without a label's name there is one value.
+struct Metric<'a> {
+    name: &'a str,
+    help: &'a str,
+    label: &'a str,
+    values: Vec<(&'a str, u64)>,
+    kind: MetricType,
+}
+
+fn encode(encoder: &mut DescriptorEncoder<'_>, metric: &Metric<'_>) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(metric.name, metric.help, None, metric.kind)?;
+    for (label_value, value) in &metric.values {
+        let labels = [(metric.label, *label_value)];
+        let one = if metric.label.is_empty() { None } else { Some(family.encode_family(&labels)?) };
+        let counter = ConstCounter::new(*value);
+        let gauge = ConstGauge::new(i64::try_from(*value).unwrap_or(i64::MAX));
+        match (one, metric.kind) {
+            (Some(one), MetricType::Counter) => counter.encode(one)?,
+            (Some(one), _) => gauge.encode(one)?,
+            (None, MetricType::Counter) => return counter.encode(family),
+            (None, _) => return gauge.encode(family),
+        }
+    }
+    Ok(())
+}
+
+impl Collector for OwnMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let stats = self.store.stats();
+        let counts = &self.report.counts;
+        let (targets, up) = self.report.target_counts();
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let counter = |name, help, label, values| Metric { name, help, label, values, kind: MetricType::Counter };
+        let gauge = |name, help, label, values| Metric { name, help, label, values, kind: MetricType::Gauge };
+        let head_bytes = self.store.head_bytes() as u64;
+        let dropped = vec![
+            ("out_of_order", stats.out_of_order),
+            ("duplicate", stats.duplicate),
+            ("log_failed", stats.log_failed),
+            ("relabelled_away", read(&counts.relabelled_away)),
+        ];
+        let scrapes = vec![("succeeded", read(&counts.succeeded)), ("failed", read(&counts.failed))];
+        let by_health = vec![("up", up as u64), ("down", (targets - up) as u64)];
+        let metrics = [
+            counter("plimsoll_collector_samples_appended", "Samples stored", "", vec![("", stats.samples)]),
+            counter("plimsoll_collector_samples_dropped", "Samples not stored, by reason", "reason", dropped),
+            counter("plimsoll_collector_samples_scraped", "Samples read", "", vec![("", read(&counts.samples))]),
+            counter("plimsoll_collector_scrapes", "Scrapes by outcome", "outcome", scrapes),
+            counter(
+                "plimsoll_collector_scrape_problems",
+                "Lines that could not be read",
+                "",
+                vec![("", read(&counts.problems))],
+            ),
+            gauge("plimsoll_collector_targets", "Targets by health", "health", by_health),
+            gauge("plimsoll_collector_head_series", "Series in memory", "", vec![("", stats.series)]),
+            gauge("plimsoll_collector_head_bytes", "Bytes of the samples in memory", "", vec![("", head_bytes)]),
+            gauge("plimsoll_collector_wal_bytes", "Bytes of the write-ahead log", "", vec![("", stats.wal_bytes)]),
+        ];
+        metrics.iter().try_for_each(|metric| encode(&mut encoder, metric))
+    }
+}
