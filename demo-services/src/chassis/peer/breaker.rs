@@ -90,14 +90,14 @@ impl Breaker {
     }
 
     /// Gives a permit back; `succeeded` is `None` when the call says nothing about the peer.
-    pub fn settle(&mut self, permit: Permit, succeeded: Option<bool>, now: Duration) {
-        if permit.epoch != self.epoch {
+    pub fn settle(&mut self, Permit { trial, epoch }: Permit, succeeded: Option<bool>, now: Duration) {
+        if epoch != self.epoch {
             return;
         }
-        if permit.trial {
+        if trial {
             self.trial_under_way = false;
         }
-        match (succeeded, permit.trial) {
+        match (succeeded, trial) {
             (None, _) => {}
             (Some(true), true) => self.turn(State::Closed),
             (Some(false), true) => self.open(now),
