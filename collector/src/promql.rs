@@ -1,7 +1,37 @@
-//! Evaluates PromQL: pure, over anything that implements `series::Queryable`.
-//! Start at `Engine`.
+//! Evaluates PromQL: pure, over anything that implements `series::Queryable`. Knows no HTTP and keeps no state.
+//! Start at `Engine`; `evaluator` walks the tree, `range`, `functions`, `aggregate` and `binary` do the work of its nodes.
+
+mod aggregate;
+mod binary;
+mod error;
+mod evaluator;
+mod functions;
+pub mod memory;
+mod notes;
+mod numbers;
+mod parse;
+mod places;
+mod range;
+pub mod script;
+mod select;
+mod stop;
+mod value;
 
 use std::time::Duration;
+
+use promql_parser::parser::Expr;
+use promql_parser::parser::value::ValueType;
+
+pub use error::QueryError;
+pub use numbers::format_value;
+pub use parse::{parse, parse_selector};
+pub use stop::{Stop, StopGuard};
+pub use value::{InstantSample, QueryData, QueryOutput};
+
+use crate::series::{Queryable, Sample, SeriesSamples};
+use evaluator::{Evaluator, Scope};
+use places::Places;
+use value::{Grid, Series, Value, join_same, nameless};
 
 /// Limits of an evaluation.
 #[derive(Debug, Clone)]
@@ -25,16 +55,168 @@ impl Default for EngineOptions {
 #[derive(Debug, Clone, Default)]
 pub struct Engine {
     options: EngineOptions,
+    drop_names_late: bool,
 }
 
 impl Engine {
     /// An engine with these limits.
     pub fn new(options: EngineOptions) -> Self {
-        Self { options }
+        Self { options, drop_names_late: false }
+    }
+
+    /// Keeps names that functions take away until the end, so that label functions still see them: Prometheus' feature
+    /// `promql-delayed-name-removal`, off by default there and here.
+    #[must_use]
+    pub fn drop_names_late(mut self, late: bool) -> Self {
+        self.drop_names_late = late;
+        self
     }
 
     /// The limits.
     pub fn options(&self) -> &EngineOptions {
         &self.options
     }
+
+    /// Evaluates a query at one time, within the engine's own timeout.
+    pub fn instant(&self, source: &dyn Queryable, query: &str, at_ms: i64) -> Result<QueryOutput, QueryError> {
+        self.instant_until(source, query, at_ms, &Stop::after(self.options.timeout))
+    }
+
+    /// Evaluates a query at one time, until told to stop.
+    pub fn instant_until(
+        &self,
+        source: &dyn Queryable,
+        query: &str,
+        at_ms: i64,
+        stop: &Stop,
+    ) -> Result<QueryOutput, QueryError> {
+        let expr = parse(query)?;
+        let grid = Grid::instant(at_ms);
+        let mut evaluator = self.evaluator(source, query, &expr, Scope { grid, instant: true }, stop);
+        let data = if expr.value_type() == ValueType::Matrix {
+            QueryData::Matrix(self.matrix_at(&mut evaluator, &expr, grid)?)
+        } else {
+            match evaluator.eval(&expr, grid)? {
+                Value::Scalar(values) => QueryData::Scalar(scalar_at(&values, at_ms)),
+                Value::Text(text) => QueryData::Text { timestamp_ms: at_ms, text },
+                Value::Vector(series) => QueryData::Vector(instant_vector(without_dropped_names(series)?, at_ms)),
+            }
+        };
+        Ok(output(evaluator, data))
+    }
+
+    /// Evaluates a query from `start_ms` to `end_ms` every `step_ms`, within the engine's own timeout.
+    pub fn range(
+        &self,
+        source: &dyn Queryable,
+        query: &str,
+        start_ms: i64,
+        end_ms: i64,
+        step_ms: i64,
+    ) -> Result<QueryOutput, QueryError> {
+        self.range_until(source, query, (start_ms, end_ms, step_ms), &Stop::after(self.options.timeout))
+    }
+
+    /// Evaluates a query at many times (start, end, step), until told to stop.
+    pub fn range_until(
+        &self,
+        source: &dyn Queryable,
+        query: &str,
+        (start_ms, end_ms, step_ms): (i64, i64, i64),
+        stop: &Stop,
+    ) -> Result<QueryOutput, QueryError> {
+        let expr = parse(query)?;
+        if !matches!(expr.value_type(), ValueType::Scalar | ValueType::Vector) {
+            let kind = if expr.value_type() == ValueType::Matrix { "range vector" } else { "string" };
+            let text = format!("invalid expression type {kind:?} for range query, must be Scalar or instant Vector");
+            return Err(QueryError::Parse(text));
+        }
+        let grid = Grid::range(start_ms, end_ms, step_ms);
+        let mut evaluator = self.evaluator(source, query, &expr, Scope { grid, instant: false }, stop);
+        let series = match evaluator.eval(&expr, grid)? {
+            Value::Vector(series) => without_dropped_names(series)?,
+            Value::Scalar(values) => vec![Series {
+                labels: crate::series::Labels::default(),
+                drop_name: false,
+                column: value::Column::full(values),
+            }],
+            Value::Text(_) => Vec::new(),
+        };
+        Ok(output(evaluator, QueryData::Matrix(matrix(series, grid))))
+    }
+
+    fn evaluator<'a>(
+        &'a self,
+        source: &'a dyn Queryable,
+        query: &str,
+        expr: &Expr,
+        scope: Scope,
+        stop: &'a Stop,
+    ) -> Evaluator<'a> {
+        Evaluator::new(source, &self.options, self.drop_names_late, scope, Places::of(query, expr), stop)
+    }
+
+    fn matrix_at(
+        &self,
+        evaluator: &mut Evaluator<'_>,
+        expr: &Expr,
+        grid: Grid,
+    ) -> Result<Vec<SeriesSamples>, QueryError> {
+        let ranges = evaluator.range_argument(expr, grid)?;
+        let mut found: Vec<SeriesSamples> = ranges
+            .series
+            .into_iter()
+            .map(|series| {
+                let (start_ms, end_ms) = ranges.window.bounds(grid, 0);
+                let inside = |sample: &Sample| sample.timestamp_ms > start_ms && sample.timestamp_ms <= end_ms;
+                let labels = if series.drop_name { nameless(&series.labels) } else { series.labels };
+                SeriesSamples { labels, samples: series.samples.into_iter().filter(inside).collect() }
+            })
+            .filter(|series| !series.samples.is_empty())
+            .collect();
+        found.sort_by(|a, b| a.labels.cmp(&b.labels));
+        Ok(found)
+    }
 }
+
+fn output(evaluator: Evaluator<'_>, data: QueryData) -> QueryOutput {
+    let (warnings, infos) = evaluator.notes.into_parts();
+    QueryOutput { data, warnings, infos }
+}
+
+fn scalar_at(values: &[f64], at_ms: i64) -> Sample {
+    Sample { timestamp_ms: at_ms, value: values.first().copied().unwrap_or(f64::NAN) }
+}
+
+/// Takes away the names that functions have marked; series that become one may not overlap.
+fn without_dropped_names(series: Vec<Series>) -> Result<Vec<Series>, QueryError> {
+    if !series.iter().any(|one| one.drop_name) {
+        return Ok(series);
+    }
+    let renamed = series.into_iter().map(|one| {
+        let labels = if one.drop_name { nameless(&one.labels) } else { one.labels };
+        Series { labels, drop_name: false, column: one.column }
+    });
+    join_same(renamed.collect())
+}
+
+fn instant_vector(series: Vec<Series>, at_ms: i64) -> Vec<InstantSample> {
+    let present = series.into_iter().filter_map(|one| Some((one.column.get(0)?, one.labels)));
+    present.map(|(value, labels)| InstantSample { labels, sample: Sample { timestamp_ms: at_ms, value } }).collect()
+}
+
+fn matrix(series: Vec<Series>, grid: Grid) -> Vec<SeriesSamples> {
+    let mut found: Vec<SeriesSamples> = series
+        .into_iter()
+        .map(|one| SeriesSamples {
+            labels: one.labels,
+            samples: one.column.present().map(|(step, value)| Sample { timestamp_ms: grid.at(step), value }).collect(),
+        })
+        .filter(|one| !one.samples.is_empty())
+        .collect();
+    found.sort_by(|a, b| a.labels.cmp(&b.labels));
+    found
+}
+
+#[cfg(test)]
+mod tests;

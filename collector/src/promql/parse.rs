@@ -1,0 +1,166 @@
+//! From text to a tree that the evaluator can take: syntax by `promql-parser`, then what it lets through and Prometheus does not.
+
+use promql_parser::label::{MatchOp as ParsedOp, Matchers};
+use promql_parser::parser::{AtModifier, Expr, Offset, VectorMatchFillValues};
+use regex::Regex;
+use std::time::{Duration, SystemTime};
+
+use crate::promql::QueryError;
+use crate::series::{METRIC_NAME, MatchOp, Matcher};
+
+/// The longest query that is read. Dashboards write some kilobytes; this leaves room for generated ones.
+const QUERY_BYTES_MAX: usize = 64 * 1024;
+
+/// The deepest tree that is evaluated, so that recursion stays within a thread's stack of 2 MiB with ample room.
+const DEPTH_MAX: usize = 256;
+
+/// The most operators and parentheses of a query: the parser, too, recurses over the tree that it builds.
+const OPERATORS_MAX: usize = 2_000;
+
+/// Functions of the syntax that need native histograms, start timestamps or info metrics.
+const UNSUPPORTED: [&str; 3] = ["info", "integral", "start_timestamp"];
+
+/// Reads and checks a query.
+pub fn parse(query: &str) -> Result<Expr, QueryError> {
+    check_size(query)?;
+    let expr = promql_parser::parser::parse(query).map_err(|reason| error(&reason))?;
+    check_tree(&expr)?;
+    Ok(expr)
+}
+
+/// Reads a selector such as `up{job="x"}` into matchers.
+pub fn parse_selector(text: &str) -> Result<Vec<Matcher>, QueryError> {
+    match parse(text)? {
+        Expr::VectorSelector(selector) if selector.offset.is_none() && selector.at.is_none() => {
+            matchers(selector.name.as_deref(), &selector.matchers)
+        }
+        _ => Err(error("expected a series selector such as up{job=\"node\"}")),
+    }
+}
+
+fn error(reason: &str) -> QueryError {
+    QueryError::Parse(format!("parse error: {reason}"))
+}
+
+fn check_size(query: &str) -> Result<(), QueryError> {
+    if query.len() > QUERY_BYTES_MAX {
+        return Err(error(&format!("the query is longer than {QUERY_BYTES_MAX} bytes")));
+    }
+    if super::places::operators(query) > OPERATORS_MAX {
+        return Err(error(&format!("the query has more than {OPERATORS_MAX} operators and parentheses")));
+    }
+    if super::places::has_byte_escape(query) {
+        return Err(error("a text in quotes holds a byte that is not Unicode"));
+    }
+    Ok(())
+}
+
+fn check_tree(expr: &Expr) -> Result<(), QueryError> {
+    let mut pending = vec![(expr, 1usize)];
+    while let Some((node, depth)) = pending.pop() {
+        if depth > DEPTH_MAX {
+            return Err(error(&format!("the query nests deeper than {DEPTH_MAX} levels")));
+        }
+        check_node(node)?;
+        pending.extend(children(node).into_iter().map(|child| (child, depth + 1)));
+    }
+    Ok(())
+}
+
+fn check_node(node: &Expr) -> Result<(), QueryError> {
+    match node {
+        Expr::VectorSelector(selector) => check_matchers(&selector.matchers),
+        Expr::MatrixSelector(selector) if selector.range.is_zero() => Err(error("duration must be greater than 0")),
+        Expr::MatrixSelector(selector) => check_matchers(&selector.vs.matchers),
+        Expr::Subquery(subquery) if subquery.range.is_zero() || subquery.step.is_some_and(|step| step.is_zero()) => {
+            Err(error("duration must be greater than 0"))
+        }
+        Expr::Call(call) if UNSUPPORTED.contains(&call.func.name) => {
+            Err(error(&format!("function {} is not supported", call.func.name)))
+        }
+        Expr::Binary(binary) => match &binary.modifier {
+            Some(modifier) if modifier.fill_values != VectorMatchFillValues::default() => {
+                Err(error("fill modifiers are not supported"))
+            }
+            _ => Ok(()),
+        },
+        Expr::Extension(_) => Err(error("extensions are not supported")),
+        _ => Ok(()),
+    }
+}
+
+fn check_matchers(matchers: &Matchers) -> Result<(), QueryError> {
+    if matchers.or_matchers.is_empty() { Ok(()) } else { Err(error("unexpected \"or\" inside of braces")) }
+}
+
+/// The expressions directly below, in the order of the text.
+pub(super) fn children(expr: &Expr) -> Vec<&Expr> {
+    match expr {
+        Expr::Aggregate(aggregate) => aggregate.param.iter().map(|p| &**p).chain([&*aggregate.expr]).collect(),
+        Expr::Unary(unary) => vec![&unary.expr],
+        Expr::Binary(binary) => vec![&binary.lhs, &binary.rhs],
+        Expr::Paren(paren) => vec![&paren.expr],
+        Expr::Subquery(subquery) => vec![&subquery.expr],
+        Expr::Call(call) => call.args.args.iter().map(|argument| &**argument).collect(),
+        Expr::NumberLiteral(_)
+        | Expr::StringLiteral(_)
+        | Expr::VectorSelector(_)
+        | Expr::MatrixSelector(_)
+        | Expr::Extension(_) => Vec::new(),
+    }
+}
+
+/// The expression inside of any parentheses.
+pub(super) fn bare(mut expr: &Expr) -> &Expr {
+    while let Expr::Paren(paren) = expr {
+        expr = &paren.expr;
+    }
+    expr
+}
+
+/// A selector's conditions, with the metric's name as one of them.
+pub(super) fn matchers(name: Option<&str>, parsed: &Matchers) -> Result<Vec<Matcher>, QueryError> {
+    let named = name.map(|name| Ok(Matcher::equal(METRIC_NAME, name)));
+    named.into_iter().chain(parsed.matchers.iter().map(matcher)).collect()
+}
+
+fn matcher(parsed: &promql_parser::label::Matcher) -> Result<Matcher, QueryError> {
+    let op = match &parsed.op {
+        ParsedOp::Equal => MatchOp::Equal(parsed.value.clone()),
+        ParsedOp::NotEqual => MatchOp::NotEqual(parsed.value.clone()),
+        ParsedOp::Re(parsed_regex) => MatchOp::Regex(anchored(&parsed.value, parsed_regex)),
+        ParsedOp::NotRe(parsed_regex) => MatchOp::NotRegex(anchored(&parsed.value, parsed_regex)),
+    };
+    Ok(Matcher { name: parsed.name.clone(), op })
+}
+
+/// As in Prometheus 3, `.` fits a line break too; where that reading fails, the parser's own, more forgiving one stands.
+fn anchored(pattern: &str, parsed: &Regex) -> Regex {
+    Regex::new(&format!("^(?s:{pattern})$")).unwrap_or_else(|_| parsed.clone())
+}
+
+/// Whole milliseconds; what does not fit is as long as can be.
+pub(super) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// How far back a selector is moved, in milliseconds; negative is forward.
+pub(super) fn offset_ms(offset: Option<&Offset>) -> i64 {
+    match offset {
+        None => 0,
+        Some(Offset::Pos(duration)) => millis(*duration),
+        Some(Offset::Neg(duration)) => -millis(*duration),
+    }
+}
+
+/// The fixed time of an `@`, given the start and end of the query.
+pub(super) fn at_ms(at: Option<&AtModifier>, start_ms: i64, end_ms: i64) -> Option<i64> {
+    Some(match at? {
+        AtModifier::Start => start_ms,
+        AtModifier::End => end_ms,
+        AtModifier::At(time) => match time.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(after) => millis(after),
+            Err(before) => -millis(before.duration()),
+        },
+    })
+}

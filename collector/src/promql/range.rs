@@ -1,0 +1,216 @@
+//! Functions over range vectors: each is evaluated for all series and steps, its window sliding forward over the samples.
+//! Start at `Evaluator::range_call`.
+
+mod extrapolate;
+mod over_time;
+mod trend;
+
+use promql_parser::parser::{Call, Expr};
+
+use super::evaluator::Evaluator;
+use super::select::{RangeSeries, Ranges, Slide};
+use super::value::{Column, Grid, Series, Value};
+use crate::promql::QueryError;
+use crate::series::{Labels, METRIC_NAME, Sample};
+
+use extrapolate::{Delta, Marks};
+
+/// What a function sees at one step.
+pub(super) struct Window<'a> {
+    /// All samples of the series.
+    all: &'a [Sample],
+    slide: Slide,
+    /// Exclusive.
+    start_ms: i64,
+    end_ms: i64,
+    /// The time of evaluation, whatever `@` and `offset` made of the window.
+    at_ms: i64,
+    step: usize,
+    range_ms: i64,
+}
+
+impl Window<'_> {
+    fn samples(&self) -> &[Sample] {
+        &self.all[self.slide.low..self.slide.high]
+    }
+}
+
+/// Suffixes of the names of counters; `rate` of anything else is worth a note.
+const COUNTER_SUFFIXES: [&str; 4] = ["_total", "_sum", "_count", "_bucket"];
+
+impl Evaluator<'_> {
+    /// A function with a range vector among its arguments; nothing if it is no such function.
+    pub(super) fn range_call(&mut self, node: &Expr, call: &Call, grid: Grid) -> Result<Option<Value>, QueryError> {
+        let arguments = &call.args.args;
+        if call.func.name == "absent_over_time" {
+            return self.absent_over_time(&arguments[0], grid).map(Some);
+        }
+        let place = usize::from(call.func.name == "quantile_over_time");
+        if let Some(apply) = over_time::by_name(call.func.name) {
+            let ranges = self.range_argument(&arguments[0], grid)?;
+            let keeps_name = matches!(call.func.name, "last_over_time" | "first_over_time");
+            return self.slide_over(ranges, grid, keeps_name, |_| (), |window, ()| apply(window.samples())).map(Some);
+        }
+        let kind = match call.func.name {
+            "rate" => Delta { counter: true, per_second: true },
+            "increase" => Delta { counter: true, per_second: false },
+            "delta" => Delta { counter: false, per_second: false },
+            "resets" | "changes" => {
+                let ranges = self.range_argument(&arguments[0], grid)?;
+                let marks = if call.func.name == "resets" { Marks::drops } else { Marks::changes };
+                return self.slide_over(ranges, grid, false, marks, extrapolate::marked).map(Some);
+            }
+            "predict_linear" => return self.predict_linear(arguments, grid).map(Some),
+            "quantile_over_time" => return self.quantile_over_time(node, arguments, place, grid).map(Some),
+            "double_exponential_smoothing" => return self.smoothing(arguments, grid).map(Some),
+            _ => return Ok(None),
+        };
+        let ranges = self.range_argument(&arguments[0], grid)?;
+        if kind.counter {
+            self.note_gauges(node, &ranges);
+        }
+        let marks = |samples: &[Sample]| if kind.counter { Marks::drops(samples) } else { Marks::default() };
+        self.slide_over(ranges, grid, false, marks, |window, marks| kind.apply(window, marks)).map(Some)
+    }
+
+    /// Applies a function to each window of each series; `prepare` looks at the whole series once.
+    fn slide_over<P>(
+        &mut self,
+        ranges: Ranges,
+        grid: Grid,
+        keeps_name: bool,
+        prepare: impl Fn(&[Sample]) -> P,
+        apply: impl Fn(&Window<'_>, &P) -> Option<f64>,
+    ) -> Result<Value, QueryError> {
+        let mut found = Vec::with_capacity(ranges.series.len());
+        for one in ranges.series {
+            self.stop.check()?;
+            let prepared = prepare(&one.samples);
+            let column = slide(&one, ranges.window, grid, |window| apply(window, &prepared));
+            if !column.is_empty() {
+                self.charge(column.len())?;
+                found.push(Series { labels: one.labels, drop_name: one.drop_name, column });
+            }
+        }
+        if keeps_name { Ok(Value::Vector(found)) } else { self.nameless(found) }
+    }
+
+    fn note_gauges(&mut self, node: &Expr, ranges: &Ranges) {
+        let place = self.places.argument(node, 0);
+        for one in &ranges.series {
+            let name = one.labels.get(METRIC_NAME).unwrap_or_default();
+            if !name.is_empty() && !COUNTER_SUFFIXES.iter().any(|suffix| name.ends_with(suffix)) {
+                let text = "metric might not be a counter, name does not end in _total/_sum/_count/_bucket";
+                self.notes.info(&format!("{text}: {name:?}"), &place);
+            }
+        }
+    }
+
+    fn predict_linear(&mut self, arguments: &[Box<Expr>], grid: Grid) -> Result<Value, QueryError> {
+        let ahead = self.scalar(&arguments[1], grid)?;
+        let ranges = self.range_argument(&arguments[0], grid)?;
+        let apply = |window: &Window<'_>, (): &()| trend::predict(window.samples(), window.at_ms, ahead[window.step]);
+        self.slide_over(ranges, grid, false, |_| (), apply)
+    }
+
+    fn quantile_over_time(
+        &mut self,
+        node: &Expr,
+        arguments: &[Box<Expr>],
+        place: usize,
+        grid: Grid,
+    ) -> Result<Value, QueryError> {
+        let phis = self.scalar(&arguments[0], grid)?;
+        let ranges = self.range_argument(&arguments[place], grid)?;
+        if !ranges.series.is_empty() {
+            self.check_quantiles(node, 0, &phis);
+        }
+        let apply = |window: &Window<'_>, (): &()| over_time::quantile_of(window.samples(), phis[window.step]);
+        self.slide_over(ranges, grid, false, |_| (), apply)
+    }
+
+    fn smoothing(&mut self, arguments: &[Box<Expr>], grid: Grid) -> Result<Value, QueryError> {
+        let factors = self.scalar(&arguments[1], grid)?;
+        let trends = self.scalar(&arguments[2], grid)?;
+        for (name, values) in [("smoothing", &factors), ("trend", &trends)] {
+            if let Some(wrong) = values.iter().find(|value| !(**value > 0.0 && **value < 1.0)) {
+                let text = format!("invalid {name} factor. Expected: 0 < {} < 1, got: {wrong:.6}", &name[..1]);
+                return Err(QueryError::Execution(text));
+            }
+        }
+        let ranges = self.range_argument(&arguments[0], grid)?;
+        let apply =
+            |window: &Window<'_>, (): &()| trend::smoothed(window.samples(), factors[window.step], trends[window.step]);
+        self.slide_over(ranges, grid, false, |_| (), apply)
+    }
+
+    fn absent_over_time(&mut self, argument: &Expr, grid: Grid) -> Result<Value, QueryError> {
+        let ranges = self.range_argument(argument, grid)?;
+        let mut present = vec![false; grid.count];
+        for one in &ranges.series {
+            let column = slide(one, ranges.window, grid, |window| (!window.samples().is_empty()).then_some(1.0));
+            column.present().for_each(|(step, _)| present[step] = true);
+        }
+        Ok(Value::Vector(absent_series(absent_labels(argument), &present)))
+    }
+
+    /// Notes φs outside of 0 to 1.
+    pub(super) fn check_quantiles(&mut self, node: &Expr, argument: usize, phis: &[f64]) {
+        let place = self.places.argument(node, argument);
+        for phi in phis.iter().filter(|phi| !(**phi >= 0.0 && **phi <= 1.0)) {
+            let shown = go_float(*phi);
+            self.notes.warn(&format!("quantile value should be between 0 and 1, got {shown}"), &place);
+        }
+    }
+}
+
+/// A number in a note: as Go's `%g` for what is neither huge nor tiny.
+pub(super) fn go_float(value: f64) -> String {
+    super::format_value(value)
+}
+
+fn slide(
+    series: &RangeSeries,
+    shape: super::select::WindowShape,
+    grid: Grid,
+    apply: impl Fn(&Window<'_>) -> Option<f64>,
+) -> Column {
+    let mut column = Column::absent(grid.count);
+    let mut slide = Slide::default();
+    for (step, at_ms) in grid.times().enumerate() {
+        let (start_ms, end_ms) = shape.bounds(grid, step);
+        slide.advance(&series.samples, (start_ms, end_ms));
+        if slide.low == slide.high {
+            continue;
+        }
+        let window = Window { all: &series.samples, slide, start_ms, end_ms, at_ms, step, range_ms: shape.range_ms };
+        if let Some(value) = apply(&window) {
+            column.set(step, value);
+        }
+    }
+    column
+}
+
+/// 1 at every step at which nothing is present.
+pub(super) fn absent_series(labels: Labels, present: &[bool]) -> Vec<Series> {
+    let mut column = Column::absent(present.len());
+    for (step, _) in present.iter().enumerate().filter(|(_, present)| !**present) {
+        column.set(step, 1.0);
+    }
+    if column.is_empty() { Vec::new() } else { vec![Series { labels, drop_name: false, column }] }
+}
+
+/// The labels that a selector pins down by equality; a label with several conditions is not pinned down.
+pub(super) fn absent_labels(argument: &Expr) -> Labels {
+    let selector = match argument {
+        Expr::VectorSelector(selector) => selector,
+        Expr::MatrixSelector(selector) => &selector.vs,
+        _ => return Labels::default(),
+    };
+    let matchers = &selector.matchers.matchers;
+    let pinned = matchers.iter().filter(|matcher| {
+        let alone = matchers.iter().filter(|other| other.name == matcher.name).count() == 1;
+        matches!(matcher.op, promql_parser::label::MatchOp::Equal) && alone && matcher.name != METRIC_NAME
+    });
+    Labels::new(pinned.map(|matcher| (matcher.name.as_str(), matcher.value.as_str())))
+}

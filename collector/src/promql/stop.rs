@@ -1,0 +1,47 @@
+//! When an evaluation has to give up: its deadline has passed, or nobody waits for it. The evaluator asks between series.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::promql::QueryError;
+
+/// A deadline and a flag that another thread may raise.
+#[derive(Debug, Clone)]
+pub struct Stop {
+    deadline: Option<Instant>,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Stop {
+    /// Gives up this long from now.
+    pub fn after(timeout: Duration) -> Self {
+        Self { deadline: Instant::now().checked_add(timeout), cancelled: Arc::default() }
+    }
+
+    /// Gives up once the guard is dropped, too: held by whoever waits for the answer.
+    pub fn guard(&self) -> StopGuard {
+        StopGuard(Arc::clone(&self.cancelled))
+    }
+
+    /// An error once it is time to give up.
+    pub fn check(&self) -> Result<(), QueryError> {
+        if self.cancelled.load(Ordering::Relaxed) {
+            return Err(QueryError::Cancelled);
+        }
+        match self.deadline {
+            Some(deadline) if Instant::now() >= deadline => Err(QueryError::Timeout),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Cancels the evaluation when dropped.
+#[derive(Debug)]
+pub struct StopGuard(Arc<AtomicBool>);
+
+impl Drop for StopGuard {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
