@@ -1,0 +1,220 @@
+//! One HTTP/1.1 reverse proxy a Service port: each request goes to the less busy of two ready replicas, connections to
+//! both sides are kept, bodies stream. Decides nothing about which replicas are ready: the reconciler says so.
+//!
+//! A replica that leaves gets no new request; its `InFlight` tells when the last one is done. When a connection cannot
+//! be made, or ended before anything of the request was sent, another ready replica is tried; a request of which
+//! anything was sent is never sent twice.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, Request, Response, StatusCode, Version, header};
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use lifecycle::CancellationToken;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+mod backend;
+mod body;
+
+pub(super) use backend::{Backend, InFlight};
+use backend::{Lease, SendError};
+use body::LeasedBody;
+
+/// Open client connections of one Service port: far above ten services with a few pooled connections a replica each,
+/// far below the file limit of 1,024 that many shells set, as each may also hold one to a replica.
+const CONNECTIONS_MAX: usize = 400;
+
+/// Headers that concern one connection and are not passed on (RFC 9110, 7.6.1).
+const HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+type Answer = Response<Either<LeasedBody, Full<Bytes>>>;
+
+/// The replicas behind one Service port, and what was answered.
+#[derive(Debug)]
+pub(super) struct Route {
+    /// Name of the Service.
+    pub service: String,
+    backends: ArcSwap<Vec<Arc<Backend>>>,
+    codes: Box<[AtomicU64]>,
+}
+
+/// Status codes that HTTP knows: 100 to 599.
+const CODES: std::ops::Range<u16> = 100..600;
+
+impl Route {
+    /// A route without replicas.
+    pub fn new(service: &str) -> Arc<Self> {
+        let codes = CODES.map(|_| AtomicU64::new(0)).collect();
+        Arc::new(Self { service: service.to_owned(), backends: ArcSwap::default(), codes })
+    }
+
+    /// The replicas of now.
+    pub fn backends(&self) -> Arc<Vec<Arc<Backend>>> {
+        self.backends.load_full()
+    }
+
+    /// Sends requests to these replicas from now on.
+    pub fn set_backends(&self, backends: Vec<Arc<Backend>>) {
+        self.backends.store(Arc::new(backends));
+    }
+
+    /// Codes answered so far with their number, codes never answered left out.
+    pub fn answered(&self) -> impl Iterator<Item = (u16, u64)> {
+        CODES
+            .zip(&self.codes)
+            .map(|(code, count)| (code, count.load(Ordering::Relaxed)))
+            .filter(|(_, count)| *count > 0)
+    }
+
+    async fn answer(&self, mut request: Request<Incoming>) -> Answer {
+        remove_hop_by_hop(request.headers_mut());
+        *request.version_mut() = Version::HTTP_11;
+        let answer = self.forward(request).await;
+        if let Some(count) = self.codes.get(usize::from(answer.status().as_u16().saturating_sub(CODES.start))) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        answer
+    }
+
+    async fn forward(&self, mut request: Request<Incoming>) -> Answer {
+        let backends = self.backends.load_full();
+        let mut tried: Vec<usize> = Vec::new();
+        let mut reason = String::new();
+        while let Some((position, lease)) = pick(&backends, &tried) {
+            match lease.send(request).await {
+                Ok((response, lease)) => return pass_on(response, lease),
+                Err(SendError::NothingSent { request: same, reason: why }) => {
+                    request = *same;
+                    reason = why;
+                    tried.push(position);
+                }
+                Err(SendError::Lost { reason }) => {
+                    let text = format!("a replica of Service {} broke off: {reason}\n", self.service);
+                    return refuse(StatusCode::BAD_GATEWAY, text);
+                }
+            }
+        }
+        let text = match reason.as_str() {
+            "" => format!("no replica of Service {} is ready\n", self.service),
+            _ => format!("no replica of Service {} can be reached: {reason}\n", self.service),
+        };
+        refuse(StatusCode::SERVICE_UNAVAILABLE, text)
+    }
+}
+
+/// The less busy of two replicas drawn at random: nearly as even as the least busy of all, without looking at all
+/// (Mitzenmacher, "The Power of Two Choices"). Those that are leaving or were tried already are not drawn.
+fn pick(backends: &[Arc<Backend>], tried: &[usize]) -> Option<(usize, Lease)> {
+    let mut free: Vec<usize> = (0..backends.len()).filter(|position| !tried.contains(position)).collect();
+    while !free.is_empty() {
+        let position = match free.len() {
+            1 => free[0],
+            count => {
+                let first = rand::random_range(0..count);
+                let second = (first + rand::random_range(1..count)) % count;
+                let (first, second) = (free[first], free[second]);
+                if backends[second].load() < backends[first].load() { second } else { first }
+            }
+        };
+        if let Some(lease) = backends[position].lease() {
+            return Some((position, lease));
+        }
+        free.retain(|other| *other != position);
+    }
+    None
+}
+
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in HOP_BY_HOP.iter().chain(&named) {
+        headers.remove(name);
+    }
+}
+
+fn pass_on(response: Response<Incoming>, lease: Lease) -> Answer {
+    let (mut parts, body) = response.into_parts();
+    remove_hop_by_hop(&mut parts.headers);
+    parts.version = Version::HTTP_11;
+    Response::from_parts(parts, Either::Left(LeasedBody::new(body, lease)))
+}
+
+fn refuse(status: StatusCode, text: String) -> Answer {
+    let mut response = Response::new(Either::Right(Full::new(Bytes::from(text))));
+    *response.status_mut() = status;
+    response
+}
+
+/// Serves one listener until `shutdown`; requests in flight are then finished.
+pub(super) async fn serve(
+    listener: TcpListener,
+    route: Arc<Route>,
+    shutdown: CancellationToken,
+) -> Result<(), Infallible> {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(serve_connection(stream, route.clone(), shutdown.clone()));
+                }
+                Err(error) => {
+                    tracing::warn!(service = route.service, %error, "a connection to a Service could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    while connections.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// After a failed accept, which mostly means too many open files: time for some to be closed.
+const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+
+async fn serve_connection(stream: TcpStream, route: Arc<Route>, shutdown: CancellationToken) {
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let service = service_fn(|request| {
+        let route = &route;
+        async move { Ok::<_, Infallible>(route.answer(request).await) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(service = route.service, %error, "a client's connection broke off");
+    }
+}

@@ -1,0 +1,99 @@
+//! Requests through Service proxies: what replicas see of their surroundings, balancing, draining.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use cluster::{Cluster, Replicas};
+
+use crate::harness::{FIXTURE, Running, eventually, reference};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_see_what_their_manifest_says() {
+    let running = Running::start_ready(FIXTURE).await;
+    let back = running.cluster.service_url("back").unwrap();
+    let store = format!("sqlite://{}/volumes/back/back.db", running.data.path().canonicalize().unwrap().display());
+    for (service, variable, expected) in [
+        ("front", "GREETING", "hello"),
+        ("front", "BACK", back.as_str()),
+        ("front", "COLLECTOR", "http://127.0.0.1:4318"),
+        ("back", "STORE_URL", store.as_str()),
+        ("back", "HOME", ""),
+    ] {
+        let (status, body) = running.get(service, &format!("/env/{variable}")).await;
+        assert_eq!((status, body.as_str()), (200, expected), "{service} {variable}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_of_one_connection_reach_all_ready_replicas() {
+    let running = Running::start_ready(FIXTURE).await;
+    let mut names = BTreeSet::new();
+    let client = reqwest::Client::builder().pool_max_idle_per_host(1).build().unwrap();
+    let url = running.cluster.service_url("front").unwrap();
+    for _ in 0..60 {
+        names.insert(client.get(&url).send().await.unwrap().text().await.unwrap());
+    }
+    assert_eq!(names.len(), 2, "{names:?}");
+    let body = vec![7u8; 3 << 20];
+    let echoed = client.post(format!("{url}/echo")).body(body.clone()).send().await.unwrap();
+    // Larger than the echo accepts, so the refusal must arrive; a smaller one must come back whole.
+    assert_eq!(echoed.status(), 413);
+    let echoed = client.post(format!("{url}/echo")).body(body[..1 << 20].to_vec()).send().await.unwrap();
+    assert_eq!(echoed.bytes().await.unwrap().len(), 1 << 20);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_fails_while_replicas_come_and_go() {
+    let running = Running::start_ready(FIXTURE).await;
+    let url = format!("{}/slow/40", running.cluster.service_url("front").unwrap());
+    let stop = Arc::new(AtomicBool::new(false));
+    let done = Arc::new(AtomicUsize::new(0));
+    let clients: Vec<_> = (0..8)
+        .map(|_| {
+            let (url, stop, done) = (url.clone(), stop.clone(), done.clone());
+            tokio::spawn(async move {
+                let client = reqwest::Client::new();
+                let mut failed = Vec::new();
+                while !stop.load(Ordering::Relaxed) {
+                    match client.get(&url).send().await {
+                        Ok(response) if response.status() == 200 => {}
+                        other => failed.push(format!("{other:?}")),
+                    }
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+                failed
+            })
+        })
+        .collect();
+    for wanted in [4, 1, 3, 1] {
+        running.cluster.set_replicas(&reference("front"), Replicas(wanted)).await.unwrap();
+        eventually("scaled", Duration::from_secs(10), || async {
+            let workload = running.workload("front").await;
+            workload.ready().0 == wanted && workload.replicas.len() == wanted as usize
+        })
+        .await;
+        let before = done.load(Ordering::Relaxed);
+        eventually("traffic", Duration::from_secs(5), || async { done.load(Ordering::Relaxed) > before + 20 }).await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    for client in clients {
+        assert_eq!(client.await.unwrap(), Vec::<String>::new());
+    }
+    let metrics = running.api("/metrics").await;
+    assert!(metrics.contains(r#"plimsoll_proxy_requests_total{service="front",port="http",code="200"}"#), "{metrics}");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_ready_replica_the_proxy_says_so() {
+    let running = Running::start_ready(FIXTURE).await;
+    running.cluster.set_replicas(&reference("back"), Replicas(0)).await.unwrap();
+    eventually("gone", Duration::from_secs(5), || async { running.replicas("back").await.is_empty() }).await;
+    let (status, body) = running.get("back", "/").await;
+    assert_eq!((status, body.as_str()), (503, "no replica of Service back is ready\n"));
+    running.stop().await;
+}
