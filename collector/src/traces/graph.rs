@@ -67,13 +67,16 @@ fn nodes(tally: &Tally, seconds: f64) -> Vec<Node> {
     let mut nodes: BTreeMap<&Text, Node> = BTreeMap::new();
     for (service, node) in &tally.nodes {
         let own = node.own;
+        let red = red(&node.requests, seconds);
+        // Own parts are known some seconds after the requests: only the share is taken from them.
+        let own_share = if own.errors > 0 { own.own_errors as f64 / own.errors as f64 } else { 0.0 };
         nodes.insert(
             service,
             Node {
                 service: service.to_string(),
                 kind: NodeKind::Service,
-                red: red(&node.requests, seconds),
-                own_error_ratio: if own.count > 0 { own.own_errors as f64 / own.count as f64 } else { 0.0 },
+                red,
+                own_error_ratio: red.error_ratio * own_share,
                 own_time_ms: (own.count > 0).then(|| own.own_ns as f64 / own.count as f64 / 1e6),
             },
         );

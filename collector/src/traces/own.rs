@@ -74,7 +74,7 @@ impl Settling {
             start_ns: span.start_ns,
             end_ns: span.end_ns(),
             kind: span.kind,
-            failed: span.failed(),
+            failed: span.is_fault(),
         });
         self.parts += 1;
         while self.parts > SPANS_MAX {

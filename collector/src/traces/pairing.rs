@@ -46,7 +46,7 @@ pub struct Call {
     pub client_ns: u64,
     /// As long as the server saw it, nanoseconds; nothing if it sends no spans.
     pub server_ns: Option<u64>,
-    /// Whether either saw it fail.
+    /// Whether either saw it fail, and the server is to blame.
     pub failed: bool,
     /// When the client saw it end, nanoseconds since the epoch.
     pub end_ns: u64,
@@ -114,7 +114,7 @@ impl Pairing {
             peer: peer(span),
             duration_ns: span.duration_ns,
             end_ns: span.end_ns(),
-            failed: span.failed(),
+            failed: span.is_fault(),
             is_producer: span.kind == Kind::Producer,
             is_paired: false,
         };
@@ -139,7 +139,7 @@ impl Pairing {
 
     fn observe_server(&mut self, key: (TraceId, SpanId), span: &Span, now_ms: i64, calls: &mut Vec<Call>) {
         let server =
-            ServerHalf { service: span.service().clone(), duration_ns: span.duration_ns, failed: span.failed() };
+            ServerHalf { service: span.service().clone(), duration_ns: span.duration_ns, failed: span.is_fault() };
         match self.halves.get_mut(&key) {
             Some(Half::Client(client)) => {
                 client.is_paired = true;

@@ -269,9 +269,24 @@ impl Span {
         self.start_ns.saturating_add(self.duration_ns)
     }
 
-    /// Whether it ended in an error.
+    /// Whether it ended in an error, whoever is to blame.
     pub fn failed(&self) -> bool {
         self.status == Status::Error
+    }
+
+    /// Whether the server is to blame for the error. By OpenTelemetry's conventions a client's span fails on every 4xx,
+    /// also when a sold-out article or a wrong password was answered as it should be; those are not faults. A server
+    /// that has too much to do (429) or gives up waiting (408) is at fault.
+    pub fn is_fault(&self) -> bool {
+        self.failed() && !(self.kind.calls() && self.was_refused())
+    }
+
+    fn was_refused(&self) -> bool {
+        const KEYS: [&str; 2] = ["http.response.status_code", "http.status_code"];
+        self.attributes.iter().any(|attribute| {
+            let refused = |code: &i64| (400..500).contains(code) && *code != 408 && *code != 429;
+            KEYS.contains(&&*attribute.key) && matches!(&attribute.value, Value::Int(code) if refused(code))
+        })
     }
 
     /// Roughly how much memory it takes; shared texts count in full, so the estimate is high rather than low.

@@ -48,7 +48,9 @@ pub struct OwnSum {
     pub count: u64,
     /// Their own time.
     pub own_ns: u64,
-    /// Errors born in the service.
+    /// Those that failed.
+    pub errors: u64,
+    /// Those that failed because of the service itself.
     pub own_errors: u64,
 }
 
@@ -166,6 +168,7 @@ impl Window {
         if let Some(node) = self.node(own.end_ns, &own.service) {
             node.own.count += 1;
             node.own.own_ns += own.own_ns;
+            node.own.errors += u64::from(own.failed);
             node.own.own_errors += u64::from(own.own_failed);
         }
     }
@@ -185,6 +188,7 @@ impl Window {
                 sum.requests.merge(&node.requests);
                 sum.own.count += node.own.count;
                 sum.own.own_ns += node.own.own_ns;
+                sum.own.errors += node.own.errors;
                 sum.own.own_errors += node.own.own_errors;
             }
             for (key, requests) in &second.edges {

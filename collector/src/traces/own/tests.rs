@@ -55,6 +55,11 @@ fn own_is_what_no_call_below_covers() {
         ("calls below inner spans", vec![server(1, 0, 0, 100), inner(2, 1, 0, 90), client(3, 2, 10, 80)], &["30 well"]),
         ("an error of its own", vec![server(1, 0, 0, 100).failing(), client(2, 1, 0, 40)], &["60 own"]),
         ("an error from below", vec![server(1, 0, 0, 100).failing(), client(2, 1, 0, 40).failing()], &["60 passed-on"]),
+        (
+            "a refusal from below is no error from below",
+            vec![server(1, 0, 0, 100).failing(), client(2, 1, 0, 40).failing().with("http.response.status_code", 409)],
+            &["60 own"],
+        ),
         ("an error below that was coped with", vec![server(1, 0, 0, 100), client(2, 1, 0, 40).failing()], &["60 well"]),
         (
             "a call belongs to the nearest request above",
@@ -133,7 +138,7 @@ proptest! {
         let mut settled = Vec::new();
         let parts = spans.iter().map(|span| Part {
             id: span.id, parent: span.parent, start_ns: span.start_ns, end_ns: span.end_ns(), kind: span.kind,
-            failed: span.failed(),
+            failed: span.is_fault(),
         });
         own_parts(&"order".into(), parts.collect(), &mut settled);
         let longest = spans.iter().map(|span| span.duration_ns).max().unwrap_or(0);

@@ -39,6 +39,18 @@ fn calls_are_what_spans_say() {
         ("server first", vec![server("b", 2, 1), client("a", 1)], &["a > b Direct"], 0),
         ("client failed", vec![client("a", 1).failing(), server("b", 2, 1)], &["a > b Direct failed"], 0),
         ("server failed", vec![client("a", 1), server("b", 2, 1).failing()], &["a > b Direct failed"], 0),
+        (
+            "a refusal is no fault",
+            vec![client("a", 1).failing().with("http.response.status_code", 409), server("b", 2, 1)],
+            &["a > b Direct"],
+            0,
+        ),
+        (
+            "pushing back is one",
+            vec![client("a", 1).failing().with("http.response.status_code", 429), server("b", 2, 1)],
+            &["a > b Direct failed"],
+            0,
+        ),
         ("root server", vec![server("a", 1, 0)], &[], 0),
         ("server without client", vec![server("a", 1, 9)], &[], 1),
         ("client without a name", vec![client("a", 1)], &[], 1),
