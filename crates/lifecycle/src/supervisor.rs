@@ -84,7 +84,8 @@ impl Supervisor {
         let shutdown = self.shutdown.clone();
         let first = tokio::select! {
             () = shutdown.cancelled() => None,
-            ended = self.tasks.join_next_with_id() => ended,
+            // Without tasks there is nothing to end early: then only shutdown is waited for.
+            Some(ended) = self.tasks.join_next_with_id() => Some(ended),
         };
         let verdict = match first {
             Some(result) if !shutdown.is_cancelled() => Err(self.judge_early(result)),

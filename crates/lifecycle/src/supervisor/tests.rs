@@ -20,6 +20,25 @@ async fn shutdown_ends_all_tasks_well() {
 }
 
 #[tokio::test]
+async fn without_tasks_only_shutdown_is_waited_for() {
+    let supervisor = Supervisor::new(CancellationToken::new());
+    let token = supervisor.shutdown();
+    let mut run = Box::pin(supervisor.run());
+    assert!(glance(&mut run).await.is_none());
+    token.cancel();
+    assert!(run.await.is_ok());
+}
+
+/// What a future has to say after one look at it.
+async fn glance<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    tokio::select! {
+        biased;
+        output = future => Some(output),
+        () = tokio::task::yield_now() => None,
+    }
+}
+
+#[tokio::test]
 async fn one_failing_task_stops_the_others_and_is_named() {
     let mut supervisor = Supervisor::new(CancellationToken::new());
     let token = supervisor.shutdown();
