@@ -1,1 +1,239 @@
-//! tests
+//! One text after another against a real store: what is stored, what is stale, what is a problem.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lifecycle::ManualClock;
+use proptest::prelude::*;
+
+use super::*;
+use crate::api::views::ExemplarSource;
+use crate::config;
+use crate::series::{Queryable, is_stale};
+use crate::store::{Store, StoreOptions, WalSync};
+
+struct Bench {
+    job: ScrapeJob,
+    target: Labels,
+    store: Store,
+    report: ScrapeReport,
+    cache: Cache,
+    batch: Batch,
+    at_ms: i64,
+    _dir: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new(yaml: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("scrape.yml");
+        let indented: String = yaml.lines().map(|line| format!("  {line}\n")).collect();
+        std::fs::write(&path, format!("scrape_configs:\n- job_name: shop\n{indented}")).unwrap();
+        let options = StoreOptions { retention: Duration::from_secs(3_600), wal_sync: WalSync::Os };
+        Self {
+            job: config::load(&path).unwrap().jobs.remove(0),
+            target: Labels::new([("job", "shop"), ("instance", "i")]),
+            store: Store::open(dir.path(), options, Arc::new(ManualClock::at(0))).unwrap().0,
+            report: ScrapeReport::default(),
+            cache: Cache::new(),
+            batch: Batch::default(),
+            at_ms: 0,
+            _dir: dir,
+        }
+    }
+
+    /// A second later, the target prints this.
+    fn scrape(&mut self, text: impl AsRef<[u8]>, format: Format) -> Result<Found, String> {
+        self.at_ms += 1_000;
+        let pass = Pass {
+            job: &self.job,
+            target: &self.target,
+            store: &self.store,
+            report: &self.report,
+            cache: &mut self.cache,
+            batch: &mut self.batch,
+        };
+        let found = pass.read(text.as_ref(), format, self.at_ms);
+        self.store.append_resolved(&self.batch.samples, &mut Vec::new()).unwrap();
+        found
+    }
+
+    /// `name{labels without job and instance} value@seconds ...`, a stale marker as `x`.
+    fn stored(&self) -> Vec<String> {
+        let series = self.store.select(&[], i64::MIN, i64::MAX);
+        let line = |series: &crate::series::SeriesSamples| {
+            let own = series.labels.iter().filter(|(name, _)| !["job", "instance"].contains(name));
+            let labels = Labels::new(own);
+            let samples = series.samples.iter().map(|s| {
+                let value = if is_stale(s.value) { "x".to_owned() } else { s.value.to_string() };
+                format!(" {value}@{}", s.timestamp_ms as f64 / 1_000.0)
+            });
+            format!("{labels}{}", samples.collect::<String>())
+        };
+        series.iter().map(line).collect()
+    }
+}
+
+#[test]
+fn samples_are_stored_whatever_the_order_of_the_lines() {
+    let mut bench = Bench::new("honor_labels: false");
+    for text in [
+        "# TYPE a gauge\na{b=\"1\"} 1\na{b=\"2\"} 2\nc 3\n",
+        "# TYPE a gauge\na{b=\"1\"} 1\na{b=\"2\"} 5\nc 3\n",
+        "c 4\na{b=\"2\"} 5\n# TYPE a gauge\na{b=\"1\"} 1\n",
+        "c 4\na{b=\"2\"} 6\n# TYPE a gauge\na{b=\"1\"} 1",
+    ] {
+        let found = bench.scrape(text, Format::Text).unwrap();
+        assert_eq!((found.scraped, found.kept, found.problems), (3, 3, 0), "{text}");
+    }
+    assert_eq!(bench.stored(), ["a{b=\"1\"} 1@1 1@2 1@3 1@4", "a{b=\"2\"} 2@1 5@2 5@3 6@4", "c{} 3@1 3@2 4@3 4@4"]);
+}
+
+#[test]
+fn a_series_that_vanishes_is_marked_once_and_may_return() {
+    let mut bench = Bench::new("honor_labels: false");
+    for text in ["a 1\nb 1\n", "a 1\n", "a 1\n", "a 1\nb 2\n"] {
+        bench.scrape(text, Format::Text).unwrap();
+    }
+    assert_eq!(bench.stored(), ["a{} 1@1 1@2 1@3 1@4", "b{} 1@1 x@2 2@4"]);
+}
+
+#[test]
+fn a_failed_scrape_marks_every_series() {
+    let mut bench = Bench::new("sample_limit: 2");
+    bench.scrape("a 1\nb 1\n", Format::Text).unwrap();
+    let reason = bench.scrape("a 1\nb 1\nc 1\n", Format::Text).unwrap_err();
+    assert!(reason.contains("sample_limit (2)"), "{reason}");
+    bench.scrape("a 1\nb 1\nc 1\n", Format::Text).unwrap_err();
+    bench.scrape("a 7\n", Format::Text).unwrap();
+    assert_eq!(bench.stored(), ["a{} 1@1 x@2 7@4", "b{} 1@1 x@2"]);
+}
+
+#[test]
+fn each_limit_fails_the_scrape_with_its_name() {
+    for (yaml, name) in [
+        ("label_limit: 3", "label_limit is 3, there are 4"),
+        ("label_name_length_limit: 7", "label_name_length_limit is 7"),
+        ("label_value_length_limit: 5", "label_value_length_limit is 5"),
+    ] {
+        let mut bench = Bench::new(yaml);
+        let reason = bench.scrape("a{b=\"123456\"} 1\n", Format::Text).unwrap_err();
+        assert!(reason.contains(name), "{reason}");
+        assert!(bench.stored().is_empty());
+    }
+}
+
+#[test]
+fn own_times_are_honored_and_get_no_marker_unless_asked_for() {
+    let texts = ["a 1 500\n", "b 1\n"];
+    for (yaml, wanted) in [
+        ("honor_timestamps: true", ["a{} 1@0.5", "b{} 1@2"]),
+        ("track_timestamps_staleness: true", ["a{} 1@0.5 x@2", "b{} 1@2"]),
+        ("honor_timestamps: false", ["a{} 1@1 x@2", "b{} 1@2"]),
+    ] {
+        let mut bench = Bench::new(yaml);
+        texts.iter().for_each(|text| _ = bench.scrape(text, Format::Text).unwrap());
+        assert_eq!(bench.stored(), wanted, "{yaml}");
+    }
+}
+
+#[test]
+fn a_bad_line_is_a_problem_and_costs_no_other() {
+    let mut bench = Bench::new("honor_labels: false");
+    let text = b"a 1\nb{ 2\nc 3\n\xff 1\nd{x=\"1\",x=\"2\"} 1\ne 5\n";
+    for _ in 0..2 {
+        let found = bench.scrape(text, Format::Text).unwrap();
+        assert_eq!((found.scraped, found.problems), (3, 3));
+        let problem = found.first_problem.unwrap().to_string();
+        assert_eq!(problem, "line 4: the line is not UTF-8: \u{fffd} 1");
+    }
+    assert_eq!(bench.stored(), ["a{} 1@1 1@2", "c{} 3@1 3@2", "e{} 5@1 5@2"]);
+}
+
+#[test]
+fn a_known_series_with_an_unreadable_value_is_a_problem_and_ends() {
+    let mut bench = Bench::new("honor_labels: false");
+    bench.scrape("a 1\nb 1\n", Format::Text).unwrap();
+    let found = bench.scrape("a one\nb 1\n", Format::Text).unwrap();
+    assert_eq!(found.first_problem.unwrap().to_string(), "line 1: the value is not a number: a one");
+    assert_eq!(bench.stored(), ["a{} 1@1 x@2", "b{} 1@1 1@2"]);
+}
+
+#[test]
+fn openmetrics_must_end_and_nothing_follows() {
+    let mut bench = Bench::new("honor_labels: false");
+    let first = |bench: &mut Bench, text: &str| {
+        bench.scrape(text, Format::OpenMetrics).unwrap().first_problem.map(|p| p.reason)
+    };
+    assert_eq!(first(&mut bench, "a 1\n# EOF\n"), None);
+    assert_eq!(first(&mut bench, "a 1\n# EOF\n"), None);
+    assert_eq!(first(&mut bench, "a 1\n# EOF\nb 1\n"), Some("there is text after # EOF"));
+    assert_eq!(first(&mut bench, "a 1\n"), Some("the text ends without # EOF: it may be cut short"));
+}
+
+#[test]
+fn exemplars_are_kept_once() {
+    let mut bench = Bench::new("honor_labels: false");
+    for value in ["1", "1", "2"] {
+        let text = format!("a_total {value} # {{trace_id=\"t\"}} 0.5 0.25\n# EOF\n");
+        bench.scrape(text, Format::OpenMetrics).unwrap();
+    }
+    let kept = bench.store.exemplars(&[vec![]], 0, 10_000);
+    assert_eq!(kept.len(), 1);
+    assert_eq!(kept[0].exemplars.len(), 1);
+    assert_eq!(kept[0].exemplars[0].timestamp_ms, 250);
+}
+
+#[test]
+fn metric_relabelling_drops_and_renames() {
+    let mut bench = Bench::new(
+        "metric_relabel_configs:\n- { source_labels: [__name__], regex: 'b.*', action: drop }\n\
+         - { source_labels: [__name__], regex: 'a', target_label: __name__, replacement: z }",
+    );
+    for _ in 0..2 {
+        let found = bench.scrape("a 1\nb1 2\nb2 3\n", Format::Text).unwrap();
+        assert_eq!((found.scraped, found.kept), (3, 1));
+    }
+    assert_eq!(bench.stored(), ["z{} 1@1 1@2"]);
+}
+
+#[test]
+fn bounds_of_buckets_have_one_form() {
+    let mut bench = Bench::new("honor_labels: false");
+    let text = "# TYPE a histogram\na_bucket{le=\"1\"} 1\n# TYPE b gauge\nb{le=\"1\"} 1\n";
+    bench.scrape(text, Format::Text).unwrap();
+    assert_eq!(bench.stored(), ["a_bucket{le=\"1.0\"} 1@1", "b{le=\"1\"} 1@1"]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    /// The cache changes nothing: whatever was printed before, a text stores what it says.
+    #[test]
+    fn the_cache_is_never_seen(texts in prop::collection::vec(prop::collection::vec((0usize..6, 0u32..3), 0..8), 1..6)) {
+        let mut bench = Bench::new("honor_labels: false");
+        for lines in texts {
+            let text: String = lines.iter().map(|(s, v)| format!("m{{s=\"{s}\"}} {v}\n")).collect();
+            let found = bench.scrape(&text, Format::Text).unwrap();
+            prop_assert_eq!((found.scraped, found.problems), (lines.len(), 0));
+            let now = bench.store.select(&[], bench.at_ms, bench.at_ms);
+            for series in now {
+                let s: usize = series.labels.get("s").unwrap().parse().unwrap();
+                // Of a series printed twice, the first counts.
+                match lines.iter().find(|(line, _)| *line == s) {
+                    Some((_, value)) => prop_assert_eq!(series.samples[0].value, f64::from(*value)),
+                    None => prop_assert!(is_stale(series.samples[0].value)),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn never_panics(texts in prop::collection::vec("[ab{}=\"#\n 1.]{0,40}", 1..4), openmetrics in any::<bool>()) {
+        let mut bench = Bench::new("honor_labels: false");
+        let format = if openmetrics { Format::OpenMetrics } else { Format::Text };
+        for text in texts {
+            let _ = bench.scrape(text, format);
+        }
+    }
+}
