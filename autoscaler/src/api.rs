@@ -1,0 +1,183 @@
+//! The autoscaler's HTTP API as ARCHITECTURE.md has it: policies, workloads, decisions, events, pause and resume; health
+//! and metrics. Every error is JSON `{"error": "..."}`. Decides nothing.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State as Shared};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use cluster::{Event, Workload};
+use http::StatusCode;
+use lifecycle::Readiness;
+use lifecycle::metrics::Metrics;
+use protocol::scaling::{EventRecord, ObjectName, PolicyStatus, ReplicaStatus, WorkloadStatus};
+use serde::Deserialize;
+
+use crate::decisions::RECORDS_MAX;
+use crate::state::State;
+
+/// Decisions answered when no limit is asked for.
+const DECISIONS_DEFAULT: usize = 100;
+
+/// Events answered when no limit is asked for.
+const EVENTS_DEFAULT: usize = 100;
+
+/// Most events that may be asked for at once.
+const EVENTS_MAX: usize = 10_000;
+
+/// All routes.
+pub fn router(state: Arc<State>, clock: Arc<dyn lifecycle::Clock>, readiness: &Readiness, metrics: &Metrics) -> Router {
+    Router::new()
+        .route("/api/v1/policies", get(policies))
+        .route("/api/v1/policies/{namespace}/{name}/pause", post(pause))
+        .route("/api/v1/policies/{namespace}/{name}/resume", post(resume))
+        .route("/api/v1/workloads", get(workloads))
+        .route("/api/v1/decisions", get(decisions))
+        .route("/api/v1/events", get(events))
+        .merge(readiness.routes())
+        .merge(metrics.routes())
+        .fallback(|| async { error(StatusCode::NOT_FOUND, "there is nothing at this path") })
+        .method_not_allowed_fallback(|| async { error(StatusCode::METHOD_NOT_ALLOWED, "this path has another method") })
+        .with_state(Api { state, clock })
+}
+
+#[derive(Clone)]
+struct Api {
+    state: Arc<State>,
+    clock: Arc<dyn lifecycle::Clock>,
+}
+
+fn error(status: StatusCode, message: &str) -> Response {
+    (status, Json(serde_json::json!({ "error": message }))).into_response()
+}
+
+async fn policies(Shared(api): Shared<Api>) -> Json<Vec<PolicyStatus>> {
+    let state = &api.state;
+    Json(state.policies.iter().enumerate().map(|(place, policy)| state.status(place, policy)).collect())
+}
+
+async fn pause(Shared(api): Shared<Api>, Path((namespace, name)): Path<(String, String)>) -> Response {
+    set_paused(&api.state, &namespace, &name, true)
+}
+
+async fn resume(Shared(api): Shared<Api>, Path((namespace, name)): Path<(String, String)>) -> Response {
+    set_paused(&api.state, &namespace, &name, false)
+}
+
+fn set_paused(state: &State, namespace: &str, name: &str, paused: bool) -> Response {
+    let Some(place) = state.policies.position(namespace, name) else {
+        return error(StatusCode::NOT_FOUND, &format!("there is no policy {namespace}/{name}"));
+    };
+    state.pause(place, paused);
+    tracing::info!(policy = format!("{namespace}/{name}"), paused, "an operator paused or resumed a policy");
+    Json(state.status(place, &state.policies[place])).into_response()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DecisionsAsked {
+    workload: Option<String>,
+    since: Option<u64>,
+    limit: Option<usize>,
+}
+
+async fn decisions(Shared(api): Shared<Api>, asked: Result<Query<DecisionsAsked>, QueryRejection>) -> Response {
+    let Query(asked) = match asked {
+        Ok(asked) => asked,
+        Err(rejection) => return error(StatusCode::BAD_REQUEST, &rejection.body_text()),
+    };
+    let limit = match checked(asked.limit, DECISIONS_DEFAULT, RECORDS_MAX) {
+        Ok(limit) => limit,
+        Err(refusal) => return refusal,
+    };
+    let records = api.state.ring.newest(asked.workload.as_deref(), asked.since, limit);
+    Json(records.iter().map(AsRef::as_ref).collect::<Vec<_>>()).into_response()
+}
+
+#[expect(clippy::result_large_err, reason = "the refusal is the answer to one request, made once")]
+fn checked(limit: Option<usize>, default: usize, most: usize) -> Result<usize, Response> {
+    match limit.unwrap_or(default) {
+        limit if (1..=most).contains(&limit) => Ok(limit),
+        limit => {
+            let message = format!("limit: found {limit}, expected 1 to {most}");
+            Err(error(StatusCode::BAD_REQUEST, &message))
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EventsAsked {
+    limit: Option<usize>,
+}
+
+async fn events(Shared(api): Shared<Api>, asked: Result<Query<EventsAsked>, QueryRejection>) -> Response {
+    let Query(asked) = match asked {
+        Ok(asked) => asked,
+        Err(rejection) => return error(StatusCode::BAD_REQUEST, &rejection.body_text()),
+    };
+    let limit = match checked(asked.limit, EVENTS_DEFAULT, EVENTS_MAX) {
+        Ok(limit) => limit,
+        Err(refusal) => return refusal,
+    };
+    let cluster = &api.state.cluster;
+    match tokio::time::timeout(cluster.patience(), cluster.events(limit)).await {
+        Ok(Ok(events)) => Json(events.into_iter().map(event_record).collect::<Vec<_>>()).into_response(),
+        Ok(Err(cause)) => error(StatusCode::SERVICE_UNAVAILABLE, &cause.to_string()),
+        Err(_) => error(StatusCode::SERVICE_UNAVAILABLE, "the cluster did not answer in time"),
+    }
+}
+
+fn event_record(event: Event) -> EventRecord {
+    EventRecord {
+        at_ms: event.at_ms,
+        workload: ObjectName { namespace: event.workload.namespace, name: event.workload.name },
+        kind: match event.kind {
+            cluster::EventKind::Normal => protocol::scaling::EventKind::Normal,
+            cluster::EventKind::Warning => protocol::scaling::EventKind::Warning,
+        },
+        reason: event.reason,
+        message: event.message,
+    }
+}
+
+async fn workloads(Shared(api): Shared<Api>) -> Response {
+    let cluster = &api.state.cluster;
+    match tokio::time::timeout(cluster.patience(), cluster.workloads()).await {
+        Ok(Ok(workloads)) => {
+            let now_ms = api.clock.now_ms();
+            let status = |workload| workload_status(&api.state, workload, now_ms);
+            Json(workloads.into_iter().map(status).collect::<Vec<_>>()).into_response()
+        }
+        Ok(Err(cause)) => error(StatusCode::SERVICE_UNAVAILABLE, &cause.to_string()),
+        Err(_) => error(StatusCode::SERVICE_UNAVAILABLE, "the cluster did not answer in time"),
+    }
+}
+
+fn workload_status(state: &State, workload: Workload, now_ms: i64) -> WorkloadStatus {
+    let policy = state.policies.steering(&workload.reference).map(|policy| policy.name.name.clone());
+    let ready = workload.ready().0;
+    let replicas = workload.replicas.into_iter().map(|replica| ReplicaStatus {
+        state: replica.state.to_string(),
+        ready: replica.ready,
+        restarts: replica.restarts,
+        age_seconds: replica.started_at_ms.map_or(0.0, |at_ms| (now_ms - at_ms).max(0) as f64 / 1000.0),
+        name: replica.name,
+        message: replica.message,
+    });
+    WorkloadStatus {
+        kind: workload.reference.kind.to_string(),
+        workload: ObjectName { namespace: workload.reference.namespace, name: workload.reference.name },
+        desired: workload.desired.0,
+        ready,
+        rollout: match workload.rollout {
+            cluster::Rollout::Complete => String::new(),
+            cluster::Rollout::Progressing => "a new version is being rolled out".to_owned(),
+            cluster::Rollout::RolledBack { reason } => format!("a new version was rolled back: {reason}"),
+        },
+        policy,
+        replicas: replicas.collect(),
+    }
+}

@@ -1,0 +1,175 @@
+//! What the autoscaler counts: for the demo's report, and as `plimsoll_autoscaler_*` on `/metrics`. Reads no clock.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use lifecycle::metrics::Metrics;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use protocol::scaling::{DecisionRecord, Outcome};
+
+/// Decisions since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// All records.
+    pub total: u64,
+    /// Records that raised, carried out.
+    pub scale_up: u64,
+    /// Records that lowered, carried out.
+    pub scale_down: u64,
+    /// Records that held.
+    pub hold: u64,
+}
+
+/// Tells the counts at any time, also after the autoscaler has ended.
+#[derive(Debug, Clone, Default)]
+pub struct CountsHandle(Arc<Tally>);
+
+#[derive(Debug, Default)]
+struct Tally {
+    total: AtomicU64,
+    scale_up: AtomicU64,
+    scale_down: AtomicU64,
+    hold: AtomicU64,
+}
+
+impl CountsHandle {
+    /// The counts now.
+    pub fn counts(&self) -> Counts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let Tally { total, scale_up, scale_down, hold } = self.0.as_ref();
+        Counts { total: read(total), scale_up: read(scale_up), scale_down: read(scale_down), hold: read(hold) }
+    }
+
+    fn add(&self, record: &DecisionRecord) {
+        let tally = &self.0;
+        tally.total.fetch_add(1, Ordering::Relaxed);
+        let counter = match (record.outcome, record.applied) {
+            (Outcome::ScaleUp, true) => &tally.scale_up,
+            (Outcome::ScaleDown, true) => &tally.scale_down,
+            (Outcome::Hold, _) => &tally.hold,
+            (_, false) => return,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// What failed; every failure is counted under one of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Failure {
+    /// The source of metrics did not answer all questions.
+    Metrics,
+    /// The cluster did not list its workloads.
+    Cluster,
+    /// The cluster did not accept a number of replicas.
+    Write,
+    /// The cluster did not record an event.
+    Event,
+    /// The decision log could not be written.
+    Journal,
+}
+
+impl Failure {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Metrics, Self::Cluster, Self::Write, Self::Event, Self::Journal];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Metrics => "metrics",
+            Self::Cluster => "cluster",
+            Self::Write => "write",
+            Self::Event => "event",
+            Self::Journal => "journal",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DecisionLabels {
+    namespace: String,
+    workload: String,
+    outcome: &'static str,
+    reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WorkloadLabels {
+    namespace: String,
+    workload: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FailureLabels {
+    during: &'static str,
+}
+
+/// The instruments.
+#[derive(Debug, Clone)]
+pub struct Instruments {
+    counts: CountsHandle,
+    decisions: Family<DecisionLabels, Counter>,
+    desired: Family<WorkloadLabels, Gauge>,
+    failures: Family<FailureLabels, Counter>,
+    tick_duration: Histogram,
+}
+
+impl Instruments {
+    /// Registers all of them.
+    pub fn new(metrics: &Metrics) -> Self {
+        // From a tick that only asks a server nearby to one that waits for every timeout.
+        let buckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+        let instruments = Self {
+            counts: CountsHandle::default(),
+            decisions: Family::default(),
+            desired: Family::default(),
+            failures: Family::default(),
+            tick_duration: Histogram::new(buckets),
+        };
+        for failure in Failure::ALL {
+            // Present from the start, so that an increase can be seen as one.
+            drop(instruments.failures.get_or_create(&FailureLabels { during: failure.name() }));
+        }
+        let Self { decisions, desired, failures, tick_duration, .. } = instruments.clone();
+        metrics.register(|registry| {
+            registry.register("plimsoll_autoscaler_decisions", "Decisions by what came of them and why", decisions);
+            registry.register("plimsoll_autoscaler_desired_replicas", "Replicas that the policy asks for", desired);
+            registry.register("plimsoll_autoscaler_failures", "What failed and was coped with", failures);
+            registry.register("plimsoll_autoscaler_tick_duration_seconds", "Time a tick took", tick_duration);
+        });
+        instruments
+    }
+
+    /// The plain counts.
+    pub fn counts(&self) -> CountsHandle {
+        self.counts.clone()
+    }
+
+    /// Counts a record.
+    pub fn decided(&self, record: &DecisionRecord) {
+        self.counts.add(record);
+        let outcome = match record.outcome {
+            Outcome::ScaleUp => "ScaleUp",
+            Outcome::ScaleDown => "ScaleDown",
+            Outcome::Hold => "Hold",
+        };
+        let (namespace, workload) = (record.workload.namespace.clone(), record.workload.name.clone());
+        let labels = WorkloadLabels { namespace: namespace.clone(), workload: workload.clone() };
+        self.desired.get_or_create(&labels).set(i64::from(record.wish));
+        let labels = DecisionLabels { namespace, workload, outcome, reason: record.reason.clone() };
+        self.decisions.get_or_create(&labels).inc();
+    }
+
+    /// Counts a failure.
+    pub fn failed(&self, failure: Failure) {
+        self.failures.get_or_create(&FailureLabels { during: failure.name() }).inc();
+    }
+
+    /// Notes how long a tick took.
+    pub fn ticked(&self, took: Duration) {
+        self.tick_duration.observe(took.as_secs_f64());
+    }
+}

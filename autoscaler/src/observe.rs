@@ -1,0 +1,119 @@
+//! From a workload of the cluster and what was read to the planner's observation. Pure; the planner's words on one side,
+//! the cluster's on the other.
+
+use std::time::Duration;
+
+use cluster::{Container, Replica, ReplicaState, Workload};
+use protocol::quantity::Quantity;
+
+use crate::planner::observation::{
+    ContainerRequest, Phase, Pod, PodSample, ReadyCondition, Requests, ResourceRequest, Startup,
+};
+use crate::planner::{Gap, Observation, Reading};
+use crate::policy::{Aim, Policy, Resource};
+use crate::signal::{ContainerUsage, Readings, Usage};
+
+/// What is the same for all workloads of a tick.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances {
+    /// Milliseconds since the epoch.
+    pub now_ms: i64,
+    /// The window that CPU readings are an average over.
+    pub rate_window: Duration,
+    /// How long a starting pod's CPU is not believed.
+    pub startup: Startup,
+}
+
+/// Observes one workload. `place` is the policy's position, under which its queries were read.
+pub fn observe(
+    policy: &Policy,
+    place: usize,
+    workload: &Workload,
+    readings: &Readings,
+    circumstances: Circumstances,
+    paused: bool,
+) -> Observation {
+    let reading_of = |(index, aim): (usize, &Aim)| match aim {
+        Aim::Utilization { resource, container, .. } => {
+            let (usage, window) = match resource {
+                Resource::Cpu => (&readings.cpu, circumstances.rate_window),
+                Resource::Memory => (&readings.memory, Duration::ZERO),
+            };
+            match usage {
+                Ok(usage) => Reading::Pods(samples(workload, usage, container.as_deref(), window)),
+                Err(gap) => Reading::Missing(gap.clone()),
+            }
+        }
+        Aim::Query { .. } => match readings.queries.get(&(place, index)) {
+            Some(Ok(result)) => Reading::Total { millis: thousandths(result.value), at_ms: result.at_ms },
+            Some(Err(gap)) => Reading::Missing(gap.clone()),
+            None => Reading::Missing(unasked(readings)),
+        },
+    };
+    Observation {
+        now_ms: circumstances.now_ms,
+        desired: i32::try_from(workload.desired.0).unwrap_or(i32::MAX),
+        ready: workload.ready().0,
+        pods: workload.replicas.iter().map(pod).collect(),
+        readings: policy.signals.iter().map(|s| &s.aim).enumerate().map(reading_of).collect(),
+        startup: circumstances.startup,
+        paused,
+    }
+}
+
+/// A query that was not even asked shares the fate of the rest.
+fn unasked(readings: &Readings) -> Gap {
+    readings.trouble().map_or(Gap::Empty, |reason| Gap::Source(reason.to_owned()))
+}
+
+fn samples(workload: &Workload, usage: &Usage, container: Option<&str>, window: Duration) -> Vec<PodSample> {
+    let namespace = &workload.reference.namespace;
+    let sample = |replica: &Replica| {
+        let known = usage.of(namespace, &replica.name);
+        let wanted = replica.containers.iter().filter(|c| container.is_none_or(|name| name == c.name));
+        let parts: Option<Vec<&ContainerUsage>> =
+            wanted.map(|c| known.iter().find(|u| u.container == c.name)).collect();
+        let parts = parts.filter(|parts| !parts.is_empty())?;
+        Some(PodSample {
+            pod: replica.name.clone(),
+            millis: parts.iter().fold(0, |sum: i64, part| sum.saturating_add(thousandths(part.value))),
+            at_ms: parts.iter().map(|part| part.at_ms).min()?,
+            window,
+        })
+    };
+    workload.replicas.iter().filter_map(sample).collect()
+}
+
+fn pod(replica: &Replica) -> Pod {
+    let phase = match replica.state {
+        ReplicaState::Pending => Phase::Pending,
+        ReplicaState::Failed => Phase::Failed,
+        // As on Kubernetes: a pod whose container waits to be started again is still Running, and not ready.
+        ReplicaState::Running | ReplicaState::CrashLoopBackOff | ReplicaState::Terminating => Phase::Running,
+    };
+    let changed_ms = replica.ready_changed_at_ms.or(replica.started_at_ms.filter(|_| replica.ready));
+    Pod {
+        name: replica.name.clone(),
+        phase,
+        terminating: replica.state == ReplicaState::Terminating,
+        started_ms: replica.started_at_ms,
+        ready: changed_ms.map(|changed_ms| ReadyCondition { status: Some(replica.ready), changed_ms }),
+        requests: Requests { containers: replica.containers.iter().map(request).collect(), pod: None },
+    }
+}
+
+fn request(container: &Container) -> ContainerRequest {
+    let resources = &container.resources;
+    ContainerRequest {
+        name: container.name.clone(),
+        request: ResourceRequest {
+            cpu: resources.cpu_request.map(Quantity::millis),
+            memory: resources.memory_request.map(Quantity::millis),
+        },
+    }
+}
+
+/// Rounded up as Kubernetes' quantities are.
+fn thousandths(value: f64) -> i64 {
+    (value * 1000.0).ceil() as i64
+}

@@ -1,0 +1,285 @@
+//! Decides how many replicas a workload should have, and says why. Pure: no I/O, no clock, no randomness, no async; the same
+//! policy, observation and history always give the same plan. Start at `plan`; the arithmetic is in `replicas`, `combine`
+//! and `limits`, the words in `explain`.
+
+pub mod combine;
+mod explain;
+pub mod history;
+mod judge;
+pub mod limits;
+pub mod observation;
+pub mod reason;
+pub mod replicas;
+
+use protocol::scaling::{GuardRecord, Mode, Outcome, SignalRecord};
+
+use self::combine::combine;
+use self::explain::Story;
+pub use self::history::History;
+use self::judge::{Verdict, judge};
+use self::limits::{Limit, Limited, Stabilization, limit};
+pub use self::observation::{Gap, Observation, Reading};
+pub use self::reason::Reason;
+use self::replicas::Rule;
+use crate::policy::Policy;
+
+/// What should be done about one workload, with everything from which that follows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Replicas asked for now.
+    pub from: i32,
+    /// Replicas that the policy asks for.
+    pub wish: i32,
+    /// The number to write; `None` when there is nothing to write or the mode forbids it.
+    pub write: Option<i32>,
+    /// Direction from `from` to `wish`.
+    pub outcome: Outcome,
+    /// Why.
+    pub reason: Reason,
+    /// Why, in one sentence.
+    pub message: String,
+    /// What each signal said.
+    pub signals: Vec<SignalRecord>,
+    /// Name of the signal that won.
+    pub winner: Option<String>,
+    /// What each guard did, in order.
+    pub guards: Vec<GuardRecord>,
+    /// The wish before stabilisation, to be remembered; `None` when nothing trustworthy was wished.
+    pub recommendation: Option<i32>,
+    /// No signal could say anything.
+    pub blind: bool,
+}
+
+/// Plans one workload. `observation.readings` are in the order of `policy.signals`; a missing one counts as no reading.
+pub fn plan(policy: &Policy, observation: &Observation, history: &History) -> Plan {
+    let verdicts: Vec<Verdict> = policy
+        .signals
+        .iter()
+        .enumerate()
+        .map(|(index, signal)| judge(signal, observation.readings.get(index), observation, policy.tolerance()))
+        .collect();
+    let planner = Planner { policy, observation, history, verdicts, from: observation.desired };
+    let course = planner.course();
+    planner.finish(course)
+}
+
+struct Planner<'a> {
+    policy: &'a Policy,
+    observation: &'a Observation,
+    history: &'a History,
+    verdicts: Vec<Verdict>,
+    from: i32,
+}
+
+/// The way from what the signals ask for to what is planned.
+pub(crate) struct Course {
+    value: i32,
+    guards: Vec<GuardRecord>,
+    winner: Option<usize>,
+    recommendation: Option<i32>,
+    blind: bool,
+    reason: Reason,
+}
+
+impl Course {
+    fn new(start: i32, reason: Reason) -> Self {
+        Self { value: start, guards: Vec::new(), winner: None, recommendation: None, blind: false, reason }
+    }
+
+    fn pass(&mut self, guard: &str, after: i32, note: String) {
+        let before = self.value;
+        let record = GuardRecord { guard: guard.to_owned(), before: unsigned(before), after: unsigned(after), note };
+        self.guards.push(record);
+        self.value = after;
+    }
+}
+
+impl Planner<'_> {
+    fn course(&self) -> Course {
+        let (from, bounds) = (self.from, self.policy.bounds);
+        if from == 0 {
+            return Course::new(0, Reason::ScaledToZero);
+        }
+        if from > bounds.max {
+            let mut course = Course::new(from, Reason::AboveMaximum);
+            course.pass("bounds", bounds.max, format!("{} are the most allowed", bounds.max));
+            return course;
+        }
+        if from < bounds.min {
+            let mut course = Course::new(from, Reason::BelowMinimum);
+            course.pass("bounds", bounds.min, format!("{} are the fewest allowed", bounds.min));
+            return course;
+        }
+        if self.verdicts.iter().all(|v| v.proposal.is_err()) { self.blind() } else { self.sighted() }
+    }
+
+    /// No signal can say: hold, or go up to the fallback once that has lasted.
+    fn blind(&self) -> Course {
+        let gap = self.verdicts.iter().find_map(|v| v.proposal.as_ref().err());
+        let reason = match gap {
+            Some(Gap::Source(_)) => Reason::MetricsUnavailable,
+            Some(Gap::Stale { .. }) => Reason::MetricStale,
+            _ => Reason::MetricMissing,
+        };
+        let mut course = Course::new(self.from, reason);
+        course.blind = true;
+        course.pass("freshness", self.from, gap.map(ToString::to_string).unwrap_or_default());
+        let now_ms = self.observation.now_ms;
+        let blind_ms = self.history.blind_since_ms.map_or(0, |since| now_ms - since);
+        if let Some(fallback) = self.policy.fallback
+            && i128::from(blind_ms) >= i128::try_from(fallback.after_missing.as_millis()).unwrap_or(i128::MAX)
+            && fallback.replicas > self.from
+        {
+            course.pass("fallback", fallback.replicas, format!("nothing could be read for {} s", blind_ms / 1000));
+            course.reason = Reason::FallbackReplicas;
+            self.apply_limits(&mut course);
+        }
+        course
+    }
+
+    fn sighted(&self) -> Course {
+        let said: Vec<(usize, i32, Rule)> = self
+            .verdicts
+            .iter()
+            .enumerate()
+            .filter_map(|(index, v)| v.proposal.as_ref().ok().map(|p| (index, p.raw, p.rule)))
+            .collect();
+        let loudest = said.iter().copied().rev().max_by_key(|(_, raw, _)| *raw);
+        let (_, start, loudest_rule) = loudest.unwrap_or((0, self.from, Rule::Ratio));
+        let proposals: Vec<_> = self.verdicts.iter().map(|v| v.proposal.clone()).collect();
+        let combined = combine(&proposals, self.from);
+
+        let mut course = Course::new(start, Reason::SameCount);
+        course.winner = combined.winner;
+        let doubt = self.doubt().filter(|_| start < self.from);
+        let doubted = doubt.is_some();
+        let fresh = if doubted { self.from } else { start };
+        course.pass("freshness", fresh, doubt.unwrap_or_default());
+        let settled = if doubted { fresh } else { combined.replicas.unwrap_or(self.from) };
+        course.pass("tolerance", settled, tolerance_note(start, settled, loudest_rule));
+        if doubted {
+            course.reason = Reason::MetricMissingForbidsDown;
+        } else {
+            course.recommendation = Some(settled);
+            let rule = if settled == start {
+                combined.winner.and_then(|w| proposals[w].as_ref().ok()).map_or(Rule::Ratio, |p| p.rule)
+            } else {
+                loudest_rule
+            };
+            course.reason = match rule {
+                Rule::Ratio => Reason::SameCount,
+                Rule::WithinTolerance | Rule::WithinToleranceAssumed => Reason::WithinTolerance,
+                Rule::WouldTurnRound => Reason::ReadingsIncomplete,
+            };
+        }
+        self.apply_limits(&mut course);
+        course
+    }
+
+    /// Why the wish may be too low to be believed, if it may be.
+    fn doubt(&self) -> Option<String> {
+        for (verdict, signal) in self.verdicts.iter().zip(&self.policy.signals) {
+            if let Err(gap) = &verdict.proposal {
+                return Some(format!("{} cannot say: {gap}", signal.name));
+            }
+            if verdict.unread > 0 {
+                let replicas = explain::count(verdict.unread, "ready replica has", "ready replicas have");
+                return Some(format!("{replicas} no fresh reading of {}", signal.name));
+            }
+        }
+        None
+    }
+
+    fn apply_limits(&self, course: &mut Course) {
+        let Self { policy, observation, history, from, .. } = self;
+        let wish = course.value;
+        let limited = limit(policy.behavior.as_ref(), policy.bounds, *from, wish, history, observation.now_ms);
+        let Limited { stabilized, rated, replicas, stabilization, limit: by } = limited;
+        course.pass("stabilization", stabilized, explain::stabilization_note(policy, stabilization, stabilized));
+        if stabilized != *from {
+            let guard = if stabilized > *from { "scaleUpPolicies" } else { "scaleDownPolicies" };
+            let note = if rated == stabilized { String::new() } else { format!("{rated} are allowed now") };
+            course.pass(guard, rated, note);
+        }
+        let note = match by {
+            _ if replicas == rated => String::new(),
+            Some(Limit::Fewest) => format!("{replicas} are the fewest allowed"),
+            _ => format!("{replicas} are the most allowed"),
+        };
+        course.pass("bounds", replicas, note);
+        course.reason = match replicas.cmp(from) {
+            std::cmp::Ordering::Greater if course.reason == Reason::FallbackReplicas => Reason::FallbackReplicas,
+            std::cmp::Ordering::Greater if wish <= *from => Reason::RecentWishHigher,
+            std::cmp::Ordering::Greater => Reason::SignalAboveTarget,
+            std::cmp::Ordering::Less => Reason::SignalBelowTarget,
+            std::cmp::Ordering::Equal if wish == *from => course.reason,
+            std::cmp::Ordering::Equal => match (by, stabilization) {
+                (Some(Limit::UpRate), _) => Reason::ScaleUpLimit,
+                (Some(Limit::DownRate), _) => Reason::ScaleDownLimit,
+                (Some(Limit::Most), _) => Reason::AtMaximum,
+                (Some(Limit::Fewest), _) => Reason::AtMinimum,
+                (None, Stabilization::HeldUp) => Reason::ScaleUpStabilized,
+                (None, _) => Reason::ScaleDownStabilized,
+            },
+        };
+    }
+
+    fn finish(self, course: Course) -> Plan {
+        let Self { policy, observation, verdicts, from, .. } = &self;
+        let (from, wish) = (*from, course.value);
+        let outcome = match wish.cmp(&from) {
+            std::cmp::Ordering::Greater => Outcome::ScaleUp,
+            std::cmp::Ordering::Less => Outcome::ScaleDown,
+            std::cmp::Ordering::Equal => Outcome::Hold,
+        };
+        let write = may_write(policy.mode, observation.paused, outcome).then_some(wish);
+        let story = Story { policy, verdicts, course: &course, from, wish };
+        let mut message = story.sentence();
+        if outcome != Outcome::Hold && write.is_none() {
+            let why = if observation.paused { "paused".to_owned() } else { format!("mode is {:?}", policy.mode) };
+            message.push_str(&format!(" (not carried out: {why})"));
+        }
+        let signals =
+            policy.signals.iter().zip(verdicts).map(|(s, v)| explain::signal_record(s, v, observation.now_ms));
+        Plan {
+            from,
+            wish,
+            write,
+            outcome,
+            reason: course.reason,
+            message,
+            signals: signals.collect(),
+            winner: course.winner.map(|index| policy.signals[index].name.clone()),
+            guards: course.guards,
+            recommendation: course.recommendation,
+            blind: course.blind,
+        }
+    }
+}
+
+fn tolerance_note(before: i32, after: i32, rule: Rule) -> String {
+    match rule {
+        _ if before == after => String::new(),
+        Rule::WouldTurnRound => {
+            "with unread and starting replicas counted in, the direction would turn round".to_owned()
+        }
+        _ => "within tolerance of the target".to_owned(),
+    }
+}
+
+fn may_write(mode: Mode, paused: bool, outcome: Outcome) -> bool {
+    !paused
+        && match outcome {
+            Outcome::Hold => false,
+            Outcome::ScaleUp => matches!(mode, Mode::Auto | Mode::ScaleUpOnly),
+            Outcome::ScaleDown => matches!(mode, Mode::Auto | Mode::ScaleDownOnly),
+        }
+}
+
+/// Replicas as the record writes them; the planner's wishes are never negative.
+pub(crate) fn unsigned(replicas: i32) -> u32 {
+    u32::try_from(replicas).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests;

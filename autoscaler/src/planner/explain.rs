@@ -1,0 +1,217 @@
+//! The words of a plan: the record of each signal, the notes of guards, and the one sentence. Decides nothing.
+
+use protocol::scaling::SignalRecord;
+
+use super::judge::Verdict;
+use super::limits::Stabilization;
+use super::replicas::Proposal;
+use super::{Course, Reason, unsigned};
+use crate::policy::{Aim, DOWN_WINDOW_DEFAULT, Policy, QueryTarget, Signal};
+
+/// What the sentence is made from.
+pub(super) struct Story<'a> {
+    pub policy: &'a Policy,
+    pub verdicts: &'a [Verdict],
+    pub course: &'a Course,
+    pub from: i32,
+    pub wish: i32,
+}
+
+impl Story<'_> {
+    /// Why the plan is as it is, in one sentence without a full stop.
+    pub fn sentence(&self) -> String {
+        let Self { from, wish, .. } = self;
+        let name = &self.policy.target.name;
+        let because = self.because();
+        match wish.cmp(from) {
+            std::cmp::Ordering::Equal if self.course.blind => format!("{name} held at {from}: {because}"),
+            std::cmp::Ordering::Equal => format!("{name} stays at {from}: {because}"),
+            _ => format!("{name} {from} -> {wish}: {because}{}", self.shortfall()),
+        }
+    }
+
+    fn because(&self) -> String {
+        let Self { policy, course, from, wish, .. } = self;
+        let bounds = policy.bounds;
+        let asked = self.after("tolerance");
+        match course.reason {
+            Reason::SignalAboveTarget => self.winner("is above"),
+            Reason::SignalBelowTarget => self.winner("is below"),
+            Reason::BelowMinimum => format!("{} are the fewest allowed", bounds.min),
+            Reason::AboveMaximum => format!("{} are the most allowed", bounds.max),
+            Reason::RecentWishHigher | Reason::ScaleDownStabilized if wish > from => {
+                format!(
+                    "{} were wished within the last {} s",
+                    self.after("stabilization"),
+                    window_seconds(policy, false)
+                )
+            }
+            Reason::FallbackReplicas => format!("{}, so the fallback holds", self.note("fallback")),
+            Reason::WithinTolerance => format!("within tolerance ({})", self.winner("of target")),
+            Reason::SameCount => format!("{} asks for {from}", self.winner("of target")),
+            Reason::ReadingsIncomplete => format!("{}, but {}", self.winner("of target"), self.note("tolerance")),
+            Reason::MetricMissingForbidsDown => {
+                format!("{} would be enough, but {}", self.before("freshness"), self.note("freshness"))
+            }
+            Reason::ScaleUpStabilized => {
+                format!("scale-up to {asked} waits until wished for {} s", window_seconds(policy, true))
+            }
+            Reason::ScaleDownStabilized | Reason::RecentWishHigher => {
+                let highest = self.after("stabilization");
+                let window = window_seconds(policy, false);
+                format!("scale-down to {asked} waits, {highest} were wished within the last {window} s")
+            }
+            Reason::ScaleUpLimit => format!("{asked} are wished, but the scaleUp policies allow no more now"),
+            Reason::ScaleDownLimit => format!("{asked} are wished, but the scaleDown policies allow no fewer now"),
+            Reason::AtMaximum => format!("{}, but {} are the most allowed", self.winner("is above"), bounds.max),
+            Reason::AtMinimum => format!("{}, but {} are the fewest allowed", self.winner("is below"), bounds.min),
+            Reason::ScaledToZero => "someone has set it to zero, so it is left alone".to_owned(),
+            _ => self.note("freshness"),
+        }
+    }
+
+    /// What the guards took from a move that was made all the same.
+    fn shortfall(&self) -> String {
+        let asked = self.before("stabilization");
+        if self.course.reason == Reason::RecentWishHigher || asked == self.wish || self.guard("stabilization").is_none()
+        {
+            return String::new();
+        }
+        let by: Vec<&str> = self
+            .course
+            .guards
+            .iter()
+            .skip_while(|g| g.guard != "stabilization")
+            .filter(|g| g.before != g.after)
+            .map(|g| g.guard.as_str())
+            .collect();
+        format!(" ({asked} wished, limited by {})", by.join(" and "))
+    }
+
+    fn winner(&self, relation: &str) -> String {
+        let Some(index) = self.course.winner else { return "no signal could say".to_owned() };
+        let (signal, verdict) = (&self.policy.signals[index], &self.verdicts[index]);
+        match &verdict.proposal {
+            Ok(proposal) => {
+                let (value, target) = (value_of(signal, proposal), target_of(signal));
+                let unit = unit_of(signal);
+                format!("{} {}{unit} {relation} {}{}", signal.name, number(value), number(target), percent_of(signal))
+            }
+            Err(gap) => format!("{} cannot say: {gap}", signal.name),
+        }
+    }
+
+    fn guard(&self, name: &str) -> Option<&protocol::scaling::GuardRecord> {
+        self.course.guards.iter().find(|g| g.guard == name)
+    }
+
+    fn before(&self, guard: &str) -> i32 {
+        self.guard(guard).map_or(self.from, |g| i32::try_from(g.before).unwrap_or(i32::MAX))
+    }
+
+    fn after(&self, guard: &str) -> i32 {
+        self.guard(guard).map_or(self.from, |g| i32::try_from(g.after).unwrap_or(i32::MAX))
+    }
+
+    fn note(&self, guard: &str) -> String {
+        self.guard(guard).map(|g| g.note.clone()).unwrap_or_default()
+    }
+}
+
+/// The record of one signal.
+pub(super) fn signal_record(signal: &Signal, verdict: &Verdict, now_ms: i64) -> SignalRecord {
+    let proposal = verdict.proposal.as_ref();
+    SignalRecord {
+        signal: signal.name.clone(),
+        value: proposal.ok().map(|p| value_of(signal, p)),
+        target: target_of(signal),
+        age_seconds: verdict.newest_ms.map(|at_ms| (now_ms - at_ms).max(0) as f64 / 1000.0),
+        wish: proposal.ok().map(|p| unsigned(p.raw)),
+        note: match proposal {
+            Ok(proposal) => assumptions(proposal),
+            Err(gap) => gap.to_string(),
+        },
+    }
+}
+
+fn assumptions(proposal: &Proposal) -> String {
+    let mut notes = Vec::new();
+    if proposal.missing > 0 {
+        let assumed = match proposal.ratio.total_cmp(&1.0) {
+            std::cmp::Ordering::Less => "full",
+            _ => "idle",
+        };
+        let replicas = count(proposal.missing, "replica has", "replicas have");
+        notes.push(format!("{replicas} no reading and counted as {assumed}"));
+    }
+    if proposal.unready > 0 {
+        let replicas = count(proposal.unready, "replica is", "replicas are");
+        notes.push(format!("{replicas} starting or not ready and left out"));
+    }
+    notes.join("; ")
+}
+
+pub(super) fn stabilization_note(policy: &Policy, stabilization: Stabilization, stabilized: i32) -> String {
+    match stabilization {
+        Stabilization::Passed => String::new(),
+        Stabilization::HeldUp => {
+            format!("no more than {stabilized} within the last {} s", window_seconds(policy, true))
+        }
+        Stabilization::HeldDown => {
+            format!("{stabilized} were wished within the last {} s", window_seconds(policy, false))
+        }
+    }
+}
+
+fn window_seconds(policy: &Policy, up: bool) -> u64 {
+    let window = match &policy.behavior {
+        Some(behavior) if up => behavior.up.window,
+        Some(behavior) => behavior.down.window,
+        None => DOWN_WINDOW_DEFAULT,
+    };
+    window.as_secs()
+}
+
+fn value_of(signal: &Signal, proposal: &Proposal) -> f64 {
+    match signal.aim {
+        Aim::Utilization { .. } => proposal.value as f64,
+        Aim::Query { .. } => proposal.value as f64 / 1000.0,
+    }
+}
+
+fn target_of(signal: &Signal) -> f64 {
+    match signal.aim {
+        Aim::Utilization { percent, .. } => f64::from(percent),
+        Aim::Query { target: QueryTarget::PerReplica(millis) | QueryTarget::Total(millis), .. } => {
+            millis as f64 / 1000.0
+        }
+    }
+}
+
+fn unit_of(signal: &Signal) -> &'static str {
+    match signal.aim {
+        Aim::Utilization { .. } => "%",
+        Aim::Query { target: QueryTarget::PerReplica(_), .. } => " per replica",
+        Aim::Query { .. } => "",
+    }
+}
+
+fn percent_of(signal: &Signal) -> &'static str {
+    if matches!(signal.aim, Aim::Utilization { .. }) { "%" } else { "" }
+}
+
+/// About three digits that matter, without trailing zeros.
+fn number(value: f64) -> String {
+    let decimals = match value.abs() {
+        v if v >= 100.0 => 0,
+        v if v >= 10.0 => 1,
+        _ => 2,
+    };
+    let text = format!("{value:.decimals$}");
+    if decimals == 0 { text } else { text.trim_end_matches('0').trim_end_matches('.').to_owned() }
+}
+
+/// `1 replica has`, `2 replicas have`.
+pub(super) fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}

@@ -1,0 +1,83 @@
+//! The one list of reasons: a stable code for what came of a tick, logged, counted, served and drawn under one name.
+
+/// Why a tick ended as it did. The codes are part of the API: add, never rename.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// Up: a signal is above its target.
+    SignalAboveTarget,
+    /// Down: all signals are below their targets.
+    SignalBelowTarget,
+    /// Up: fewer replicas than the fewest allowed, whatever the signals say.
+    BelowMinimum,
+    /// Down: more replicas than the most allowed, whatever the signals say.
+    AboveMaximum,
+    /// Up: the signals ask for less, but more was wished within the downward window than there is.
+    RecentWishHigher,
+    /// Up: nothing could be read for long, and the policy has a fallback.
+    FallbackReplicas,
+    /// Held: the winner is near enough to its target.
+    WithinTolerance,
+    /// Held: outside the tolerance, yet the rounded number of replicas is the same.
+    SameCount,
+    /// Held: with replicas that have no reading assumed full (down) or idle (up), the direction would turn round.
+    ReadingsIncomplete,
+    /// Held: no signal could say.
+    MetricMissing,
+    /// Held: no signal could say, and the first of them because its samples are too old.
+    MetricStale,
+    /// Held: the source of metrics did not answer.
+    MetricsUnavailable,
+    /// Held: a signal or a replica without a reading forbids going down.
+    MetricMissingForbidsDown,
+    /// Held: not wished for long enough to go up.
+    ScaleUpStabilized,
+    /// Held: more was wished within the downward window.
+    ScaleDownStabilized,
+    /// Held: the upward rate policies allow nothing now.
+    ScaleUpLimit,
+    /// Held: the downward rate policies allow nothing now.
+    ScaleDownLimit,
+    /// Held: more are wished than allowed.
+    AtMaximum,
+    /// Held: fewer are wished than allowed.
+    AtMinimum,
+    /// Held: someone has set the workload to zero replicas; it is left alone.
+    ScaledToZero,
+    /// Held: the cluster did not answer.
+    ClusterUnavailable,
+    /// Held: the cluster has no such workload.
+    TargetMissing,
+    /// Held: the cluster did not accept the write.
+    WriteFailed,
+}
+
+impl Reason {
+    /// The stable code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::SignalAboveTarget => "SignalAboveTarget",
+            Self::SignalBelowTarget => "SignalBelowTarget",
+            Self::BelowMinimum => "BelowMinimum",
+            Self::AboveMaximum => "AboveMaximum",
+            Self::RecentWishHigher => "RecentWishHigher",
+            Self::FallbackReplicas => "FallbackReplicas",
+            Self::WithinTolerance => "WithinTolerance",
+            Self::SameCount => "SameCount",
+            Self::ReadingsIncomplete => "ReadingsIncomplete",
+            Self::MetricMissing => "MetricMissing",
+            Self::MetricStale => "MetricStale",
+            Self::MetricsUnavailable => "MetricsUnavailable",
+            Self::MetricMissingForbidsDown => "MetricMissingForbidsDown",
+            Self::ScaleUpStabilized => "ScaleUpStabilized",
+            Self::ScaleDownStabilized => "ScaleDownStabilized",
+            Self::ScaleUpLimit => "ScaleUpLimit",
+            Self::ScaleDownLimit => "ScaleDownLimit",
+            Self::AtMaximum => "AtMaximum",
+            Self::AtMinimum => "AtMinimum",
+            Self::ScaledToZero => "ScaledToZero",
+            Self::ClusterUnavailable => "ClusterUnavailable",
+            Self::TargetMissing => "TargetMissing",
+            Self::WriteFailed => "WriteFailed",
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! A scaling policy after it has been checked: what may be scaled, by which signals, within which limits.
+//! Never reads metrics and never decides. Files become policies in `load`; what people may write is in `raw`.
+
+mod check;
+mod load;
+mod promql;
+mod raw;
+
+use std::time::Duration;
+
+use cluster::WorkloadRef;
+pub use load::{from_documents, load};
+use protocol::scaling::{Mode, ObjectName};
+
+/// One policy: one target and everything that steers it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    /// Its own name.
+    pub name: ObjectName,
+    /// The workload it steers; always in the policy's own namespace.
+    pub target: WorkloadRef,
+    /// What it may do.
+    pub mode: Mode,
+    /// Fewest and most replicas.
+    pub bounds: Bounds,
+    /// Readings that ask for capacity; the largest wish wins. Never empty, names are unique.
+    pub signals: Vec<Signal>,
+    /// How fast replicas may change. `None` is HPA's rule for an absent `behavior`: up to `max(2 x current, 4)` a tick,
+    /// down to the highest wish of the last five minutes.
+    pub behavior: Option<Behavior>,
+    /// What to do when nothing could be read for long.
+    pub fallback: Option<Fallback>,
+}
+
+/// Fewest and most replicas; `1 <= min <= max`. Signed as HPA's are, because its arithmetic is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Fewest.
+    pub min: i32,
+    /// Most.
+    pub max: i32,
+}
+
+/// One reading that asks for capacity.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Signal {
+    /// What records and sentences call it.
+    pub name: String,
+    /// A reading older than this is none.
+    pub max_age: Duration,
+    /// What is read and what is aimed at.
+    pub aim: Aim,
+}
+
+/// What a signal reads and what it aims at.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Aim {
+    /// Usage as a share of what the containers request.
+    Utilization {
+        /// CPU or memory.
+        resource: Resource,
+        /// One container of each replica; `None` means all.
+        container: Option<String>,
+        /// Percent of the request.
+        percent: i32,
+    },
+    /// A number from PromQL.
+    Query {
+        /// The query; several series are summed.
+        promql: String,
+        /// Its bare selectors, for the age of the newest sample behind it.
+        selectors: Vec<String>,
+        /// The number aimed at.
+        target: QueryTarget,
+    },
+}
+
+/// The number a query aims at, in thousandths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueryTarget {
+    /// So much for each replica (HPA's `AverageValue`): replicas = value / target.
+    PerReplica(i64),
+    /// So much in all (HPA's `Value`): replicas grow as value / target does.
+    Total(i64),
+}
+
+/// A resource of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Resource {
+    /// CPU time.
+    Cpu,
+    /// Working set.
+    Memory,
+}
+
+impl std::fmt::Display for Resource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Cpu => "cpu",
+            Self::Memory => "memory",
+        })
+    }
+}
+
+/// How far a reading may be from its target before anything is done, as a share of the target.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tolerance {
+    /// Upwards.
+    pub up: f64,
+    /// Downwards.
+    pub down: f64,
+}
+
+impl Tolerance {
+    /// Whether a ratio of reading to target asks for nothing. NaN is never inside.
+    pub fn covers(self, ratio: f64) -> bool {
+        (1.0 - self.down) <= ratio && ratio <= (1.0 + self.up)
+    }
+}
+
+impl Default for Tolerance {
+    fn default() -> Self {
+        Self { up: TOLERANCE_DEFAULT, down: TOLERANCE_DEFAULT }
+    }
+}
+
+/// How fast replicas may change, in each direction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Behavior {
+    /// Upwards.
+    pub up: ScalingRules,
+    /// Downwards.
+    pub down: ScalingRules,
+}
+
+/// How fast replicas may change in one direction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScalingRules {
+    /// The least (up) or highest (down) wish of this long counts.
+    pub window: Duration,
+    /// Which of the policies counts.
+    pub select: Select,
+    /// The policies.
+    pub policies: Vec<RatePolicy>,
+    /// How far from the target nothing is done.
+    pub tolerance: f64,
+}
+
+/// Which of several rate policies counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Select {
+    /// The one that allows most change.
+    Max,
+    /// The one that allows least change.
+    Min,
+    /// None: this direction is closed.
+    Disabled,
+}
+
+/// At most so much change within a period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RatePolicy {
+    /// How much.
+    pub change: Change,
+    /// Within how long.
+    pub period: Duration,
+}
+
+/// An amount of change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// So many replicas.
+    Pods(i32),
+    /// So many percent of the replicas at the start of the period.
+    Percent(i32),
+}
+
+/// What to do when no signal could be read for long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fallback {
+    /// How long nothing must have been readable.
+    pub after_missing: Duration,
+    /// At least so many replicas then; never fewer than there are.
+    pub replicas: i32,
+}
+
+/// HPA's `--horizontal-pod-autoscaler-tolerance`.
+pub const TOLERANCE_DEFAULT: f64 = 0.1;
+
+/// HPA's `--horizontal-pod-autoscaler-downscale-stabilization`: five minutes outlast most dips.
+pub const DOWN_WINDOW_DEFAULT: Duration = Duration::from_secs(300);
+
+/// HPA v2: more load is answered at once.
+pub const UP_WINDOW_DEFAULT: Duration = Duration::ZERO;
+
+/// HPA's target when a policy names no signal.
+pub const CPU_PERCENT_DEFAULT: i32 = 80;
+
+/// Two scrapes at the longest interval in common use (1 minute): what is older says little about now.
+pub const MAX_AGE_DEFAULT: Duration = Duration::from_secs(120);
+
+impl ScalingRules {
+    /// HPA v2's upward rules: at once, by 4 replicas or 100 % in 15 s, whichever is more.
+    pub fn up_default() -> Self {
+        let period = Duration::from_secs(15);
+        Self {
+            window: UP_WINDOW_DEFAULT,
+            select: Select::Max,
+            policies: vec![
+                RatePolicy { change: Change::Pods(4), period },
+                RatePolicy { change: Change::Percent(100), period },
+            ],
+            tolerance: TOLERANCE_DEFAULT,
+        }
+    }
+
+    /// HPA v2's downward rules: after five minutes, by 100 % in 15 s.
+    pub fn down_default() -> Self {
+        Self {
+            window: DOWN_WINDOW_DEFAULT,
+            select: Select::Max,
+            policies: vec![RatePolicy { change: Change::Percent(100), period: Duration::from_secs(15) }],
+            tolerance: TOLERANCE_DEFAULT,
+        }
+    }
+
+    /// The longest period of its policies: older changes cannot count any more.
+    pub fn longest_period(&self) -> Duration {
+        self.policies.iter().map(|p| p.period).max().unwrap_or_default()
+    }
+}
+
+impl Policy {
+    /// How far from a target nothing is done.
+    pub fn tolerance(&self) -> Tolerance {
+        self.behavior
+            .as_ref()
+            .map_or_else(Tolerance::default, |b| Tolerance { up: b.up.tolerance, down: b.down.tolerance })
+    }
+}
+
+/// Checked policies: no two have one name or one target.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PolicySet {
+    policies: Vec<Policy>,
+}
+
+impl PolicySet {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.policies.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.policies.is_empty()
+    }
+
+    /// The policies in the order of their files.
+    pub fn iter(&self) -> std::slice::Iter<'_, Policy> {
+        self.policies.iter()
+    }
+
+    /// The position of the policy with this name.
+    pub fn position(&self, namespace: &str, name: &str) -> Option<usize> {
+        self.policies.iter().position(|p| p.name.namespace == namespace && p.name.name == name)
+    }
+
+    /// The policy that steers this workload.
+    pub fn steering(&self, target: &WorkloadRef) -> Option<&Policy> {
+        self.policies.iter().find(|p| p.target == *target)
+    }
+}
+
+impl std::ops::Index<usize> for PolicySet {
+    type Output = Policy;
+
+    fn index(&self, place: usize) -> &Policy {
+        &self.policies[place]
+    }
+}
+
+#[cfg(test)]
+mod tests;
