@@ -89,3 +89,6 @@ impl Purchases {
             .await
     }
 }
+
+#[cfg(test)]
+mod tests;
