@@ -11,6 +11,9 @@ use super::span::{Span, Text};
 /// Seconds that are kept: the longest window, a quarter of an hour.
 pub const SECONDS_KEPT: usize = 900;
 
+/// Seconds that are open ahead of our clock, for machines whose clocks are ahead of it.
+const SECONDS_AHEAD: usize = 5;
+
 /// Services and edges of one second; more is not a graph that anybody reads.
 const NODES_MAX: usize = 1_000;
 const EDGES_MAX: usize = 5_000;
@@ -95,17 +98,18 @@ pub struct Window {
 }
 
 impl Window {
-    /// Opens the seconds up to now and forgets the oldest.
+    /// Opens the seconds up to now and a little ahead, and forgets the oldest. Begins anew if the clock was set.
     pub fn advance(&mut self, now_ms: i64) {
         let now = now_ms.div_euclid(1_000);
-        if self.seconds.is_empty() || now - self.first >= 2 * SECONDS_KEPT as i64 {
+        if self.seconds.is_empty() || now < self.first || now - self.first >= 2 * SECONDS_KEPT as i64 {
             self.seconds.clear();
+            self.earliest = None;
             self.first = now + 1 - SECONDS_KEPT as i64;
         }
-        while self.first + (self.seconds.len() as i64) <= now {
+        while self.first + (self.seconds.len() as i64) <= now + SECONDS_AHEAD as i64 {
             self.seconds.push_back(Second::default());
         }
-        while self.seconds.len() > SECONDS_KEPT {
+        while self.seconds.len() > SECONDS_KEPT + SECONDS_AHEAD {
             self.seconds.pop_front();
             self.first += 1;
         }

@@ -52,5 +52,20 @@ fn a_service_is_known_for_as_long_as_a_window_may_be() {
 fn a_long_silence_costs_no_more_than_a_short_one() {
     let mut window = open(0);
     window.advance(START_MS);
-    assert_eq!(window.seconds.len(), SECONDS_KEPT);
+    assert_eq!(window.seconds.len(), SECONDS_KEPT + SECONDS_AHEAD);
+}
+
+#[test]
+fn a_clock_that_was_set_back_begins_anew() {
+    let mut window = open(START_MS + 86_400_000);
+    window.advance(START_MS + 1_000);
+    window.observe_span(&span("order", "serve", Kind::Server, 1, 0), START_MS + 1_000);
+    assert_eq!((window.dropped(), window.earliest_ms()), (0, Some(START_MS)));
+}
+
+#[test]
+fn a_machine_that_is_a_little_ahead_is_counted() {
+    let mut window = open(START_MS);
+    window.observe_span(&span("order", "serve", Kind::Server, 1, 0).during(0, 4_000), START_MS);
+    assert_eq!(window.dropped(), 0);
 }
