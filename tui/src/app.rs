@@ -1,0 +1,419 @@
+//! The screen's state and how it changes: `update` takes a message and says what is to be done outside. Pure: no clock,
+//! no network, no terminal. `screens` draws it, `terminal` feeds it.
+
+mod acting;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use protocol::jaeger::Trace;
+use protocol::scaling::DecisionRecord;
+
+use crate::health::Health;
+use crate::keys::{self, Key};
+use crate::palette;
+use crate::picture::{Picture, TraceWish, Wants};
+use crate::screens;
+use crate::theme::Theme;
+use crate::triage::{self, Row};
+use crate::verdict::{self, Since, Verdict};
+
+/// How long a change of replicas is pointed out: two minutes, as long as somebody looks away.
+const TREND_SHOWN_MS: i64 = 120_000;
+/// Places that Esc goes back to; the oldest is forgotten.
+const PLACES_MAX: usize = 16;
+/// Characters that a filter or command may have: a line.
+const TYPED_MAX: usize = 200;
+
+/// The four main screens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tab {
+    /// All services.
+    Services,
+    /// Who calls whom.
+    Graph,
+    /// What the autoscaler decided.
+    Decisions,
+    /// Requests on their way.
+    Traces,
+}
+
+/// What is on screen.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Screen {
+    /// All services.
+    Services,
+    /// One service.
+    Service(String),
+    /// Who calls whom.
+    Graph,
+    /// All decisions.
+    Decisions,
+    /// One decision.
+    Decision(Arc<DecisionRecord>),
+    /// Traces.
+    Traces,
+    /// One trace.
+    Trace(Arc<Trace>),
+}
+
+impl Screen {
+    /// Whether it has rows to choose from.
+    pub fn is_list(&self) -> bool {
+        matches!(self, Self::Services | Self::Graph | Self::Decisions | Self::Traces)
+    }
+}
+
+impl From<Tab> for Screen {
+    fn from(tab: Tab) -> Self {
+        match tab {
+            Tab::Services => Self::Services,
+            Tab::Graph => Self::Graph,
+            Tab::Decisions => Self::Decisions,
+            Tab::Traces => Self::Traces,
+        }
+    }
+}
+
+/// Where the user is on a screen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Place {
+    /// The screen.
+    pub screen: Screen,
+    /// The row under the cursor, or the first line shown.
+    pub index: usize,
+    /// The row's identity once the user chose it: it is followed when rows move.
+    pub chosen: Option<String>,
+    /// Which rows are shown.
+    pub filter: String,
+}
+
+impl Place {
+    /// The top of a screen.
+    pub fn at(screen: Screen) -> Self {
+        Self { screen, index: 0, chosen: None, filter: String::new() }
+    }
+}
+
+/// Where keys go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mode {
+    /// To the screen.
+    Screen,
+    /// To the filter; holds the one before, for giving up.
+    Filter {
+        /// The filter before.
+        before: String,
+    },
+    /// To the palette.
+    Palette {
+        /// What was typed.
+        typed: String,
+        /// The entry chosen.
+        chosen: usize,
+    },
+    /// To the help.
+    Help {
+        /// The first line shown.
+        scroll: usize,
+    },
+}
+
+/// By what services are sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServiceSort {
+    /// Worst first.
+    Health,
+    /// By name.
+    Name,
+    /// Busiest first.
+    Rate,
+    /// Most errors first.
+    Errors,
+    /// Slowest first.
+    P50,
+    /// Slowest first.
+    P95,
+    /// Slowest first.
+    P99,
+}
+
+/// By what traces are sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TraceSort {
+    /// Newest first.
+    Start,
+    /// Slowest first.
+    Duration,
+    /// Biggest first.
+    Spans,
+}
+
+/// A change of a service's replicas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Trend {
+    desired: u32,
+    /// Up or down, and when; `None` until the first change.
+    change: Option<(bool, i64)>,
+}
+
+/// The whole state.
+#[derive(Debug, Clone)]
+pub struct App {
+    /// What the status line calls this.
+    pub title: String,
+    /// The collector's address, as shown.
+    pub collector: String,
+    /// How things look.
+    pub theme: Theme,
+    /// The picture on screen.
+    pub picture: Picture,
+    /// The newest picture, while another one is held.
+    held_back: Option<Picture>,
+    /// When the picture on screen was frozen.
+    pub frozen_at_ms: Option<i64>,
+    /// The time.
+    pub now_ms: i64,
+    /// Columns and rows of the terminal.
+    pub size: (u16, u16),
+    /// Where keys go.
+    pub mode: Mode,
+    /// Where the user is, below it where Esc goes.
+    pub places: Vec<Place>,
+    /// Made from the picture: one row a service, by name.
+    pub rows: Vec<Row>,
+    /// Made from the rows: the sentence on top.
+    pub verdict: Verdict,
+    /// Since when each service is as it is.
+    pub since: Since,
+    trends: BTreeMap<String, Trend>,
+    /// By what services are sorted, and whether the other way round.
+    pub service_sort: (ServiceSort, bool),
+    /// By what traces are sorted, and whether the other way round.
+    pub trace_sort: (TraceSort, bool),
+    /// Decisions to hold are shown.
+    pub shows_holds: bool,
+    /// Which traces the trace screen shows.
+    pub trace_wish: TraceWish,
+    refreshes: u64,
+    wanted: Wants,
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum Message {
+    /// A key was pressed.
+    Key(Key),
+    /// The feed has something new.
+    Picture(Box<Picture>),
+    /// Time has passed: milliseconds since the epoch.
+    Tick(i64),
+    /// The terminal's size changed.
+    Resize(u16, u16),
+}
+
+/// What is to be done outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// End the program.
+    Quit,
+    /// Fetch other things from now on.
+    Want(Wants),
+}
+
+/// Takes a message.
+pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    match message {
+        Message::Key(key) => {
+            if let Some(action) = keys::action(app, key) {
+                effects.extend(app.act(action));
+            }
+        }
+        Message::Picture(picture) if app.frozen_at_ms.is_some() => app.held_back = Some(*picture),
+        Message::Picture(picture) => {
+            app.picture = *picture;
+            app.judge();
+        }
+        Message::Tick(now_ms) => {
+            app.now_ms = now_ms;
+            app.judge();
+        }
+        Message::Resize(columns, rows) => app.size = (columns, rows),
+    }
+    app.settle_cursor();
+    let wants = app.wants();
+    if wants != app.wanted {
+        app.wanted = wants.clone();
+        effects.push(Effect::Want(wants));
+    }
+    effects
+}
+
+impl App {
+    /// The state before anything is known.
+    pub fn new(title: String, collector: String, theme: Theme, now_ms: i64, size: (u16, u16)) -> Self {
+        let mut app = Self {
+            title,
+            collector,
+            theme,
+            picture: Picture::default(),
+            held_back: None,
+            frozen_at_ms: None,
+            now_ms,
+            size,
+            mode: Mode::Screen,
+            places: vec![Place::at(Screen::Services)],
+            rows: Vec::new(),
+            verdict: Verdict { health: Health::Unknown, text: String::new() },
+            since: Since::new(),
+            trends: BTreeMap::new(),
+            service_sort: (ServiceSort::Health, false),
+            trace_sort: (TraceSort::Start, false),
+            shows_holds: true,
+            trace_wish: TraceWish::default(),
+            refreshes: 0,
+            wanted: Wants::default(),
+        };
+        app.judge();
+        app
+    }
+
+    /// Where the user is.
+    pub fn place(&self) -> &Place {
+        self.places.last().expect("the first place is never left")
+    }
+
+    pub(crate) fn place_mut(&mut self) -> &mut Place {
+        self.places.last_mut().expect("the first place is never left")
+    }
+
+    /// What is on screen.
+    pub fn screen(&self) -> &Screen {
+        &self.place().screen
+    }
+
+    /// The time that the picture is judged at: that of the freezing while it is frozen.
+    pub fn picture_now_ms(&self) -> i64 {
+        self.frozen_at_ms.unwrap_or(self.now_ms)
+    }
+
+    /// Makes rows and verdict from the picture.
+    fn judge(&mut self) {
+        let now_ms = self.picture_now_ms();
+        self.rows = triage::rows(&self.picture, now_ms);
+        if !triage::is_stale(&self.picture, now_ms) {
+            for row in &self.rows {
+                let health = row.assessment.health;
+                let since = self.since.entry(row.name.clone()).or_insert((health, now_ms));
+                if since.0 != health {
+                    *since = (health, now_ms);
+                }
+            }
+            self.since.retain(|name, _| self.rows.iter().any(|r| &r.name == name));
+        }
+        self.follow_replicas(now_ms);
+        self.verdict = verdict::verdict(&self.picture, &self.rows, &self.since, now_ms);
+    }
+
+    fn follow_replicas(&mut self, now_ms: i64) {
+        for row in &self.rows {
+            let Some(replicas) = row.replicas else { continue };
+            let trend =
+                self.trends.entry(row.name.clone()).or_insert(Trend { desired: replicas.desired, change: None });
+            if trend.desired != replicas.desired {
+                let change = Some((replicas.desired > trend.desired, now_ms));
+                *trend = Trend { desired: replicas.desired, change };
+            }
+        }
+        self.trends.retain(|name, _| self.rows.iter().any(|r| &r.name == name));
+    }
+
+    /// Whether a service's replicas were changed of late: up or down.
+    pub fn trend(&self, service: &str) -> Option<bool> {
+        let (up, at_ms) = self.trends.get(service)?.change?;
+        (self.picture_now_ms() - at_ms <= TREND_SHOWN_MS).then_some(up)
+    }
+
+    /// The identities of the rows on screen, in order; none for screens that are read, not chosen from.
+    pub fn row_ids(&self) -> Vec<String> {
+        screens::row_ids(self)
+    }
+
+    /// How many positions the cursor has.
+    pub fn extent(&self) -> usize {
+        if self.screen().is_list() {
+            return self.row_ids().len();
+        }
+        screens::positions(self)
+    }
+
+    /// How many positions the help has.
+    pub fn help_extent(&self) -> usize {
+        screens::help_positions(self)
+    }
+
+    /// Entries that the palette shows.
+    pub fn palette_len(&self) -> usize {
+        match &self.mode {
+            Mode::Palette { typed, .. } => palette::entries(self, typed).len(),
+            _ => 0,
+        }
+    }
+
+    /// What is being typed.
+    pub fn typed(&self) -> &str {
+        match &self.mode {
+            Mode::Filter { .. } => &self.place().filter,
+            Mode::Palette { typed, .. } => typed,
+            Mode::Screen | Mode::Help { .. } => "",
+        }
+    }
+
+    /// Whether Enter leads somewhere.
+    pub fn can_open(&self) -> bool {
+        match self.screen() {
+            Screen::Services | Screen::Decisions | Screen::Traces => !self.row_ids().is_empty(),
+            Screen::Graph => self.service_at_cursor().is_some(),
+            Screen::Service(_) | Screen::Decision(_) | Screen::Trace(_) => false,
+        }
+    }
+
+    /// Whether Esc leads somewhere.
+    pub fn can_go_back(&self) -> bool {
+        self.places.len() > 1 || !self.place().filter.is_empty()
+    }
+
+    /// The service that the cursor is on, or that the screen is about.
+    pub fn service_at_cursor(&self) -> Option<String> {
+        screens::service_at_cursor(self)
+    }
+
+    /// Keeps the cursor on the row that the user chose, or inside the rows.
+    fn settle_cursor(&mut self) {
+        let extent = self.extent();
+        let ids = if self.screen().is_list() { self.row_ids() } else { Vec::new() };
+        let place = self.place_mut();
+        let found = place.chosen.as_ref().and_then(|chosen| ids.iter().position(|id| id == chosen));
+        place.index = found.unwrap_or(place.index).min(extent.saturating_sub(1));
+    }
+
+    /// What the screens on the way here need fetched.
+    fn wants(&self) -> Wants {
+        let mut wants = Wants { refresh: self.refreshes, ..Wants::default() };
+        for place in &self.places {
+            match &place.screen {
+                Screen::Service(name) => {
+                    wants.service = Some(name.clone());
+                    wants.traces = Some(TraceWish { service: name.clone(), errors_only: true });
+                }
+                Screen::Traces => wants.traces = Some(self.trace_wish.clone()),
+                _ => {}
+            }
+        }
+        wants
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,234 @@
+//! What each action does to the state. Chooses nothing about keys (`keys`) and looks (`screens`).
+
+use std::sync::Arc;
+
+use crate::app::{App, Effect, Mode, PLACES_MAX, Place, Screen, ServiceSort, TYPED_MAX, Tab, TraceSort};
+use crate::keys::Action;
+use crate::palette::{self, Command};
+use crate::picture::TraceWish;
+use crate::screens;
+
+impl App {
+    /// Carries an action out.
+    pub(super) fn act(&mut self, action: Action) -> Option<Effect> {
+        match action {
+            Action::Quit => return Some(Effect::Quit),
+            Action::Down => self.move_by(1),
+            Action::Up => self.move_by(-1),
+            Action::PageDown => self.move_by(self.page()),
+            Action::PageUp => self.move_by(-self.page()),
+            Action::Home => self.move_by(-MOVE_ALL),
+            Action::End => self.move_by(MOVE_ALL),
+            Action::Open => self.open(),
+            Action::Back => self.go_back(),
+            Action::Show(tab) => self.show(tab),
+            Action::Graph => self.go_to_graph(),
+            Action::Decisions => self.go_to_decisions(),
+            Action::Traces => self.go_to_traces(),
+            Action::ErrorTraces => {
+                self.show(Tab::Traces);
+                self.trace_wish.errors_only = true;
+            }
+            Action::ErrorsOnly => self.trace_wish.errors_only = !self.trace_wish.errors_only,
+            Action::NextService => self.cycle_service(1),
+            Action::PreviousService => self.cycle_service(-1),
+            Action::Holds => self.shows_holds = !self.shows_holds,
+            Action::Sort => self.sort_by_next(),
+            Action::Reverse => self.reverse(),
+            Action::Filter => self.mode = Mode::Filter { before: self.place().filter.clone() },
+            Action::Palette => self.mode = Mode::Palette { typed: String::new(), chosen: 0 },
+            Action::Help => self.mode = Mode::Help { scroll: 0 },
+            Action::Freeze => self.freeze(),
+            Action::Refresh => self.refreshes += 1,
+            Action::Accept => return self.accept(),
+            Action::Cancel => self.cancel(),
+            Action::Erase => self.edit(|text| _ = text.pop()),
+            Action::EraseAll => self.edit(String::clear),
+            Action::Type(c) => self.edit(|text| {
+                if text.chars().count() < TYPED_MAX && !c.is_control() {
+                    text.push(c);
+                }
+            }),
+        }
+        None
+    }
+
+    fn page(&self) -> isize {
+        isize::try_from(screens::body_height(self)).unwrap_or(1).max(2) - 1
+    }
+
+    fn move_by(&mut self, by: isize) {
+        let to = |index: usize, extent: usize| index.saturating_add_signed(by).min(extent.saturating_sub(1));
+        let (extent, help_extent, entries) = (self.extent(), self.help_extent(), self.palette_len());
+        match &mut self.mode {
+            Mode::Help { scroll } => *scroll = to(*scroll, help_extent),
+            Mode::Palette { chosen, .. } => *chosen = to(*chosen, entries),
+            Mode::Screen | Mode::Filter { .. } => {
+                let index = to(self.place().index, extent);
+                let chosen = self.row_ids().into_iter().nth(index);
+                let place = self.place_mut();
+                place.index = index;
+                place.chosen = chosen;
+            }
+        }
+    }
+
+    fn go_to(&mut self, screen: Screen) {
+        if self.places.len() >= PLACES_MAX {
+            self.places.remove(1);
+        }
+        self.places.push(Place::at(screen));
+        self.mode = Mode::Screen;
+    }
+
+    fn show(&mut self, tab: Tab) {
+        if tab == Tab::Traces {
+            self.trace_wish = TraceWish::default();
+        }
+        self.places = vec![Place::at(tab.into())];
+        self.mode = Mode::Screen;
+    }
+
+    fn open(&mut self) {
+        let next = match self.screen() {
+            Screen::Services | Screen::Graph => self.service_at_cursor().map(Screen::Service),
+            Screen::Decisions => screens::decision_at_cursor(self).map(|d| Screen::Decision(Arc::new(d))),
+            Screen::Traces => screens::trace_at_cursor(self).map(|t| Screen::Trace(Arc::new(t))),
+            Screen::Service(_) | Screen::Decision(_) | Screen::Trace(_) => None,
+        };
+        if let Some(screen) = next {
+            // The row that was opened stays chosen, so that Esc comes back to it.
+            let chosen = self.row_ids().into_iter().nth(self.place().index);
+            self.place_mut().chosen = chosen;
+            self.go_to(screen);
+        }
+    }
+
+    fn go_back(&mut self) {
+        let place = self.place_mut();
+        if !place.filter.is_empty() {
+            place.filter.clear();
+        } else if self.places.len() > 1 {
+            self.places.pop();
+        }
+    }
+
+    fn go_to_graph(&mut self) {
+        let service = self.service_at_cursor();
+        self.go_to(Screen::Graph);
+        let chosen = service.and_then(|name| screens::graph_row_of(self, &name));
+        self.place_mut().chosen = chosen;
+    }
+
+    fn go_to_decisions(&mut self) {
+        let about = match self.screen() {
+            Screen::Service(name) => name.clone(),
+            _ => String::new(),
+        };
+        self.go_to(Screen::Decisions);
+        self.place_mut().filter = about;
+    }
+
+    fn go_to_traces(&mut self) {
+        if let Some(service) = self.service_at_cursor() {
+            self.trace_wish = TraceWish { service, errors_only: false };
+            if matches!(self.screen(), Screen::Traces) {
+                let place = self.place_mut();
+                (place.index, place.chosen) = (0, None);
+            } else {
+                self.go_to(Screen::Traces);
+            }
+        }
+    }
+
+    /// All services, then each by name, round and round.
+    fn cycle_service(&mut self, by: isize) {
+        let mut names = vec![String::new()];
+        names.extend(self.rows.iter().map(|r| r.name.clone()));
+        let at = names.iter().position(|name| *name == self.trace_wish.service).unwrap_or(0);
+        let count = isize::try_from(names.len()).unwrap_or(1);
+        let next = (isize::try_from(at).unwrap_or(0) + by).rem_euclid(count);
+        self.trace_wish.service = names.swap_remove(usize::try_from(next).unwrap_or(0));
+        let place = self.place_mut();
+        (place.index, place.chosen) = (0, None);
+    }
+
+    fn sort_by_next(&mut self) {
+        if matches!(self.screen(), Screen::Traces) {
+            self.trace_sort.0 = match self.trace_sort.0 {
+                TraceSort::Start => TraceSort::Duration,
+                TraceSort::Duration => TraceSort::Spans,
+                TraceSort::Spans => TraceSort::Start,
+            };
+            return;
+        }
+        self.service_sort.0 = match self.service_sort.0 {
+            ServiceSort::Health => ServiceSort::Name,
+            ServiceSort::Name => ServiceSort::Rate,
+            ServiceSort::Rate => ServiceSort::Errors,
+            ServiceSort::Errors => ServiceSort::P50,
+            ServiceSort::P50 => ServiceSort::P95,
+            ServiceSort::P95 => ServiceSort::P99,
+            ServiceSort::P99 => ServiceSort::Health,
+        };
+    }
+
+    fn reverse(&mut self) {
+        let reversed =
+            if matches!(self.screen(), Screen::Traces) { &mut self.trace_sort.1 } else { &mut self.service_sort.1 };
+        *reversed = !*reversed;
+    }
+
+    fn freeze(&mut self) {
+        if self.frozen_at_ms.take().is_none() {
+            self.frozen_at_ms = Some(self.now_ms);
+            return;
+        }
+        if let Some(newest) = self.held_back.take() {
+            self.picture = newest;
+        }
+        self.judge();
+    }
+
+    fn cancel(&mut self) {
+        if let Mode::Filter { before } = std::mem::replace(&mut self.mode, Mode::Screen) {
+            self.place_mut().filter = before;
+        }
+    }
+
+    fn accept(&mut self) -> Option<Effect> {
+        let Mode::Palette { typed, chosen } = std::mem::replace(&mut self.mode, Mode::Screen) else { return None };
+        let entry = palette::entries(self, &typed).into_iter().nth(chosen)?;
+        match entry.command {
+            Command::Act(action) => return self.act(action),
+            Command::Service(name) => self.go_to(Screen::Service(name)),
+            Command::Traces(service) => {
+                self.trace_wish = TraceWish { service, errors_only: false };
+                self.go_to(Screen::Traces);
+            }
+            Command::Decisions(name) => {
+                self.go_to(Screen::Decisions);
+                self.place_mut().filter = name;
+            }
+        }
+        None
+    }
+
+    fn edit(&mut self, change: impl FnOnce(&mut String)) {
+        match &mut self.mode {
+            Mode::Filter { .. } => {
+                let place = self.place_mut();
+                change(&mut place.filter);
+                (place.index, place.chosen) = (0, None);
+            }
+            Mode::Palette { typed, chosen } => {
+                change(typed);
+                *chosen = 0;
+            }
+            Mode::Screen | Mode::Help { .. } => {}
+        }
+    }
+}
+
+/// Further than any list is long, and far from overflow.
+const MOVE_ALL: isize = isize::MAX / 2;

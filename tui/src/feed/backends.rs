@@ -1,0 +1,157 @@
+//! The calls behind each source, one function a source. Keeps no state beyond the clients; the loop is in `feed`.
+
+use protocol::graph::{Graph, GraphClient};
+use protocol::http_client::CallError;
+use protocol::jaeger::{JaegerClient, TraceSearch};
+use protocol::prometheus::{PrometheusClient, QueryData};
+use protocol::scaling::{EventRecord, ScalingClient, WorkloadStatus};
+use url::Url;
+
+use crate::feed::decision_log::DecisionLog;
+use crate::feed::queries::{self, HISTORY_STEP_SECONDS, HISTORY_STEPS};
+use crate::feed::reading::{self, Answers};
+use crate::picture::{Detail, History, Metrics, Scaling, TraceList, TraceWish, Trouble};
+
+/// Decisions asked for at once.
+const DECISIONS_PER_CALL: usize = 300;
+/// Events asked for at once: what a service page can show of all services.
+const EVENTS_PER_CALL: usize = 200;
+/// Traces asked for at once: two screens full.
+const TRACES_PER_CALL: usize = 60;
+
+/// What is said where no autoscaler was named.
+pub const NO_AUTOSCALER: &str = "no autoscaler is connected: start the screen with --autoscaler URL";
+
+/// Typed clients of everything that the screen reads.
+#[derive(Debug, Clone)]
+pub struct Backends {
+    prometheus: PrometheusClient,
+    graph: GraphClient,
+    jaeger: JaegerClient,
+    scaling: Option<ScalingClient>,
+}
+
+impl Backends {
+    /// Clients of a collector and, if there is one, an autoscaler.
+    pub fn new(collector: &Url, autoscaler: Option<&Url>) -> Self {
+        Self {
+            prometheus: PrometheusClient::new(collector.clone()),
+            graph: GraphClient::new(collector.clone()),
+            jaeger: JaegerClient::new(collector.clone()),
+            scaling: autoscaler.map(|url| ScalingClient::new(url.clone())),
+        }
+    }
+
+    /// Whether an autoscaler was named.
+    pub fn has_autoscaler(&self) -> bool {
+        self.scaling.is_some()
+    }
+
+    /// One round of PromQL. Only the requests by service must answer; the rest may be missing.
+    pub async fn metrics(&self, window: u64) -> Result<Metrics, Trouble> {
+        let (rate_by_code, buckets) = (queries::rate_by_code(window), queries::buckets(window));
+        let (journeys, journey_buckets) = (queries::journeys(window), queries::journey_buckets(window));
+        let cpu_used = queries::cpu_used(window);
+        let required = async { self.prometheus.query(&rate_by_code, None).await.map_err(|e| trouble(&e, "")) };
+        let optional = |query| async move { Ok::<_, Trouble>(self.prometheus.query(query, None).await.ok()) };
+        let latency = async {
+            futures::try_join!(optional(&buckets), optional(&journeys), optional(&journey_buckets), optional(&cpu_used))
+        };
+        let state = async {
+            futures::try_join!(
+                optional(queries::BREAKERS),
+                optional(queries::CPU_LIMIT),
+                optional(queries::DESIRED),
+                optional(queries::READY),
+                optional(queries::UP)
+            )
+        };
+        let (red, latency, state) = futures::try_join!(required, latency, state)?;
+        let (buckets, journeys, journey_buckets, cpu_used) = latency;
+        let (breakers, cpu_limit, desired, ready, up) = state;
+        let rate_by_code = Some(red);
+        #[rustfmt::skip]
+        let answers = Answers {
+            rate_by_code, buckets, breakers, journeys, journey_buckets, cpu_used, cpu_limit, desired, ready, up,
+        };
+        Ok(reading::metrics(&answers, window as f64))
+    }
+
+    /// Rate and errors of every service over the last minutes.
+    pub async fn history(&self, now_ms: i64, window: u64) -> Result<History, Trouble> {
+        let (start, answer) = self.range(&queries::rate_by_code(window), now_ms).await?;
+        Ok(reading::history(&answer, start, HISTORY_STEP_SECONDS as f64, HISTORY_STEPS))
+    }
+
+    /// The p99 of one service over the last minutes.
+    pub async fn detail(&self, service: String, now_ms: i64, window: u64) -> Result<Detail, Trouble> {
+        let (start, answer) = self.range(&queries::buckets_of(&service, window), now_ms).await?;
+        let p99_ms = reading::quantile_history(&answer, start, HISTORY_STEP_SECONDS as f64, HISTORY_STEPS);
+        Ok(Detail { service, p99_ms })
+    }
+
+    /// Steps lie on whole multiples, so that two rounds show the same points.
+    async fn range(&self, query: &str, now_ms: i64) -> Result<(f64, QueryData), Trouble> {
+        let step = HISTORY_STEP_SECONDS as f64;
+        let end = (now_ms as f64 / 1_000.0 / step).floor() * step;
+        let start = end - step * (HISTORY_STEPS - 1) as f64;
+        let answer = self.prometheus.query_range(query, start, end, step).await.map_err(|e| trouble(&e, ""))?;
+        Ok((start, answer))
+    }
+
+    /// Who calls whom.
+    pub async fn graph(&self, window: u64) -> Result<Graph, Trouble> {
+        let missing = "this server has no service graph (/api/v1/graph): point --collector at a Plimsoll collector";
+        self.graph.graph(window).await.map_err(|e| trouble(&e, missing))
+    }
+
+    /// Replicas of every workload.
+    pub async fn workloads(&self) -> Result<Vec<WorkloadStatus>, Trouble> {
+        let scaling = self.scaling()?;
+        scaling.workloads().await.map_err(|e| trouble(&e, "this autoscaler does not tell replicas (/api/v1/workloads)"))
+    }
+
+    /// Policies, and the decisions since the last call.
+    pub async fn scaling_news(&self, mut log: DecisionLog) -> Result<(DecisionLog, Scaling), Trouble> {
+        let scaling = self.scaling()?;
+        let missing = "this autoscaler does not tell its decisions (/api/v1/decisions)";
+        let policies = scaling.policies().await.map_err(|e| trouble(&e, missing))?;
+        let since = log.since(&policies);
+        let records = scaling.decisions(None, since, DECISIONS_PER_CALL).await.map_err(|e| trouble(&e, missing))?;
+        let all = log.absorb(records, policies);
+        Ok((log, all))
+    }
+
+    /// What the cluster tells.
+    pub async fn events(&self) -> Result<Vec<EventRecord>, Trouble> {
+        let scaling = self.scaling()?;
+        scaling
+            .events(EVENTS_PER_CALL)
+            .await
+            .map_err(|e| trouble(&e, "this autoscaler does not tell events (/api/v1/events)"))
+    }
+
+    /// Traces that match a wish, newest first.
+    pub async fn traces(&self, wish: TraceWish) -> Result<TraceList, Trouble> {
+        let mut search = TraceSearch { service: wish.service.clone(), limit: TRACES_PER_CALL, ..Default::default() };
+        if wish.errors_only {
+            search.tags.insert("error".to_owned(), "true".to_owned());
+        }
+        let missing = "this server keeps no traces (/api/traces): point --collector at a Plimsoll collector";
+        let traces = self.jaeger.search(&search).await.map_err(|e| trouble(&e, missing))?;
+        Ok(TraceList { wish, traces })
+    }
+
+    fn scaling(&self) -> Result<&ScalingClient, Trouble> {
+        self.scaling.as_ref().ok_or_else(|| Trouble::Missing(NO_AUTOSCALER.to_owned()))
+    }
+}
+
+/// 404 and 501 mean that the server does not have it; everything else may pass.
+fn trouble(error: &CallError, missing: &str) -> Trouble {
+    match error {
+        CallError::Refused { status: 404 | 501, .. } if !missing.is_empty() => Trouble::Missing(missing.to_owned()),
+        CallError::Unreachable { reason, .. } => Trouble::Down(reason.clone()),
+        other => Trouble::Down(other.to_string()),
+    }
+}

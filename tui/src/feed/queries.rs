@@ -1,0 +1,56 @@
+//! The PromQL that the screen asks, with the windows it asks for. Works on any Prometheus-compatible server.
+
+/// Seconds that rates cover on a server that scrapes each second: long enough that a peer behind an open breaker,
+/// which sees only probes, still has requests in it.
+pub const WINDOW_SECONDS: u64 = 30;
+
+/// The same on servers that scrape every 15 to 30 seconds: Grafana's rule of four scrapes a window.
+pub const WINDOW_SECONDS_SLOW: u64 = 120;
+
+/// Points of a sparkline.
+pub const HISTORY_STEPS: usize = 60;
+
+/// Seconds between two points: 60 of them are five minutes.
+pub const HISTORY_STEP_SECONDS: u64 = 5;
+
+/// 0 closed, 1 half-open, 2 open.
+pub const BREAKERS: &str = "max by (service, peer) (circuit_breaker_state)";
+/// Cores allowed, by deployment.
+pub const CPU_LIMIT: &str = r#"sum by (deployment) (kube_pod_container_resource_limits{resource="cpu"})"#;
+/// Replicas asked for, by deployment.
+pub const DESIRED: &str = "max by (deployment) (kube_deployment_spec_replicas)";
+/// Replicas ready, by deployment.
+pub const READY: &str = "max by (deployment) (kube_deployment_status_replicas_ready)";
+/// Scraped targets.
+pub const UP: &str = "up";
+
+/// Requests a second by service and status code.
+pub fn rate_by_code(window: u64) -> String {
+    format!("sum by (service, http_response_status_code) (rate(http_server_request_duration_seconds_count[{window}s]))")
+}
+
+/// The latency histogram by service.
+pub fn buckets(window: u64) -> String {
+    format!("sum by (service, le) (rate(http_server_request_duration_seconds_bucket[{window}s]))")
+}
+
+/// The latency histogram of one service.
+pub fn buckets_of(service: &str, window: u64) -> String {
+    let service = service.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    format!("sum by (le) (rate(http_server_request_duration_seconds_bucket{{service=\"{service}\"}}[{window}s]))")
+}
+
+/// Journeys a second by outcome.
+pub fn journeys(window: u64) -> String {
+    format!("sum by (journey, outcome) (rate(journeys_total[{window}s]))")
+}
+
+/// The journeys' durations.
+pub fn journey_buckets(window: u64) -> String {
+    format!("sum by (journey, le) (rate(journey_duration_seconds_bucket[{window}s]))")
+}
+
+/// Cores used by deployment.
+pub fn cpu_used(window: u64) -> String {
+    format!("sum by (deployment) (rate(container_cpu_usage_seconds_total[{window}s]))")
+}

@@ -1,0 +1,238 @@
+//! Turns answers of PromQL into `Metrics` and histories. Pure: asks nobody, knows no clock.
+
+use std::collections::BTreeMap;
+
+use protocol::graph::Red;
+use protocol::prometheus::{InstantSeries, LabelMap, QueryData};
+
+use crate::picture::{Breaker, Cpu, History, JourneyMetrics, Metrics, ReplicaCount, ServiceHistory, ServiceMetrics};
+
+/// The answers of one round, in the terms of `queries`. `None` where the server could not say.
+#[derive(Debug, Default)]
+pub struct Answers {
+    /// `queries::rate_by_code`.
+    pub rate_by_code: Option<QueryData>,
+    /// `queries::buckets`.
+    pub buckets: Option<QueryData>,
+    /// `queries::BREAKERS`.
+    pub breakers: Option<QueryData>,
+    /// `queries::journeys`.
+    pub journeys: Option<QueryData>,
+    /// `queries::journey_buckets`.
+    pub journey_buckets: Option<QueryData>,
+    /// `queries::cpu_used`.
+    pub cpu_used: Option<QueryData>,
+    /// `queries::CPU_LIMIT`.
+    pub cpu_limit: Option<QueryData>,
+    /// `queries::DESIRED`.
+    pub desired: Option<QueryData>,
+    /// `queries::READY`.
+    pub ready: Option<QueryData>,
+    /// `queries::UP`.
+    pub up: Option<QueryData>,
+}
+
+/// A service that answered 5xx failed; 4xx is the caller's mistake.
+fn is_server_error(code: &str) -> bool {
+    code.len() == 3 && code.starts_with('5')
+}
+
+/// Puts a round's answers together.
+pub fn metrics(answers: &Answers, window_seconds: f64) -> Metrics {
+    let mut services = red_by_service(answers);
+    for (name, used) in by_label(answers.cpu_used.as_ref(), "deployment") {
+        services.entry(name).or_default().cpu = Some(Cpu { used, limit: 0.0 });
+    }
+    for (name, limit) in by_label(answers.cpu_limit.as_ref(), "deployment") {
+        if let Some(cpu) = services.get_mut(&name).and_then(|s| s.cpu.as_mut()) {
+            cpu.limit = limit;
+        }
+    }
+    let ready = by_label(answers.ready.as_ref(), "deployment");
+    for (name, desired) in by_label(answers.desired.as_ref(), "deployment") {
+        let ready = ready.get(&name).copied().unwrap_or(0.0);
+        services.entry(name).or_default().replicas =
+            Some(ReplicaCount { ready: count(ready), desired: count(desired) });
+    }
+    let targets: Vec<f64> = vector(answers.up.as_ref()).iter().map(|s| s.value.value()).collect();
+    Metrics {
+        window_seconds,
+        services,
+        journeys: journeys(answers),
+        breakers: breakers(answers.breakers.as_ref()),
+        targets: (targets.iter().filter(|up| **up > 0.0).count(), targets.len()),
+    }
+}
+
+fn red_by_service(answers: &Answers) -> BTreeMap<String, ServiceMetrics> {
+    let mut services: BTreeMap<String, ServiceMetrics> = BTreeMap::new();
+    let mut failed: BTreeMap<String, f64> = BTreeMap::new();
+    for series in vector(answers.rate_by_code.as_ref()) {
+        let (Some(name), value) = (label(&series.metric, "service"), positive(series.value.value())) else { continue };
+        services.entry(name.clone()).or_default().red.rate += value;
+        if label(&series.metric, "http_response_status_code").is_some_and(|code| is_server_error(&code)) {
+            *failed.entry(name).or_default() += value;
+        }
+    }
+    for (name, service) in &mut services {
+        service.red.error_ratio = ratio(failed.get(name).copied().unwrap_or(0.0), service.red.rate);
+    }
+    for (name, buckets) in buckets_by(answers.buckets.as_ref(), "service") {
+        if let Some(service) = services.get_mut(&name) {
+            let ms = |q| quantile(&buckets, q).map(|seconds| seconds * 1_000.0);
+            service.red = Red { p50_ms: ms(0.5), p95_ms: ms(0.95), p99_ms: ms(0.99), ..service.red };
+        }
+    }
+    services
+}
+
+fn journeys(answers: &Answers) -> BTreeMap<String, JourneyMetrics> {
+    let mut journeys: BTreeMap<String, JourneyMetrics> = BTreeMap::new();
+    for series in vector(answers.journeys.as_ref()) {
+        let Some(name) = label(&series.metric, "journey") else { continue };
+        let value = positive(series.value.value());
+        let journey = journeys.entry(name).or_default();
+        let failed = journey.error_ratio * journey.rate
+            + if label(&series.metric, "outcome").as_deref() == Some("error") { value } else { 0.0 };
+        journey.rate += value;
+        journey.error_ratio = ratio(failed, journey.rate);
+    }
+    for (name, buckets) in buckets_by(answers.journey_buckets.as_ref(), "journey") {
+        if let Some(journey) = journeys.get_mut(&name) {
+            journey.p99_ms = quantile(&buckets, 0.99).map(|seconds| seconds * 1_000.0);
+        }
+    }
+    journeys
+}
+
+fn breakers(answer: Option<&QueryData>) -> Vec<Breaker> {
+    let read = |series: &InstantSeries| {
+        let state = series.value.value();
+        let breaker = Breaker {
+            service: label(&series.metric, "service")?,
+            peer: label(&series.metric, "peer")?,
+            half_open: state < 1.5,
+        };
+        (state >= 0.5).then_some(breaker)
+    };
+    vector(answer).iter().filter_map(read).collect()
+}
+
+/// The histories of `queries::rate_by_code` over `steps` times `times[0]..`, gaps as zero.
+pub fn history(answer: &QueryData, start: f64, step: f64, steps: usize) -> History {
+    let mut history = History::new();
+    for (metric, values) in ranges(answer, start, step, steps) {
+        let Some(name) = label(metric, "service") else { continue };
+        let is_error = label(metric, "http_response_status_code").is_some_and(|code| is_server_error(&code));
+        let service = history
+            .entry(name)
+            .or_insert_with(|| ServiceHistory { rate: vec![0.0; steps], error_ratio: vec![0.0; steps] });
+        for (at, value) in values.into_iter().enumerate() {
+            service.rate[at] += positive(value);
+            if is_error {
+                service.error_ratio[at] += positive(value);
+            }
+        }
+    }
+    for service in history.values_mut() {
+        for (errors, rate) in service.error_ratio.iter_mut().zip(&service.rate) {
+            *errors = ratio(*errors, *rate);
+        }
+    }
+    history
+}
+
+/// The p99 in milliseconds at every step of `queries::buckets_of`.
+pub fn quantile_history(answer: &QueryData, start: f64, step: f64, steps: usize) -> Vec<f64> {
+    let series: Vec<(f64, Vec<f64>)> = ranges(answer, start, step, steps)
+        .into_iter()
+        .filter_map(|(metric, values)| Some((bound(&label(metric, "le")?)?, values)))
+        .collect();
+    let at = |index: usize| {
+        let mut buckets: Vec<(f64, f64)> = series.iter().map(|(le, values)| (*le, positive(values[index]))).collect();
+        buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
+        quantile(&buckets, 0.99).map_or(0.0, |seconds| seconds * 1_000.0)
+    };
+    (0..steps).map(at).collect()
+}
+
+fn ranges(answer: &QueryData, start: f64, step: f64, steps: usize) -> Vec<(&LabelMap, Vec<f64>)> {
+    let QueryData::Matrix(series) = answer else { return Vec::new() };
+    let read = |values: &[protocol::prometheus::Point]| {
+        let mut filled = vec![0.0; steps];
+        for point in values {
+            let index = ((point.seconds() - start) / step).round();
+            if index >= 0.0 && index < steps as f64 {
+                filled[index as usize] = point.value();
+            }
+        }
+        filled
+    };
+    series.iter().map(|s| (&s.metric, read(&s.values))).collect()
+}
+
+/// The quantile of a classic histogram as PromQL's `histogram_quantile` gives it: linear inside a bucket, and the last
+/// finite bound when it lies beyond. Buckets are (upper bound, cumulative count) in order; `None` without requests.
+pub fn quantile(buckets: &[(f64, f64)], q: f64) -> Option<f64> {
+    let (last_bound, total) = *buckets.last()?;
+    if last_bound != f64::INFINITY || buckets.len() < 2 || total.is_nan() || total <= 0.0 {
+        return None;
+    }
+    let rank = q * total;
+    let index = buckets.iter().position(|(_, count)| *count >= rank).unwrap_or(buckets.len() - 1);
+    if index == buckets.len() - 1 {
+        return Some(buckets[index - 1].0);
+    }
+    let (lower, below) = if index == 0 { (0.0, 0.0) } else { buckets[index - 1] };
+    let (upper, count) = buckets[index];
+    let inside = count - below;
+    Some(if inside <= 0.0 { upper } else { lower + (upper - lower) * (rank - below) / inside })
+}
+
+fn buckets_by(answer: Option<&QueryData>, name: &str) -> BTreeMap<String, Vec<(f64, f64)>> {
+    let mut groups: BTreeMap<String, Vec<(f64, f64)>> = BTreeMap::new();
+    for series in vector(answer) {
+        let le = label(&series.metric, "le").and_then(|le| bound(&le));
+        if let (Some(group), Some(le)) = (label(&series.metric, name), le) {
+            groups.entry(group).or_default().push((le, positive(series.value.value())));
+        }
+    }
+    for buckets in groups.values_mut() {
+        buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
+    }
+    groups
+}
+
+fn bound(le: &str) -> Option<f64> {
+    if le == "+Inf" { Some(f64::INFINITY) } else { le.parse().ok() }
+}
+
+fn by_label(answer: Option<&QueryData>, name: &str) -> BTreeMap<String, f64> {
+    vector(answer).iter().filter_map(|s| Some((label(&s.metric, name)?, positive(s.value.value())))).collect()
+}
+
+fn vector(answer: Option<&QueryData>) -> &[InstantSeries] {
+    match answer {
+        Some(QueryData::Vector(series)) => series,
+        _ => &[],
+    }
+}
+
+fn label(metric: &LabelMap, name: &str) -> Option<String> {
+    metric.get(name).filter(|value| !value.is_empty()).cloned()
+}
+
+fn positive(value: f64) -> f64 {
+    if value.is_finite() { value.max(0.0) } else { 0.0 }
+}
+
+fn ratio(part: f64, whole: f64) -> f64 {
+    if whole > 0.0 { (part / whole).clamp(0.0, 1.0) } else { 0.0 }
+}
+
+fn count(value: f64) -> u32 {
+    value.round().clamp(0.0, f64::from(u32::MAX)) as u32
+}
+
+#[cfg(test)]
+mod tests;

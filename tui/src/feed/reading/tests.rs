@@ -1,0 +1,99 @@
+//! Claims about reading PromQL answers.
+
+use protocol::prometheus::{Point, RangeSeries};
+
+use super::*;
+
+fn labels(pairs: &[(&str, &str)]) -> LabelMap {
+    pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+}
+
+fn instant(series: &[(&[(&str, &str)], f64)]) -> Option<QueryData> {
+    let one = |(pairs, value): &(&[(&str, &str)], f64)| InstantSeries {
+        metric: labels(pairs),
+        value: Point::new(100.0, *value),
+    };
+    Some(QueryData::Vector(series.iter().map(one).collect()))
+}
+
+#[test]
+fn counts_5xx_as_errors_and_4xx_not() {
+    let answers = Answers {
+        rate_by_code: instant(&[
+            (&[("service", "order"), ("http_response_status_code", "200")], 6.0),
+            (&[("service", "order"), ("http_response_status_code", "404")], 2.0),
+            (&[("service", "order"), ("http_response_status_code", "503")], 2.0),
+            (&[("http_response_status_code", "503")], 9.0),
+        ]),
+        ..Answers::default()
+    };
+    let metrics = metrics(&answers, 30.0);
+    assert_eq!(metrics.services.len(), 1);
+    let red = metrics.services["order"].red;
+    assert_eq!((red.rate, red.error_ratio), (10.0, 0.2));
+}
+
+#[test]
+fn quantiles_are_those_of_histogram_quantile() {
+    let buckets = [(0.1, 50.0), (0.2, 90.0), (0.5, 100.0), (f64::INFINITY, 100.0)];
+    assert_eq!(quantile(&buckets, 0.5), Some(0.1));
+    assert!((quantile(&buckets, 0.7).unwrap() - 0.15).abs() < 1e-9);
+    assert!((quantile(&buckets, 0.99).unwrap() - 0.47).abs() < 1e-9);
+    let beyond = [(0.1, 50.0), (0.2, 90.0), (f64::INFINITY, 100.0)];
+    assert_eq!(quantile(&beyond, 0.99), Some(0.2));
+    assert_eq!(quantile(&[(0.1, 0.0), (f64::INFINITY, 0.0)], 0.99), None);
+    assert_eq!(quantile(&[(0.1, 1.0)], 0.99), None);
+    assert_eq!(quantile(&[], 0.5), None);
+}
+
+#[test]
+fn only_breakers_that_are_not_closed_count() {
+    let answers = Answers {
+        breakers: instant(&[
+            (&[("service", "order"), ("peer", "payment")], 2.0),
+            (&[("service", "order"), ("peer", "inventory")], 0.0),
+            (&[("service", "gateway"), ("peer", "order")], 1.0),
+        ]),
+        ..Answers::default()
+    };
+    let found = metrics(&answers, 30.0).breakers;
+    let found: Vec<_> = found.iter().map(|b| (b.service.as_str(), b.peer.as_str(), b.half_open)).collect();
+    assert_eq!(found, [("order", "payment", false), ("gateway", "order", true)]);
+}
+
+#[test]
+fn journeys_sum_their_outcomes() {
+    let answers = Answers {
+        journeys: instant(&[
+            (&[("journey", "checkout"), ("outcome", "ok")], 3.0),
+            (&[("journey", "checkout"), ("outcome", "error")], 1.0),
+            (&[("journey", "browse"), ("outcome", "ok")], 8.0),
+        ]),
+        ..Answers::default()
+    };
+    let journeys = metrics(&answers, 30.0).journeys;
+    assert_eq!((journeys["checkout"].rate, journeys["checkout"].error_ratio), (4.0, 0.25));
+    assert_eq!(journeys["browse"].error_ratio, 0.0);
+}
+
+#[test]
+fn a_history_has_every_step_and_zero_in_the_gaps() {
+    let series = |code: &str, values: &[(f64, f64)]| RangeSeries {
+        metric: labels(&[("service", "order"), ("http_response_status_code", code)]),
+        values: values.iter().map(|(at, value)| Point::new(*at, *value)).collect(),
+    };
+    let answer = QueryData::Matrix(vec![
+        series("200", &[(100.0, 4.0), (110.0, 1.0)]),
+        series("500", &[(110.0, 3.0), (999.0, 7.0)]),
+    ]);
+    let history = history(&answer, 100.0, 5.0, 4);
+    assert_eq!(history["order"].rate, [4.0, 0.0, 4.0, 0.0]);
+    assert_eq!(history["order"].error_ratio, [0.0, 0.0, 0.75, 0.0]);
+}
+
+#[test]
+fn nothing_answered_is_no_service_and_no_panic() {
+    let metrics = metrics(&Answers::default(), 30.0);
+    assert!(metrics.services.is_empty() && metrics.journeys.is_empty());
+    assert_eq!(metrics.targets, (0, 0));
+}

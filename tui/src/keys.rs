@@ -1,0 +1,286 @@
+//! The one table of keys: what a key does, where it works, and the words for it. Dispatch, help and footer all read it,
+//! so that none can say something else than the others.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+
+use crate::app::{App, Mode, Screen, Tab};
+
+/// A key with the modifiers that matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+pub struct Key {
+    /// The key.
+    pub code: KeyCode,
+    /// Held together with Ctrl.
+    pub ctrl: bool,
+}
+
+impl Key {
+    /// A key alone.
+    pub const fn plain(code: KeyCode) -> Self {
+        Self { code, ctrl: false }
+    }
+
+    const fn char(c: char) -> Self {
+        Self::plain(KeyCode::Char(c))
+    }
+
+    const fn ctrl(c: char) -> Self {
+        Self { code: KeyCode::Char(c), ctrl: true }
+    }
+
+    /// From the terminal; `None` for releases and for Alt, which we do not use.
+    pub fn from_event(event: &KeyEvent) -> Option<Self> {
+        let unused = KeyModifiers::ALT | KeyModifiers::SUPER | KeyModifiers::META | KeyModifiers::HYPER;
+        let is_press = event.kind != KeyEventKind::Release;
+        (is_press && !event.modifiers.intersects(unused))
+            .then(|| Self { code: event.code, ctrl: event.modifiers.contains(KeyModifiers::CONTROL) })
+    }
+}
+
+/// What a key may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// One row down.
+    Down,
+    /// One row up.
+    Up,
+    /// One page down.
+    PageDown,
+    /// One page up.
+    PageUp,
+    /// The first row.
+    Home,
+    /// The last row.
+    End,
+    /// Opens what the cursor is on.
+    Open,
+    /// Drops the filter, or goes back.
+    Back,
+    /// Shows one of the four main screens.
+    Show(Tab),
+    /// The graph, at this service.
+    Graph,
+    /// Decisions, about this service where there is one.
+    Decisions,
+    /// Traces of this service.
+    Traces,
+    /// Traces with errors, of all services.
+    ErrorTraces,
+    /// Only traces with errors, or all.
+    ErrorsOnly,
+    /// Traces of the next service.
+    NextService,
+    /// Traces of the service before.
+    PreviousService,
+    /// Shows decisions to hold, or hides them.
+    Holds,
+    /// Sorts by the next column.
+    Sort,
+    /// Turns the order round.
+    Reverse,
+    /// Begins a filter.
+    Filter,
+    /// Opens the palette.
+    Palette,
+    /// The list of keys.
+    Help,
+    /// Holds the picture, or lets it go on.
+    Freeze,
+    /// Asks every source now.
+    Refresh,
+    /// Ends the program.
+    Quit,
+    /// Takes what was typed.
+    Accept,
+    /// Gives up typing, or closes the help.
+    Cancel,
+    /// Deletes one character.
+    Erase,
+    /// Deletes all.
+    EraseAll,
+    /// Adds a character to what is typed.
+    Type(char),
+}
+
+/// Where the user's keys go; `Mode` without its contents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input {
+    /// To the screen.
+    Screen,
+    /// To the filter.
+    Filter,
+    /// To the palette.
+    Palette,
+    /// To the help.
+    Help,
+}
+
+/// A row of the table.
+pub struct Binding {
+    /// Any of these.
+    pub keys: &'static [Key],
+    /// How they are written in the help.
+    pub shown: &'static str,
+    /// What it does.
+    pub action: Action,
+    /// In the help.
+    pub help: &'static str,
+    /// In the footer; empty for keys that everybody tries anyway.
+    pub hint: &'static str,
+    /// Whether it works now.
+    pub works: fn(&App, Input) -> bool,
+}
+
+fn on_screen(_: &App, input: Input) -> bool {
+    input == Input::Screen
+}
+
+fn moves(app: &App, input: Input) -> bool {
+    (input == Input::Screen && app.extent() > 1)
+        || (input == Input::Palette && app.palette_len() > 1)
+        || (input == Input::Help && app.help_extent() > 1)
+}
+
+fn moves_pages(app: &App, input: Input) -> bool {
+    input != Input::Palette && moves(app, input)
+}
+
+fn opens(app: &App, input: Input) -> bool {
+    input == Input::Screen && app.can_open()
+}
+
+fn goes_back(app: &App, input: Input) -> bool {
+    input == Input::Screen && app.can_go_back()
+}
+
+fn filters(app: &App, input: Input) -> bool {
+    input == Input::Screen && app.screen().is_list()
+}
+
+fn sorts(app: &App, input: Input) -> bool {
+    input == Input::Screen && matches!(app.screen(), Screen::Services | Screen::Traces)
+}
+
+fn on_traces(app: &App, input: Input) -> bool {
+    input == Input::Screen && matches!(app.screen(), Screen::Traces)
+}
+
+fn cycles_services(app: &App, input: Input) -> bool {
+    on_traces(app, input) && !app.rows.is_empty()
+}
+
+fn on_decisions(app: &App, input: Input) -> bool {
+    input == Input::Screen && matches!(app.screen(), Screen::Decisions)
+}
+
+fn on_a_service(app: &App, input: Input) -> bool {
+    input == Input::Screen && app.service_at_cursor().is_some()
+}
+
+fn not_on_graph(app: &App, input: Input) -> bool {
+    input == Input::Screen && !matches!(app.screen(), Screen::Graph)
+}
+
+fn not_on_decisions(app: &App, input: Input) -> bool {
+    input == Input::Screen && !matches!(app.screen(), Screen::Decisions)
+}
+
+fn typing(_: &App, input: Input) -> bool {
+    matches!(input, Input::Filter | Input::Palette)
+}
+
+fn has_typed(app: &App, input: Input) -> bool {
+    typing(app, input) && !app.typed().is_empty()
+}
+
+fn accepts(app: &App, input: Input) -> bool {
+    input == Input::Filter || (input == Input::Palette && app.palette_len() > 0)
+}
+
+fn typing_or_help(_: &App, input: Input) -> bool {
+    input != Input::Screen
+}
+
+fn reading_help(_: &App, input: Input) -> bool {
+    input == Input::Help
+}
+
+fn anywhere(_: &App, _: Input) -> bool {
+    true
+}
+
+macro_rules! bindings {
+    ($($keys:expr, $shown:literal, $action:expr, $help:literal, $hint:literal, $works:expr;)*) => {
+        /// The table. For a key that stands twice, the first row that works now counts.
+        pub const BINDINGS: &[Binding] = &[$(Binding {
+            keys: &$keys, shown: $shown, action: $action, help: $help, hint: $hint, works: $works,
+        }),*];
+    };
+}
+
+bindings! {
+    [Key::plain(KeyCode::Enter)], "Enter", Action::Open, "open what the cursor is on", "open", opens;
+    [Key::plain(KeyCode::Esc)], "Esc", Action::Back, "drop the filter, or go back", "back", goes_back;
+    [Key::plain(KeyCode::Down), Key::char('j')], "j, Down", Action::Down, "one row down", "", moves;
+    [Key::plain(KeyCode::Up), Key::char('k')], "k, Up", Action::Up, "one row up", "", moves;
+    [Key::plain(KeyCode::PageDown), Key::ctrl('d')], "PgDn", Action::PageDown, "one page down", "", moves_pages;
+    [Key::plain(KeyCode::PageUp), Key::ctrl('b')], "PgUp", Action::PageUp, "one page up", "", moves_pages;
+    [Key::plain(KeyCode::Home)], "Home", Action::Home, "the first row", "", moves_pages;
+    [Key::plain(KeyCode::End), Key::char('G')], "G, End", Action::End, "the last row", "", moves_pages;
+    [Key::char('/')], "/", Action::Filter, "filter rows by words; !word drops rows", "filter", filters;
+    [Key::char('s')], "s", Action::Sort, "sort by the next column", "sort", sorts;
+    [Key::char('S')], "S", Action::Reverse, "turn the order round", "", sorts;
+    [Key::char('e')], "e", Action::ErrorsOnly, "only traces with errors, or all", "errors", on_traces;
+    [Key::char('n')], "n", Action::NextService, "traces of the next service", "next service", cycles_services;
+    [Key::char('N')], "N", Action::PreviousService, "traces of the service before", "", cycles_services;
+    [Key::char('h')], "h", Action::Holds, "show or hide decisions to hold", "holds", on_decisions;
+    [Key::char('g')], "g", Action::Graph, "who calls whom, from this service on", "graph", not_on_graph;
+    [Key::char('a')], "a", Action::Decisions, "what the autoscaler decided, and why", "decisions", not_on_decisions;
+    [Key::char('t')], "t", Action::Traces, "traces of this service", "traces", on_a_service;
+    [Key::char('1')], "1", Action::Show(Tab::Services), "all services, worst first", "", on_screen;
+    [Key::char('2')], "2", Action::Show(Tab::Graph), "the graph", "", on_screen;
+    [Key::char('3')], "3", Action::Show(Tab::Decisions), "all decisions", "", on_screen;
+    [Key::char('4')], "4", Action::Show(Tab::Traces), "traces of all services", "", on_screen;
+    [Key::char(':')], ":", Action::Palette, "go to a screen or service by name", "go to", on_screen;
+    [Key::char('p')], "p", Action::Freeze, "hold the picture, or let it go on", "freeze", on_screen;
+    [Key::char('r')], "r", Action::Refresh, "ask every source now", "", on_screen;
+    [Key::char('?')], "?", Action::Help, "this list", "help", on_screen;
+    [Key::char('q')], "q", Action::Quit, "leave", "quit", on_screen;
+    [Key::plain(KeyCode::Esc), Key::char('?'), Key::char('q')], "Esc, ?, q", Action::Cancel, "close the help", "close",
+        reading_help;
+    [Key::plain(KeyCode::Enter)], "Enter", Action::Accept, "take it", "take it", accepts;
+    [Key::plain(KeyCode::Esc)], "Esc", Action::Cancel, "give up", "give up", typing_or_help;
+    [Key::plain(KeyCode::Backspace)], "Backspace", Action::Erase, "delete one character", "", has_typed;
+    [Key::ctrl('u')], "Ctrl-u", Action::EraseAll, "delete what was typed", "", has_typed;
+    [Key::ctrl('c')], "Ctrl-c", Action::Quit, "leave", "", anywhere;
+}
+
+/// What a key does now; `None` when it does nothing.
+pub fn action(app: &App, key: Key) -> Option<Action> {
+    let input = app.mode.input();
+    let is_text = matches!(input, Input::Filter | Input::Palette);
+    if let (true, false, KeyCode::Char(c)) = (is_text, key.ctrl, key.code) {
+        return Some(Action::Type(c));
+    }
+    BINDINGS.iter().find(|b| b.keys.contains(&key) && (b.works)(app, input)).map(|b| b.action)
+}
+
+/// The rows of the table that work with this input.
+pub fn working(app: &App, input: Input) -> impl Iterator<Item = &'static Binding> {
+    BINDINGS.iter().filter(move |b| (b.works)(app, input))
+}
+
+impl Mode {
+    /// Where keys go.
+    pub fn input(&self) -> Input {
+        match self {
+            Self::Screen => Input::Screen,
+            Self::Filter { .. } => Input::Filter,
+            Self::Palette { .. } => Input::Palette,
+            Self::Help { .. } => Input::Help,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

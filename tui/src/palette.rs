@@ -1,0 +1,116 @@
+//! What `:` offers: commands and services, ranked by how well they match what was typed. Pure.
+
+use crate::app::{App, Tab};
+use crate::keys::Action;
+
+/// What choosing an entry does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// The same as a key.
+    Act(Action),
+    /// The page of a service.
+    Service(String),
+    /// The traces of a service.
+    Traces(String),
+    /// The decisions about a service.
+    Decisions(String),
+}
+
+/// One entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// What is matched and shown.
+    pub name: String,
+    /// What it does, in words.
+    pub help: &'static str,
+    /// What it does.
+    pub command: Command,
+}
+
+/// The commands without a service.
+const COMMANDS: [(&str, &str, Action); 9] = [
+    ("services", "all services, worst first", Action::Show(Tab::Services)),
+    ("graph", "who calls whom", Action::Show(Tab::Graph)),
+    ("decisions", "what the autoscaler decided, and why", Action::Show(Tab::Decisions)),
+    ("traces", "requests on their way through the services", Action::Show(Tab::Traces)),
+    ("errors", "traces with errors", Action::ErrorTraces),
+    ("help", "the keys that work here", Action::Help),
+    ("freeze", "hold the picture, or let it go on", Action::Freeze),
+    ("refresh", "ask every source now", Action::Refresh),
+    ("quit", "leave", Action::Quit),
+];
+
+/// Entries that match, best first.
+pub fn entries(app: &App, typed: &str) -> Vec<Entry> {
+    let mut all: Vec<Entry> = COMMANDS
+        .iter()
+        .map(|(name, help, action)| Entry { name: (*name).to_owned(), help, command: Command::Act(*action) })
+        .collect();
+    for row in &app.rows {
+        let name = &row.name;
+        all.push(Entry { name: format!("service {name}"), help: "its page", command: Command::Service(name.clone()) });
+        all.push(Entry { name: format!("traces {name}"), help: "its traces", command: Command::Traces(name.clone()) });
+        all.push(Entry {
+            name: format!("decisions {name}"),
+            help: "its scaling",
+            command: Command::Decisions(name.clone()),
+        });
+    }
+    let mut ranked: Vec<(u32, usize, Entry)> = all
+        .into_iter()
+        .enumerate()
+        .filter_map(|(order, entry)| Some((score(typed, &entry.name)?, order, entry)))
+        .collect();
+    ranked.sort_by_key(|(score, order, _)| (*score, *order));
+    ranked.into_iter().map(|(_, _, entry)| entry).collect()
+}
+
+/// How badly `typed` fits a name: 0 is the same; `None` when its letters do not occur in order.
+fn score(typed: &str, name: &str) -> Option<u32> {
+    let typed = typed.trim().to_lowercase();
+    let name = name.to_lowercase();
+    if typed.is_empty() {
+        return Some(0);
+    }
+    if name == typed {
+        return Some(0);
+    }
+    if name.starts_with(&typed) {
+        return Some(1);
+    }
+    if name.split(' ').any(|word| word.starts_with(&typed)) {
+        return Some(2);
+    }
+    if name.contains(&typed) {
+        return Some(3);
+    }
+    let mut gaps = 0;
+    let mut rest = name.chars();
+    for wanted in typed.chars().filter(|c| !c.is_whitespace()) {
+        while rest.next()? != wanted {
+            gaps += 1;
+        }
+    }
+    Some(4 + gaps)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_in_order_match_and_others_do_not() {
+        assert_eq!(score("quit", "quit"), Some(0));
+        assert_eq!(score("pay", "service payment"), Some(2));
+        assert!(score("spay", "service payment").is_some());
+        assert!(score("dcsn", "decisions").is_some());
+        assert_eq!(score("xyz", "decisions"), None);
+        assert_eq!(score("snoisiced", "decisions"), None);
+        assert_eq!(score("quitt", "quit"), None);
+    }
+
+    #[test]
+    fn a_word_begun_comes_before_letters_scattered() {
+        assert!(score("tra", "traces") < score("tra", "service inventory-a"));
+    }
+}

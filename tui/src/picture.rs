@@ -1,0 +1,237 @@
+//! What the screen knows: the last good answer of every source, how old it is, and what is wrong with the source.
+//! Fetches nothing and judges nothing; `feed` writes it, `triage` and the screens read it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use protocol::graph::{Graph, Red};
+use protocol::jaeger::Trace;
+use protocol::scaling::{DecisionRecord, EventRecord, PolicyStatus, WorkloadStatus};
+
+/// Why a source has no fresh answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// The backend does not have this at all; says what to start to get it.
+    Missing(String),
+    /// It did not answer this time; it is asked again.
+    Down(String),
+}
+
+/// The last good answer of one source, and its trouble since.
+#[derive(Debug, Clone)]
+pub struct Source<T> {
+    /// The last good answer.
+    pub data: Option<Arc<T>>,
+    /// When it came, in milliseconds since the epoch.
+    pub at_ms: Option<i64>,
+    /// Why the last call gave none; `None` when it did.
+    pub trouble: Option<Trouble>,
+}
+
+impl<T> Default for Source<T> {
+    fn default() -> Self {
+        Self { data: None, at_ms: None, trouble: None }
+    }
+}
+
+/// An answer older than this is called stale: three missed rounds of the usual two seconds.
+pub const STALE_AFTER_MS: i64 = 6_000;
+
+/// How much an answer may be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// No answer and no error yet.
+    Waiting,
+    /// Answered so many milliseconds ago.
+    Fresh(i64),
+    /// The last answer is this old.
+    Stale(i64),
+    /// Never answered.
+    Down,
+    /// The backend does not have it.
+    Missing,
+}
+
+impl<T> Source<T> {
+    /// A source that is known not to exist.
+    pub fn missing(reason: &str) -> Self {
+        Self { data: None, at_ms: None, trouble: Some(Trouble::Missing(reason.to_owned())) }
+    }
+
+    /// Takes an answer.
+    pub fn answered(&mut self, data: T, at_ms: i64) {
+        *self = Self { data: Some(Arc::new(data)), at_ms: Some(at_ms), trouble: None };
+    }
+
+    /// Takes a failure; the last good answer stays.
+    pub fn failed(&mut self, trouble: Trouble) {
+        self.trouble = Some(trouble);
+    }
+
+    /// How fresh it is at `now_ms`.
+    pub fn freshness(&self, now_ms: i64) -> Freshness {
+        match (self.at_ms, &self.trouble) {
+            (_, Some(Trouble::Missing(_))) => Freshness::Missing,
+            (None, None) => Freshness::Waiting,
+            (None, Some(Trouble::Down(_))) => Freshness::Down,
+            (Some(at_ms), _) => {
+                let age = (now_ms - at_ms).max(0);
+                if age > STALE_AFTER_MS { Freshness::Stale(age) } else { Freshness::Fresh(age) }
+            }
+        }
+    }
+
+    /// The trouble in words; empty when there is none.
+    pub fn trouble_text(&self) -> &str {
+        match &self.trouble {
+            Some(Trouble::Missing(text) | Trouble::Down(text)) => text,
+            None => "",
+        }
+    }
+}
+
+/// Processor use of all replicas of a service, in cores.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Cpu {
+    /// Used.
+    pub used: f64,
+    /// Allowed; 0 when there is no limit.
+    pub limit: f64,
+}
+
+/// Replicas of a service.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ReplicaCount {
+    /// Receive traffic.
+    pub ready: u32,
+    /// Asked for.
+    pub desired: u32,
+}
+
+/// What the metrics say about one service over the window.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceMetrics {
+    /// Of the requests it served.
+    pub red: Red,
+    /// Processor use, where containers are measured.
+    pub cpu: Option<Cpu>,
+    /// From `kube_deployment_*`, where they exist.
+    pub replicas: Option<ReplicaCount>,
+}
+
+/// What customers get from one journey over the window.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct JourneyMetrics {
+    /// Journeys a second.
+    pub rate: f64,
+    /// Share that failed, 0 to 1.
+    pub error_ratio: f64,
+    /// Milliseconds.
+    pub p99_ms: Option<f64>,
+}
+
+/// A circuit breaker that is not closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Breaker {
+    /// Whose breaker.
+    pub service: String,
+    /// Towards whom.
+    pub peer: String,
+    /// Lets single requests through, to see.
+    pub half_open: bool,
+}
+
+/// What one round of PromQL gave.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Metrics {
+    /// Seconds that the rates cover.
+    pub window_seconds: f64,
+    /// By name.
+    pub services: BTreeMap<String, ServiceMetrics>,
+    /// By name.
+    pub journeys: BTreeMap<String, JourneyMetrics>,
+    /// Breakers that are open or half open.
+    pub breakers: Vec<Breaker>,
+    /// Scraped targets that answer, and all.
+    pub targets: (usize, usize),
+}
+
+/// The last minutes of one service, oldest first, one value a step.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceHistory {
+    /// Requests a second.
+    pub rate: Vec<f64>,
+    /// Share of errors, 0 to 1.
+    pub error_ratio: Vec<f64>,
+}
+
+/// The histories of all services.
+pub type History = BTreeMap<String, ServiceHistory>;
+
+/// The history that is fetched for the service on screen only.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Detail {
+    /// Which service.
+    pub service: String,
+    /// Milliseconds.
+    pub p99_ms: Vec<f64>,
+}
+
+/// What the autoscaler decided, newest first, and the policies in force.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Scaling {
+    /// Newest first.
+    pub decisions: Vec<DecisionRecord>,
+    /// Every policy.
+    pub policies: Vec<PolicyStatus>,
+}
+
+/// What traces somebody wants to see.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TraceWish {
+    /// Of this service; of any when empty.
+    pub service: String,
+    /// Only such as hold an error.
+    pub errors_only: bool,
+}
+
+/// Traces and the wish that they answer.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TraceList {
+    /// The wish.
+    pub wish: TraceWish,
+    /// Newest first.
+    pub traces: Vec<Trace>,
+}
+
+/// Everything. Cloning is cheap: answers are shared.
+#[derive(Debug, Clone, Default)]
+pub struct Picture {
+    /// PromQL, now.
+    pub metrics: Source<Metrics>,
+    /// PromQL, the last minutes.
+    pub history: Source<History>,
+    /// The p99 of the service on screen.
+    pub detail: Source<Detail>,
+    /// Who calls whom.
+    pub graph: Source<Graph>,
+    /// Replicas.
+    pub workloads: Source<Vec<WorkloadStatus>>,
+    /// Decisions and policies.
+    pub scaling: Source<Scaling>,
+    /// What the cluster tells.
+    pub events: Source<Vec<EventRecord>>,
+    /// The traces asked for.
+    pub traces: Source<TraceList>,
+}
+
+/// What the screen wants fetched beyond what is always fetched.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// Details of this service.
+    pub service: Option<String>,
+    /// Traces.
+    pub traces: Option<TraceWish>,
+    /// Grows when the user asks for fresh answers now.
+    pub refresh: u64,
+}

@@ -1,0 +1,292 @@
+//! Draws the state, and answers what depends on the drawing: which rows there are, what the cursor is on. Changes nothing.
+//! Start at `draw`.
+
+mod chrome;
+mod decisions;
+mod graph;
+mod help;
+mod overlay;
+mod service;
+mod services;
+mod traces;
+
+use protocol::jaeger::Trace;
+use protocol::scaling::DecisionRecord;
+use ratatui::Frame;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::Line;
+
+use crate::app::{App, Mode, Screen};
+use crate::health::Health;
+use crate::picture::{Freshness, Source};
+use crate::text;
+
+/// From this height on there is room for the lines below the table.
+const ROWS_FOR_DETAIL: u16 = 16;
+
+/// What a screen puts into the middle.
+#[derive(Default)]
+struct Body {
+    /// Column heads.
+    head: Option<Line<'static>>,
+    /// Rows, or the lines of a page.
+    lines: Vec<Line<'static>>,
+    /// Said instead when there are no lines.
+    empty: String,
+    /// What is wrong with the source of this screen; empty when nothing is.
+    notice: String,
+}
+
+/// Where the parts go.
+struct Areas {
+    status: Rect,
+    verdict: Rect,
+    crumbs: Rect,
+    body: Rect,
+    detail: Rect,
+    footer: Rect,
+}
+
+fn areas(app: &App, area: Rect) -> Areas {
+    let verdict_lines = chrome::verdict_lines(app, area.width, verdict_lines_max(area.height)).len() as u16;
+    let has_detail = area.height >= ROWS_FOR_DETAIL && matches!(app.screen(), Screen::Services);
+    let heights = [1, verdict_lines, 1, 0, if has_detail { 2 } else { 0 }, 1];
+    let fixed: u16 = heights.iter().sum();
+    let mut y = area.y;
+    let mut next = |height: u16| {
+        let height = height.min(area.bottom().saturating_sub(y));
+        let part = Rect { x: area.x, y, width: area.width, height };
+        y += height;
+        part
+    };
+    Areas {
+        status: next(heights[0]),
+        verdict: next(heights[1]),
+        crumbs: next(heights[2]),
+        body: next(area.height.saturating_sub(fixed)),
+        detail: next(heights[4]),
+        footer: next(heights[5]),
+    }
+}
+
+fn verdict_lines_max(height: u16) -> usize {
+    match height {
+        0..14 => 1,
+        14..20 => 2,
+        _ => 3,
+    }
+}
+
+/// Draws everything.
+pub fn draw(app: &App, frame: &mut Frame<'_>) {
+    let area = frame.area();
+    let areas = areas(app, area);
+    let buffer = frame.buffer_mut();
+    put(buffer, areas.status, 0, &chrome::status(app, area.width));
+    for (at, line) in chrome::verdict_lines(app, area.width, verdict_lines_max(area.height)).iter().enumerate() {
+        put(buffer, areas.verdict, at, line);
+    }
+    put(buffer, areas.crumbs, 0, &chrome::crumbs(app, area.width));
+    draw_body(app, buffer, areas.body);
+    if areas.detail.height > 0 {
+        for (at, line) in services::detail(app, area.width.into()).iter().enumerate() {
+            put(buffer, areas.detail, at, line);
+        }
+    }
+    put(buffer, areas.footer, 0, &chrome::footer(app, area.width));
+    match &app.mode {
+        Mode::Help { scroll } => {
+            overlay::draw(app, buffer, areas.body, " keys that work here ", help_lines(app), *scroll)
+        }
+        Mode::Palette { typed, chosen } => overlay::draw_palette(app, buffer, areas.body, typed, *chosen),
+        Mode::Screen | Mode::Filter { .. } => {}
+    }
+    if app.theme.ascii {
+        to_ascii(app, buffer, area);
+    }
+}
+
+fn to_ascii(app: &App, buffer: &mut Buffer, area: Rect) {
+    for position in area.positions() {
+        if let Some(cell) = buffer.cell_mut(position) {
+            let plain = app.theme.plain(cell.symbol());
+            if plain != cell.symbol() {
+                cell.set_symbol(plain.get(..1).unwrap_or("?"));
+            }
+        }
+    }
+}
+
+/// Writes one line; what does not fit is cut.
+fn put(buffer: &mut Buffer, area: Rect, row: usize, line: &Line<'_>) {
+    let row = u16::try_from(row).unwrap_or(u16::MAX);
+    if row < area.height && area.width > 0 {
+        buffer.set_line(area.x, area.y + row, line, area.width);
+    }
+}
+
+fn body(app: &App, width: usize) -> Body {
+    match app.screen() {
+        Screen::Services => services::body(app, width),
+        Screen::Service(name) => service::body(app, name, width),
+        Screen::Graph => graph::body(app, width),
+        Screen::Decisions => decisions::list(app, width),
+        Screen::Decision(record) => decisions::page(app, record, width),
+        Screen::Traces => traces::list(app, width),
+        Screen::Trace(trace) => traces::page(app, trace, width),
+    }
+}
+
+fn draw_body(app: &App, buffer: &mut Buffer, area: Rect) {
+    let body = body(app, area.width.into());
+    let mut row = 0;
+    if !body.notice.is_empty() {
+        put(buffer, area, row, &Line::styled(text::cut(&body.notice, area.width.into()), app.theme.amber()));
+        row += 1;
+    }
+    if body.lines.is_empty() {
+        for line in text::wrap(&body.empty, usize::from(area.width).saturating_sub(2), 6) {
+            put(buffer, area, row + 1, &Line::raw(format!(" {line}")));
+            row += 1;
+        }
+        return;
+    }
+    if let Some(head) = &body.head {
+        put(buffer, area, row, head);
+        row += 1;
+    }
+    let height = usize::from(area.height).saturating_sub(row);
+    let index = app.place().index;
+    let first = first_shown(app.screen().is_list(), index, body.lines.len(), height);
+    for (at, line) in body.lines.iter().enumerate().skip(first).take(height) {
+        put(buffer, area, row + at - first, line);
+        if app.screen().is_list() && at == index {
+            let y = area.y + u16::try_from(row + at - first).unwrap_or(0);
+            buffer.set_style(Rect { x: area.x, y, width: area.width, height: 1 }, app.theme.selected());
+        }
+    }
+}
+
+/// The first line shown: a list keeps its cursor in the middle, a page begins where it was scrolled to.
+fn first_shown(is_list: bool, index: usize, lines: usize, height: usize) -> usize {
+    let last = lines.saturating_sub(height);
+    if is_list { index.saturating_sub(height / 2).min(last) } else { index.min(last) }
+}
+
+fn terminal(app: &App) -> Rect {
+    Rect::new(0, 0, app.size.0, app.size.1)
+}
+
+/// Lines between the heads and the footer.
+pub fn body_height(app: &App) -> usize {
+    usize::from(areas(app, terminal(app)).body.height).saturating_sub(1)
+}
+
+/// How many scroll positions a page has.
+pub fn positions(app: &App) -> usize {
+    let area = areas(app, terminal(app)).body;
+    let body = body(app, area.width.into());
+    let taken = usize::from(!body.notice.is_empty()) + usize::from(body.head.is_some());
+    body.lines.len().saturating_sub(usize::from(area.height).saturating_sub(taken)) + 1
+}
+
+fn help_lines(app: &App) -> Vec<Line<'static>> {
+    help::lines(app, usize::from(app.size.0))
+}
+
+/// How many scroll positions the help has.
+pub fn help_positions(app: &App) -> usize {
+    let height = usize::from(areas(app, terminal(app)).body.height).saturating_sub(2);
+    help_lines(app).len().saturating_sub(height) + 1
+}
+
+/// The identities of the rows on screen, in order.
+pub fn row_ids(app: &App) -> Vec<String> {
+    match app.screen() {
+        Screen::Services => services::sorted(app).iter().map(|r| r.name.clone()).collect(),
+        Screen::Graph => graph::shown(app).into_iter().map(|b| b.id).collect(),
+        Screen::Decisions => decisions::shown(app).iter().map(decisions::Run::id).collect(),
+        Screen::Traces => traces::shown(app).iter().map(|t| t.trace_id.clone()).collect(),
+        Screen::Service(_) | Screen::Decision(_) | Screen::Trace(_) => Vec::new(),
+    }
+}
+
+/// The service that the cursor is on, or that the screen is about.
+pub fn service_at_cursor(app: &App) -> Option<String> {
+    let index = app.place().index;
+    match app.screen() {
+        Screen::Services => services::sorted(app).get(index).map(|r| r.name.clone()),
+        Screen::Service(name) => Some(name.clone()),
+        Screen::Graph => graph::shown(app).get(index).map(|b| b.service.clone()),
+        Screen::Decisions => decisions::shown(app).get(index).map(|r| r.newest.workload.name.clone()),
+        Screen::Decision(record) => Some(record.workload.name.clone()),
+        Screen::Traces => traces::shown(app).get(index).and_then(|t| traces::service(t)),
+        Screen::Trace(trace) => traces::service(trace),
+    }
+}
+
+/// The decision that the cursor is on.
+pub fn decision_at_cursor(app: &App) -> Option<DecisionRecord> {
+    decisions::shown(app).get(app.place().index).map(|run| run.newest.clone())
+}
+
+/// The trace that the cursor is on.
+pub fn trace_at_cursor(app: &App) -> Option<Trace> {
+    traces::shown(app).get(app.place().index).map(|trace| (*trace).clone())
+}
+
+/// The identity of a service's row on the graph screen.
+pub fn graph_row_of(app: &App, service: &str) -> Option<String> {
+    graph::shown(app).into_iter().find(|b| b.service == service).map(|b| b.id)
+}
+
+/// What is wrong with a source, in a line; empty when nothing is.
+fn notice<T>(name: &str, source: &Source<T>, now_ms: i64) -> String {
+    match source.freshness(now_ms) {
+        Freshness::Stale(age) => {
+            let reason = source.trouble_text();
+            let cause = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+            format!(" {name} stale {}{cause}; this is the last good answer", text::age(age))
+        }
+        Freshness::Missing if source.data.is_some() => format!(" {name}: {}", source.trouble_text()),
+        _ => String::new(),
+    }
+}
+
+/// What to say where a source gave nothing to show.
+fn nothing<T>(source: &Source<T>, none: &str) -> String {
+    match (&source.data, &source.trouble) {
+        (Some(_), _) => none.to_owned(),
+        (None, Some(_)) => source.trouble_text().to_owned(),
+        (None, None) => "asking …".to_owned(),
+    }
+}
+
+/// A state as shape and word.
+fn state(app: &App, health: Health) -> String {
+    format!("{} {}", app.theme.shape(health), health.word())
+}
+
+/// Style of a share of errors.
+fn error_style(app: &App, ratio: f64) -> Style {
+    match ratio {
+        r if r >= crate::health::ERRORS_FAILING => app.theme.health(Health::Failing),
+        r if r >= crate::health::ERRORS_DEGRADED => app.theme.health(Health::Degraded),
+        _ => Style::new(),
+    }
+}
+
+/// How calls along an edge go, in a word.
+fn edge_word(rate: f64, error_ratio: f64) -> (Health, &'static str) {
+    match error_ratio {
+        _ if rate <= 0.0 => (Health::Idle, "idle"),
+        r if r >= crate::health::ERRORS_FAILING => (Health::Failing, "FAILING"),
+        r if r >= crate::health::ERRORS_DEGRADED => (Health::Degraded, "degraded"),
+        _ => (Health::Healthy, "well"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! Who calls whom, layer below layer; calls that fail are marked in words.
+
+use protocol::graph::Red;
+use ratatui::style::Style;
+use ratatui::text::Line;
+
+use crate::app::App;
+use crate::filter;
+use crate::health::Health;
+use crate::layers::{self, Branch};
+use crate::screens::{Body, edge_word, error_style, nothing, notice, state};
+use crate::text;
+use crate::widgets::Cells;
+
+/// The lines that pass the filter.
+pub fn shown(app: &App) -> Vec<Branch> {
+    let Some(graph) = &app.picture.graph.data else { return Vec::new() };
+    let filter = &app.place().filter;
+    let mut branches = layers::branches(graph);
+    branches.retain(|branch| {
+        let word = branch.edge.map_or("", |edge| edge_word(edge.rate, edge.error_ratio).1);
+        let health = health_of(app, &branch.service).map_or("", Health::word);
+        filter::passes(filter, &format!("{} {word} {health}", branch.service))
+    });
+    branches
+}
+
+fn health_of(app: &App, service: &str) -> Option<Health> {
+    app.rows.iter().find(|r| r.name == service).map(|r| r.assessment.health)
+}
+
+/// The lines.
+pub fn body(app: &App, width: usize) -> Body {
+    let name_columns = (width / 3).clamp(14, 34);
+    let dim = app.theme.dim();
+    let head = Cells::default()
+        .left("CALLER AND CALLEES", name_columns, dim)
+        .left("HEALTH", 10, dim)
+        .right("CALLS/s", 7, dim)
+        .right("ERR", 6, dim)
+        .right("P99", 6, dim)
+        .rest("CALLS", width, dim);
+    let none = "no calls between services were seen yet: traces make the graph";
+    Body {
+        head: Some(head.line()),
+        lines: shown(app).iter().map(|branch| line(app, branch, name_columns, width)).collect(),
+        empty: nothing(&app.picture.graph, none),
+        notice: notice("graph", &app.picture.graph, app.picture_now_ms()),
+    }
+}
+
+fn line(app: &App, branch: &Branch, name_columns: usize, width: usize) -> Line<'static> {
+    let health = health_of(app, &branch.service);
+    let stem = branch.stem.chars().count().min(name_columns.saturating_sub(8));
+    let stem: String = branch.stem.chars().skip(branch.stem.chars().count() - stem).collect();
+    let cells = Cells::default().left(&format!("{stem}{}", branch.service), name_columns, app.theme.title()).left(
+        &health.map_or_else(|| "outside".to_owned(), |h| state(app, h)),
+        10,
+        health.map_or(app.theme.dim(), |h| app.theme.health(h)),
+    );
+    let (red, by_caller) = match branch.edge {
+        Some(red) => (red, true),
+        None => (own_red(app, &branch.service), false),
+    };
+    let (edge_health, word) = edge_word(red.rate, red.error_ratio);
+    let caller = branch.id.rsplit('/').nth(1).unwrap_or_default();
+    let words = match (by_caller, word) {
+        (false, _) => app.rows.iter().find(|r| r.name == branch.service).map_or("", |r| &r.assessment.why).to_owned(),
+        (true, "FAILING" | "degraded") => {
+            format!("{word}: {} of the calls from {caller}", text::percent(red.error_ratio))
+        }
+        (true, word) => word.to_owned(),
+    };
+    let words = if branch.is_repeated { format!("{words} (its calls: see above)") } else { words };
+    cells
+        .right(&text::rate(red.rate), 7, Style::new())
+        .right(&text::percent(red.error_ratio), 6, error_style(app, red.error_ratio))
+        .right(&text::millis(red.p99_ms), 6, Style::new())
+        .rest(&words, width, app.theme.health(edge_health))
+        .line()
+}
+
+fn own_red(app: &App, service: &str) -> Red {
+    let graph = app.picture.graph.data.as_ref();
+    graph.and_then(|g| g.nodes.iter().find(|n| n.service == service)).map(|n| n.red).unwrap_or_default()
+}

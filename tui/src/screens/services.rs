@@ -1,0 +1,228 @@
+//! The list of services, worst first, with the reason of the chosen one and the customers' journeys below.
+
+use std::cmp::Ordering;
+
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+
+use crate::app::{App, ServiceSort};
+use crate::filter;
+use crate::health::Health;
+use crate::picture::{Cpu, ReplicaCount};
+use crate::screens::{Body, error_style, nothing, notice, state};
+use crate::text;
+use crate::triage::{Row, worst_first};
+use crate::verdict;
+use crate::widgets::{Cells, sparkline};
+
+/// Which columns there is room for.
+struct Columns {
+    name: usize,
+    rate: bool,
+    quantiles: bool,
+    spark: usize,
+    replicas: bool,
+    cpu: bool,
+    why: bool,
+}
+
+impl Columns {
+    fn of(width: usize) -> Self {
+        match width {
+            0..56 => Self {
+                name: width.saturating_sub(29).clamp(6, 20),
+                rate: false,
+                quantiles: false,
+                spark: 0,
+                replicas: false,
+                cpu: false,
+                why: false,
+            },
+            56..110 => Self {
+                name: 15 + width.saturating_sub(80).min(9),
+                rate: true,
+                quantiles: width >= 72,
+                spark: 8 + width.saturating_sub(90).min(12),
+                replicas: true,
+                cpu: false,
+                why: false,
+            },
+            _ => Self { name: 20, rate: true, quantiles: true, spark: 20, replicas: true, cpu: true, why: true },
+        }
+    }
+}
+
+/// The rows that pass the filter, in the order chosen.
+pub fn sorted(app: &App) -> Vec<&Row> {
+    let filter = &app.place().filter;
+    let searched = |r: &&Row| {
+        let assessment = &r.assessment;
+        filter::passes(filter, &format!("{} {} {}", r.name, assessment.health.word(), assessment.why))
+    };
+    let mut rows: Vec<&Row> = app.rows.iter().filter(searched).collect();
+    let (sort, is_reversed) = app.service_sort;
+    let descending = |a: Option<f64>, b: Option<f64>| b.unwrap_or(-1.0).total_cmp(&a.unwrap_or(-1.0));
+    let compare = |a: &Row, b: &Row| -> Ordering {
+        match sort {
+            ServiceSort::Health => worst_first(a, b),
+            ServiceSort::Name => a.name.cmp(&b.name),
+            ServiceSort::Rate => b.red.rate.total_cmp(&a.red.rate),
+            ServiceSort::Errors => b.red.error_ratio.total_cmp(&a.red.error_ratio),
+            ServiceSort::P50 => descending(a.red.p50_ms, b.red.p50_ms),
+            ServiceSort::P95 => descending(a.red.p95_ms, b.red.p95_ms),
+            ServiceSort::P99 => descending(a.red.p99_ms, b.red.p99_ms),
+        }
+        .then_with(|| a.name.cmp(&b.name))
+    };
+    rows.sort_by(|a, b| if is_reversed { compare(b, a) } else { compare(a, b) });
+    rows
+}
+
+/// The table.
+pub fn body(app: &App, width: usize) -> Body {
+    let columns = Columns::of(width);
+    let rows = sorted(app);
+    let filtered = format!("no service passes the filter {:?}; Esc drops it", app.place().filter);
+    let none = if app.rows.is_empty() { "no service has served a request yet" } else { &filtered };
+    Body {
+        head: Some(head(app, &columns)),
+        lines: rows.iter().map(|row| line(app, row, &columns, width)).collect(),
+        empty: nothing(&app.picture.metrics, none),
+        notice: notice("metrics", &app.picture.metrics, app.picture_now_ms()),
+    }
+}
+
+fn head(app: &App, columns: &Columns) -> Line<'static> {
+    let (sort, is_reversed) = app.service_sort;
+    let style = app.theme.dim();
+    let title = |name: &str, by: ServiceSort| {
+        let mark = if is_reversed { "^" } else { "v" };
+        if sort == by { format!("{name}{mark}") } else { name.to_owned() }
+    };
+    let mut cells = Cells::default().left(&title("SERVICE", ServiceSort::Name), columns.name, style).left(
+        &title("HEALTH", ServiceSort::Health),
+        10,
+        style,
+    );
+    if columns.rate {
+        cells = cells.right(&title("REQ/s", ServiceSort::Rate), 6, style);
+    }
+    cells = cells.right(&title("ERR", ServiceSort::Errors), 6, style);
+    if columns.quantiles {
+        cells = cells.right(&title("P50", ServiceSort::P50), 6, style).right(&title("P95", ServiceSort::P95), 6, style);
+    }
+    cells = cells.right(&title("P99", ServiceSort::P99), 6, style);
+    if columns.spark > 0 {
+        cells = cells.left("TREND", columns.spark, style);
+    }
+    if columns.replicas {
+        cells = cells.left("READY", 6, style);
+    }
+    if columns.cpu {
+        cells = cells.right("CPU", 5, style);
+    }
+    if columns.why {
+        cells = cells.free("WHY", style);
+    }
+    cells.line()
+}
+
+fn line(app: &App, row: &Row, columns: &Columns, width: usize) -> Line<'static> {
+    let health = row.assessment.health;
+    let plain = Style::new();
+    let has_metrics = row.red.rate > 0.0 || row.red.p99_ms.is_some();
+    let errors = if has_metrics { text::percent(row.red.error_ratio) } else { "-".to_owned() };
+    let mut cells = Cells::default().left(&row.name, columns.name, app.theme.title()).left(
+        &state(app, health),
+        10,
+        app.theme.health(health),
+    );
+    if columns.rate {
+        cells = cells.right(&text::rate(row.red.rate), 6, plain);
+    }
+    cells = cells.right(&errors, 6, error_style(app, row.red.error_ratio));
+    if columns.quantiles {
+        cells = cells.right(&text::millis(row.red.p50_ms), 6, plain).right(&text::millis(row.red.p95_ms), 6, plain);
+    }
+    cells = cells.right(&text::millis(row.red.p99_ms), 6, plain);
+    if columns.spark > 0 {
+        cells = cells.left(&sparkline(&row.rate_history, columns.spark, app.theme), columns.spark, app.theme.accent());
+    }
+    if columns.replicas {
+        let style = if is_short(row) { app.theme.health(Health::Degraded) } else { plain };
+        cells = cells.left(&replicas(app, row), 6, style);
+    }
+    if columns.cpu {
+        cells = cells.right(&cpu_share(row.cpu), 5, plain);
+    }
+    if columns.why {
+        cells = cells.rest(&row.assessment.why, width, app.theme.health(health));
+    }
+    cells.line()
+}
+
+fn is_short(row: &Row) -> bool {
+    row.replicas.is_some_and(|r| r.ready < r.desired)
+}
+
+/// `2/3`, with an arrow when the number asked for changed of late.
+pub fn replicas(app: &App, row: &Row) -> String {
+    let Some(ReplicaCount { ready, desired }) = row.replicas else { return "-".to_owned() };
+    let arrow = match app.trend(&row.name) {
+        Some(true) => " ↑",
+        Some(false) => " ↓",
+        None => "",
+    };
+    format!("{ready}/{desired}{arrow}")
+}
+
+fn cpu_share(cpu: Option<Cpu>) -> String {
+    match cpu {
+        Some(Cpu { used, limit }) if limit > 0.0 => text::percent((used / limit * 100.0).round() / 100.0),
+        Some(Cpu { used, .. }) => format!("{used:.2}c"),
+        None => "-".to_owned(),
+    }
+}
+
+/// Two lines below the table: why the chosen service is as it is, and how the customers fare.
+pub fn detail(app: &App, width: usize) -> Vec<Line<'static>> {
+    let rows = sorted(app);
+    let chosen = rows.get(app.place().index).map(|row| {
+        let why = match row.assessment.why.as_str() {
+            "" => "nothing is wrong",
+            why => why,
+        };
+        let cpu = match row.cpu {
+            Some(Cpu { used, limit }) if limit > 0.0 => format!(" · cpu {used:.2} of {limit:.2} cores"),
+            _ => String::new(),
+        };
+        Line::styled(text::cut(&format!("{}: {why}{cpu}", row.name), width), app.theme.health(row.assessment.health))
+    });
+    vec![chosen.unwrap_or_default(), journeys(app, width)]
+}
+
+fn journeys(app: &App, width: usize) -> Line<'static> {
+    let Some(metrics) = app.picture.metrics.data.as_ref().filter(|m| !m.journeys.is_empty()) else {
+        return Line::default();
+    };
+    let mut spans = vec![Span::styled("journeys", app.theme.dim())];
+    let mut used = 8;
+    for (name, journey) in &metrics.journeys {
+        let health = verdict::journey_health(journey);
+        let (health, word) = match health {
+            _ if verdict::is_waiting(name, journey, &app.rows) => (Health::Degraded, "pending".to_owned()),
+            Health::Healthy => (health, "well".to_owned()),
+            Health::Idle => (health, "idle".to_owned()),
+            _ => (health, format!("{} err", text::percent(journey.error_ratio))),
+        };
+        let content = text::clean(&format!("{} {name} {word}", app.theme.shape(health)));
+        let p99 = journey.p99_ms.map(|ms| format!(" p99 {}", text::millis(Some(ms)))).unwrap_or_default();
+        let content = if width >= 120 { content + &p99 } else { content };
+        if used + text::width(&content) + 2 > width {
+            break;
+        }
+        used += text::width(&content) + 2;
+        spans.extend([Span::raw("  "), Span::styled(content, app.theme.health(health))]);
+    }
+    Line::from(spans)
+}

@@ -1,0 +1,174 @@
+//! Traces: the list for a service or for all, and the waterfall of one with own time and critical path.
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
+use protocol::jaeger::{Span, Trace};
+use ratatui::style::{Modifier, Style};
+use ratatui::text::Line;
+
+use crate::app::{App, TraceSort};
+use crate::filter;
+use crate::health::Health;
+use crate::screens::{Body, nothing, notice};
+use crate::text;
+use crate::waterfall::{self, Bar};
+use crate::widgets::{Cells, interval};
+
+/// The span that began it all: the first without a parent in the trace, else the first.
+fn root(trace: &Trace) -> Option<&Span> {
+    let orphan = trace.spans.iter().filter(|s| s.parent_id().is_none()).min_by_key(|s| s.start_time);
+    orphan.or_else(|| trace.spans.iter().min_by_key(|s| s.start_time))
+}
+
+/// The service that a trace began in.
+pub fn service(trace: &Trace) -> Option<String> {
+    root(trace).map(|span| trace.service_of(span).to_owned()).filter(|name| !name.is_empty())
+}
+
+fn duration_us(trace: &Trace) -> u64 {
+    let first = trace.spans.iter().map(|s| s.start_time).min().unwrap_or(0);
+    let last = trace.spans.iter().map(|s| s.start_time.saturating_add(s.duration)).max().unwrap_or(0);
+    last.saturating_sub(first)
+}
+
+fn errors(trace: &Trace) -> usize {
+    trace.spans.iter().filter(|s| s.is_error()).count()
+}
+
+fn start_us(trace: &Trace) -> u64 {
+    trace.spans.iter().map(|s| s.start_time).min().unwrap_or(0)
+}
+
+fn operation(trace: &Trace) -> String {
+    root(trace).map_or_else(String::new, |s| format!("{} {}", trace.service_of(s), s.operation_name))
+}
+
+/// The traces that pass the filter, in the order chosen; none while they answer another wish.
+pub fn shown(app: &App) -> Vec<&Trace> {
+    let list = app.picture.traces.data.as_ref().filter(|list| list.wish == app.trace_wish);
+    let Some(list) = list else { return Vec::new() };
+    let filter = &app.place().filter;
+    let searched = |trace: &&Trace| {
+        let word = if errors(trace) > 0 { "error" } else { "ok" };
+        filter::passes(filter, &format!("{} {} {word}", operation(trace), trace.trace_id))
+    };
+    let mut traces: Vec<&Trace> = list.traces.iter().filter(searched).collect();
+    let (sort, is_reversed) = app.trace_sort;
+    let compare = |a: &Trace, b: &Trace| -> Ordering {
+        match sort {
+            TraceSort::Start => start_us(b).cmp(&start_us(a)),
+            TraceSort::Duration => duration_us(b).cmp(&duration_us(a)),
+            TraceSort::Spans => b.spans.len().cmp(&a.spans.len()),
+        }
+        .then_with(|| a.trace_id.cmp(&b.trace_id))
+    };
+    traces.sort_by(|a, b| if is_reversed { compare(b, a) } else { compare(a, b) });
+    traces
+}
+
+fn micros(us: u64) -> String {
+    text::millis(Some(us as f64 / 1_000.0))
+}
+
+/// One row; the service's page shows it too.
+pub fn row(app: &App, trace: &Trace, width: usize) -> Line<'static> {
+    let at_ms = i64::try_from(start_us(trace) / 1_000).unwrap_or(0);
+    let (errors, health) = match errors(trace) {
+        0 => ("ok".to_owned(), Health::Healthy),
+        1 => ("1 error".to_owned(), Health::Failing),
+        many => (format!("{many} errors"), Health::Failing),
+    };
+    let services: BTreeSet<&str> = trace.spans.iter().map(|s| trace.service_of(s)).collect();
+    let mut cells = Cells::default()
+        .left(&text::clock(at_ms), 8, app.theme.dim())
+        .right(&micros(duration_us(trace)), 7, Style::new())
+        .left(&errors, 9, app.theme.health(health));
+    if width >= 60 {
+        let size = format!("{} spans, {} services", trace.spans.len(), services.len());
+        cells = cells.left(&size, 22, app.theme.dim());
+    }
+    cells.rest(&operation(trace), width, Style::new()).line()
+}
+
+/// The list.
+pub fn list(app: &App, width: usize) -> Body {
+    let dim = app.theme.dim();
+    let (sort, is_reversed) = app.trace_sort;
+    let title = |name: &str, by: TraceSort| {
+        let mark = if is_reversed { "^" } else { "v" };
+        if sort == by { format!("{name}{mark}") } else { name.to_owned() }
+    };
+    let mut head = Cells::default()
+        .left(&title("START", TraceSort::Start), 8, dim)
+        .right(&title("TOOK", TraceSort::Duration), 7, dim)
+        .left("RESULT", 9, dim);
+    if width >= 60 {
+        head = head.left(&title("SIZE", TraceSort::Spans), 22, dim);
+    }
+    let source = &app.picture.traces;
+    let is_answered = source.data.as_ref().is_some_and(|list| list.wish == app.trace_wish);
+    let none = match (is_answered, app.place().filter.is_empty()) {
+        (false, _) => "asking …",
+        (true, true) if app.trace_wish.errors_only => "no trace with an error was found; e shows all",
+        (true, true) => "no trace was found",
+        (true, false) => "no trace passes the filter; Esc drops it",
+    };
+    Body {
+        head: Some(head.rest("REQUEST", width, dim).line()),
+        lines: shown(app).into_iter().map(|trace| row(app, trace, width)).collect(),
+        empty: if source.trouble.is_some() && !is_answered {
+            source.trouble_text().to_owned()
+        } else {
+            nothing(source, none)
+        },
+        notice: if is_answered { notice("traces", source, app.picture_now_ms()) } else { String::new() },
+    }
+}
+
+/// The waterfall.
+pub fn page(app: &App, trace: &Trace, width: usize) -> Body {
+    let fall = waterfall::waterfall(trace);
+    let dim = app.theme.dim();
+    let name_columns = (width * 2 / 5).clamp(12, 52);
+    let bar_columns = width.saturating_sub(name_columns + 28).min(70);
+    let head = Cells::default()
+        .left(&format!("{} · {} spans", micros(fall.total_us), fall.bars.len()), name_columns, dim)
+        .right("TOOK", 7, dim)
+        .right("OWN", 7, dim);
+    let head = if bar_columns >= 8 { head.left("", bar_columns, dim) } else { head };
+    let mut lines: Vec<Line<'static>> =
+        fall.bars.iter().map(|bar| bar_line(app, bar, fall.total_us, name_columns, bar_columns, width)).collect();
+    lines.push(Line::default());
+    lines.push(Line::styled(
+        text::cut("* critical path: what made it take this long. OWN: time that no call below covers.", width),
+        dim,
+    ));
+    lines.push(Line::styled(text::cut(&format!("trace {}", text::clean(&trace.trace_id)), width), dim));
+    Body { head: Some(head.line()), lines, empty: "this trace has no spans".to_owned(), ..Body::default() }
+}
+
+fn bar_line(
+    app: &App,
+    bar: &Bar,
+    total_us: u64,
+    name_columns: usize,
+    bar_columns: usize,
+    width: usize,
+) -> Line<'static> {
+    let indent = " ".repeat(bar.depth.min(name_columns / 3));
+    let mark = if bar.is_critical { "*" } else { " " };
+    let weight = if bar.is_critical { Modifier::BOLD } else { Modifier::empty() };
+    let style = if bar.is_error { app.theme.bad() } else { Style::new() }.add_modifier(weight);
+    let mut cells = Cells::default()
+        .left(&format!("{mark}{indent}{} {}", bar.service, bar.operation), name_columns, style)
+        .right(&micros(bar.duration_us), 7, Style::new())
+        .right(&micros(bar.own_us), 7, app.theme.dim());
+    if bar_columns >= 8 {
+        let fill = if bar.is_critical { '█' } else { '▒' };
+        let end = bar.start_us.saturating_add(bar.duration_us);
+        let color = if bar.is_error { app.theme.bad() } else { app.theme.accent() };
+        cells = cells.left(&interval(bar.start_us, end, total_us, bar_columns, fill), bar_columns, color);
+    }
+    cells.rest(if bar.is_error { "ERROR" } else { "" }, width, app.theme.bad()).line()
+}

@@ -1,0 +1,172 @@
+//! The sentence on top of every screen: what is failing and since when, who suffers, what customers notice, what is well.
+//! Pure; made from rows and journeys.
+
+use std::collections::BTreeMap;
+
+use crate::health::{ERRORS_DEGRADED, ERRORS_FAILING, Health};
+use crate::picture::{Freshness, JourneyMetrics, Picture};
+use crate::text;
+use crate::triage::Row;
+
+/// Names in one list of the sentence: more do not fit into two lines of 80 columns.
+const NAMES_MAX: usize = 4;
+
+/// The sentence and how bad it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// The worst that it tells.
+    pub health: Health,
+    /// The sentence.
+    pub text: String,
+}
+
+/// When each service began to be as it is, in milliseconds since the epoch.
+pub type Since = BTreeMap<String, (Health, i64)>;
+
+/// Says in a sentence how things are.
+pub fn verdict(picture: &Picture, rows: &[Row], since: &Since, now_ms: i64) -> Verdict {
+    match picture.metrics.freshness(now_ms) {
+        Freshness::Waiting => return unknown("waiting for the first metrics".to_owned()),
+        Freshness::Down | Freshness::Missing => {
+            let reason = picture.metrics.trouble_text();
+            return unknown(format!("no metrics yet: the collector does not answer ({reason}); asking again"));
+        }
+        Freshness::Stale(age) => {
+            let reason = picture.metrics.trouble_text();
+            let cause = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
+            let age = text::age(age);
+            return unknown(format!("metrics are {age} old{cause}: what follows is the last that was known"));
+        }
+        Freshness::Fresh(_) => {}
+    }
+    if rows.is_empty() {
+        return unknown("the collector answers, but no service has served a request yet".to_owned());
+    }
+    let journeys = picture.metrics.data.as_ref().map(|m| &m.journeys);
+    let mut clauses = troubles(rows, since);
+    let health = rows.iter().map(|r| r.assessment.health).min().unwrap_or(Health::Unknown);
+    let is_well = clauses.is_empty();
+    if is_well {
+        clauses.push(all_well(rows));
+    }
+    match journeys {
+        Some(journeys) if !journeys.is_empty() => clauses.extend(journey_clauses(journeys, rows, is_well)),
+        _ if !is_well => clauses.extend(others_well(rows)),
+        _ => {}
+    }
+    Verdict { health: if is_well { Health::Healthy } else { health }, text: clauses.join(" · ") }
+}
+
+fn unknown(text: String) -> Verdict {
+    Verdict { health: Health::Unknown, text }
+}
+
+fn named(rows: &[Row], health: Health) -> Vec<&Row> {
+    rows.iter().filter(|r| r.assessment.health == health).collect()
+}
+
+fn troubles(rows: &[Row], since: &Since) -> Vec<String> {
+    let mut clauses = Vec::new();
+    let mut failing = named(rows, Health::Failing);
+    failing.sort_by(|a, b| (b.red.rate * b.red.error_ratio).total_cmp(&(a.red.rate * a.red.error_ratio)));
+    for row in failing.iter().take(2) {
+        let since = since.get(&row.name).map(|(_, at)| format!(" since {}", text::clock(*at))).unwrap_or_default();
+        let why = &row.assessment.why;
+        clauses.push(match why.contains("breaker") {
+            true => format!("{} is failing ({why}){since}", row.name),
+            false => format!("{} is failing: {why}{since}", row.name),
+        });
+    }
+    if failing.len() > 2 {
+        let rest: Vec<String> = failing[2..].iter().map(|r| r.name.clone()).collect();
+        clauses.push(format!("{} {} failing too", text::list(&rest, NAMES_MAX), text::are(&rest)));
+    }
+    let mut victims: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for row in named(rows, Health::Victim) {
+        victims.entry(&row.assessment.because_of).or_default().push(row.name.clone());
+    }
+    for (culprit, names) in victims {
+        let verb = if names.len() == 1 { "suffers" } else { "suffer" };
+        clauses.push(format!("{} {verb} from {culprit}", text::list(&names, NAMES_MAX)));
+    }
+    clauses.extend(degraded(rows));
+    clauses
+}
+
+fn degraded(rows: &[Row]) -> Vec<String> {
+    let degraded = named(rows, Health::Degraded);
+    let mut clauses: Vec<String> =
+        degraded.iter().take(2).map(|r| format!("{}: {}", r.name, r.assessment.why)).collect();
+    if degraded.len() > 2 {
+        clauses.push(format!("{} more degraded", degraded.len() - 2));
+    }
+    clauses
+}
+
+fn all_well(rows: &[Row]) -> String {
+    let unknown = rows.iter().filter(|r| r.assessment.health == Health::Unknown).count();
+    if unknown > 0 {
+        return format!("{} of {} services are well, {unknown} unknown", rows.len() - unknown, rows.len());
+    }
+    match rows.len() {
+        1 => format!("{} is well", rows[0].name),
+        count => format!("all {count} services are well"),
+    }
+}
+
+fn others_well(rows: &[Row]) -> Option<String> {
+    let well: Vec<String> = rows
+        .iter()
+        .filter(|r| matches!(r.assessment.health, Health::Healthy | Health::Idle))
+        .map(|r| r.name.clone())
+        .collect();
+    (!well.is_empty()).then(|| format!("{} {} well", text::list(&well, NAMES_MAX), text::are(&well)))
+}
+
+/// How a journey goes.
+pub fn journey_health(journey: &JourneyMetrics) -> Health {
+    match journey.error_ratio {
+        _ if journey.rate <= 0.0 => Health::Idle,
+        errors if errors >= ERRORS_FAILING => Health::Failing,
+        errors if errors >= ERRORS_DEGRADED => Health::Degraded,
+        _ => Health::Healthy,
+    }
+}
+
+/// The service that keeps a journey's orders waiting: a failing one that another waits for.
+fn waited_for(rows: &[Row]) -> Option<&str> {
+    let waits = |r: &&Row| r.assessment.health == Health::Degraded && r.assessment.why.starts_with("waits for");
+    rows.iter().find(waits).map(|r| r.assessment.because_of.as_str())
+}
+
+/// The journey that ends in an order, in the shop's words.
+const ORDERING_JOURNEY: &str = "checkout";
+
+/// Whether a journey's customers are served, but later than they should be.
+pub fn is_waiting(name: &str, journey: &JourneyMetrics, rows: &[Row]) -> bool {
+    name == ORDERING_JOURNEY && journey_health(journey) == Health::Healthy && waited_for(rows).is_some()
+}
+
+fn journey_clauses(journeys: &BTreeMap<String, JourneyMetrics>, rows: &[Row], is_well: bool) -> Vec<String> {
+    let mut clauses = Vec::new();
+    let mut well = Vec::new();
+    for (name, journey) in journeys {
+        match journey_health(journey) {
+            Health::Idle => {}
+            Health::Healthy if is_waiting(name, journey, rows) => {
+                clauses.push(format!("{name}: orders wait for {} (pending)", waited_for(rows).unwrap_or_default()));
+            }
+            Health::Healthy => well.push(name.clone()),
+            _ => clauses.push(format!("{name} fails for {}", text::percent(journey.error_ratio))),
+        }
+    }
+    match well.len() {
+        0 => {}
+        all if all == journeys.len() && is_well => clauses.push("every journey is well".to_owned()),
+        _ => clauses.insert(0, format!("{} {} well", text::list(&well, NAMES_MAX), text::are(&well))),
+    }
+    clauses
+}
+
+#[cfg(test)]
+mod tests;
