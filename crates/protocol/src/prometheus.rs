@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeTuple;
+use serde::{Deserialize, Serialize, Serializer};
 use url::Url;
 
 use crate::http_client::{CallError, HttpClient};
@@ -12,8 +13,23 @@ use crate::http_client::{CallError, HttpClient};
 pub type LabelMap = BTreeMap<String, String>;
 
 /// A sample as the API writes it: seconds since the epoch, and the value as text so that NaN and Inf survive JSON.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Point(pub f64, pub String);
+
+impl Serialize for Point {
+    /// Whole seconds are written without a point, as Prometheus does.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut pair = serializer.serialize_tuple(2)?;
+        #[expect(clippy::cast_possible_truncation, reason = "a whole number below 2^53")]
+        if self.0.fract() == 0.0 && self.0.abs() < 9_007_199_254_740_992.0 {
+            pair.serialize_element(&(self.0 as i64))?;
+        } else {
+            pair.serialize_element(&self.0)?;
+        }
+        pair.serialize_element(&self.1)?;
+        pair.end()
+    }
+}
 
 impl Point {
     /// Writes a value as Prometheus does: `NaN`, `+Inf`, `-Inf`, else the shortest decimal that reads back.
@@ -36,14 +52,24 @@ impl Point {
     }
 }
 
-/// A value as Prometheus prints it in JSON.
+/// A value as Prometheus prints it in JSON: the shortest digits that read back, with an exponent of at least two digits
+/// below 1e-6 and from 1e21 on.
 pub fn format_value(value: f64) -> String {
     if value.is_nan() {
-        "NaN".to_owned()
-    } else if value.is_infinite() {
-        if value > 0.0 { "+Inf".to_owned() } else { "-Inf".to_owned() }
-    } else {
-        format!("{value}")
+        return "NaN".to_owned();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "+Inf".to_owned() } else { "-Inf".to_owned() };
+    }
+    let size = value.abs();
+    if size == 0.0 || (1e-6..1e21).contains(&size) {
+        return format!("{value}");
+    }
+    let scientific = format!("{value:e}");
+    let Some((digits, exponent)) = scientific.split_once('e') else { return scientific };
+    match exponent.strip_prefix('-') {
+        Some(exponent) => format!("{digits}e-{exponent:0>2}"),
+        None => format!("{digits}e+{exponent:0>2}"),
     }
 }
 
@@ -238,6 +264,24 @@ mod tests {
         let envelope: Envelope<QueryData> = serde_json::from_str(text).unwrap();
         let Some(QueryData::Vector(series)) = envelope.data else { panic!("not a vector") };
         assert_eq!(series[0].value.value(), f64::INFINITY);
+    }
+
+    #[test]
+    fn numbers_are_written_as_prometheus_writes_them() {
+        for (value, text) in [
+            (0.1, "0.1"),
+            (-0.0, "-0"),
+            (1e20, "100000000000000000000"),
+            (1e21, "1e+21"),
+            (-1.5e300, "-1.5e+300"),
+            (0.000_001, "0.000001"),
+            (1.25e-7, "1.25e-07"),
+            (5e-324, "5e-324"),
+        ] {
+            assert_eq!(format_value(value), text);
+        }
+        let points = [Point::new(1_435_781_451.0, 1.0), Point::new(1_435_781_451.781, 1.0)];
+        assert_eq!(serde_json::to_string(&points).unwrap(), r#"[[1435781451,"1"],[1435781451.781,"1"]]"#);
     }
 
     #[test]
