@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use lifecycle::CancellationToken;
 use tokio::sync::Notify;
 
@@ -15,6 +16,9 @@ use crate::contract::OrderEvent;
 
 /// Events delivered under one lease.
 const BATCH: u32 = 32;
+
+/// Events under way at a time: enough to give a destination's replicas something to share.
+const AT_ONCE: usize = 4;
 
 /// How soon events are seen that another replica has left behind.
 const POLL: Duration = Duration::from_secs(1);
@@ -94,18 +98,21 @@ impl Relay {
         let request = RequestContext::background(&self.context, "deliver events", EVENT_TIMEOUT * BATCH);
         let (mut taken, mut left) = (Vec::new(), Vec::new());
         let mut silent = false;
-        for pending in &due {
+        for some in due.chunks(AT_ONCE) {
             // A destination that gives no answer is not asked for the rest of the batch; one that says no to an event is.
             if silent {
-                left.push((pending.event_id.as_str(), now_ms + RETRY_FIRST_MS));
+                left.extend(some.iter().map(|pending| (pending.event_id.as_str(), now_ms + RETRY_FIRST_MS)));
                 continue;
             }
-            match self.post(&pending.event, &request).await {
-                Ok(()) => taken.push(pending.event_id.as_str()),
-                Err(error) => {
-                    silent = !matches!(error, CallError::Rejected { .. });
-                    tracing::debug!(%error, event = pending.event_id, "an event was not taken");
-                    left.push((pending.event_id.as_str(), self.context.clock().now_ms() + pause_ms(pending)));
+            let answers = join_all(some.iter().map(|pending| self.post(&pending.event, &request))).await;
+            for (pending, answer) in some.iter().zip(answers) {
+                match answer {
+                    Ok(()) => taken.push(pending.event_id.as_str()),
+                    Err(error) => {
+                        silent |= !matches!(error, CallError::Rejected { .. });
+                        tracing::debug!(%error, event = pending.event_id, "an event was not taken");
+                        left.push((pending.event_id.as_str(), self.context.clock().now_ms() + pause_ms(pending)));
+                    }
                 }
             }
         }
