@@ -3,3 +3,4 @@
 mod durability;
 mod running;
 mod scraping;
+mod spans;

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use protocol::prometheus::{LabelMap, PrometheusClient, QueryData};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::sync::DropGuard;
 
 /// Longer than anything here takes on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(15);
@@ -79,7 +80,8 @@ pub struct Running {
     pub endpoints: Endpoints,
     pub client: PrometheusClient,
     pub stats: StatsHandle,
-    shutdown: CancellationToken,
+    /// Ends the collector with the test.
+    _stop: DropGuard,
 }
 
 impl Running {
@@ -93,11 +95,7 @@ impl Running {
         let running = collector.run(shutdown.clone());
         tasks.spawn(async move { running.await.unwrap() });
         let client = PrometheusClient::new(format!("http://{}", endpoints.http).parse().unwrap());
-        Self { endpoints, client, stats, shutdown }
-    }
-
-    pub fn stop(&self) {
-        self.shutdown.cancel();
+        Self { endpoints, client, stats, _stop: shutdown.drop_guard() }
     }
 
     /// The result of an instant query, by what `label` holds.
