@@ -65,7 +65,7 @@ struct Watcher {
 impl Watcher {
     async fn once(mut self, groups: Vec<TargetGroup>) {
         self.report(groups).await;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn http(mut self, url: &Url, refresh: Duration) {

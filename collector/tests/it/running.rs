@@ -15,7 +15,6 @@ use parking_lot::Mutex;
 use protocol::prometheus::{LabelMap, PrometheusClient, QueryData};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tokio_util::sync::DropGuard;
 
 /// Longer than anything here takes on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(15);
@@ -80,8 +79,7 @@ pub struct Running {
     pub endpoints: Endpoints,
     pub client: PrometheusClient,
     pub stats: StatsHandle,
-    /// Ends the collector with the test.
-    _stop: DropGuard,
+    shutdown: CancellationToken,
 }
 
 impl Running {
@@ -95,7 +93,11 @@ impl Running {
         let running = collector.run(shutdown.clone());
         tasks.spawn(async move { running.await.unwrap() });
         let client = PrometheusClient::new(format!("http://{}", endpoints.http).parse().unwrap());
-        Self { endpoints, client, stats, _stop: shutdown.drop_guard() }
+        Self { endpoints, client, stats, shutdown }
+    }
+
+    pub fn stop(&self) {
+        self.shutdown.cancel();
     }
 
     /// The result of an instant query, by what `label` holds.
