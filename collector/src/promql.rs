@@ -23,8 +23,7 @@ use promql_parser::parser::Expr;
 use promql_parser::parser::value::ValueType;
 
 pub use error::QueryError;
-pub use numbers::format_value;
-pub use parse::{parse, parse_selector};
+pub use parse::{parse, parse_selector, selectors};
 pub use stop::{Stop, StopGuard};
 pub use value::{InstantSample, QueryData, QueryOutput};
 
@@ -70,6 +69,12 @@ impl Engine {
     pub fn drop_names_late(mut self, late: bool) -> Self {
         self.drop_names_late = late;
         self
+    }
+
+    /// The same engine with other limits.
+    #[must_use]
+    pub fn with_options(self, options: EngineOptions) -> Self {
+        Self { options, ..self }
     }
 
     /// The limits.

@@ -1,14 +1,28 @@
 //! Prometheus' HTTP API, as Grafana and `promtool` call it. <https://prometheus.io/docs/prometheus/latest/querying/api/>
-//! Start at `routes`.
+//! Start at `routes`; evaluation is in `query`, the search for series in `browse`, everything about the server in `status`.
+
+mod answer;
+mod browse;
+mod exemplars;
+mod params;
+mod query;
+mod status;
 
 use std::sync::Arc;
 
 use axum::Router;
+use axum::routing::get;
 use lifecycle::Clock;
+use tokio::sync::Semaphore;
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
 
 use crate::api::views::{ExemplarSource, TargetsView};
 use crate::promql::Engine;
 use crate::series::Queryable;
+
+/// How many queries may be evaluated at once: Prometheus' default of `--query.max-concurrency`.
+const QUERIES_MAX: usize = 20;
 
 /// What the API serves from.
 pub struct PrometheusApi {
@@ -37,8 +51,37 @@ pub struct ServerFacts {
     pub flags: Vec<(String, String)>,
 }
 
+/// What all handlers share.
+struct Shared {
+    api: PrometheusApi,
+    permits: Arc<Semaphore>,
+}
+
 /// `/api/v1/*` of Prometheus.
 pub fn routes(api: PrometheusApi) -> Router {
-    let api = Arc::new(api);
-    Router::new().with_state(api)
+    let shared = Arc::new(Shared { api, permits: Arc::new(Semaphore::new(QUERIES_MAX)) });
+    // Answers are made for a reader on the same machine or near it: little time is better spent than few bytes.
+    let compression = CompressionLayer::new().gzip(true).quality(CompressionLevel::Fastest);
+    Router::new()
+        .route("/api/v1/query", get(query::instant).post(query::instant))
+        .route("/api/v1/query_range", get(query::range).post(query::range))
+        .route("/api/v1/query_exemplars", get(exemplars::exemplars).post(exemplars::exemplars))
+        .route("/api/v1/format_query", get(query::format).post(query::format))
+        .route("/api/v1/series", get(browse::series).post(browse::series))
+        .route("/api/v1/labels", get(browse::labels).post(browse::labels))
+        .route("/api/v1/label/{name}/values", get(browse::label_values))
+        .route("/api/v1/metadata", get(status::metadata))
+        .route("/api/v1/targets", get(status::targets))
+        .route("/api/v1/scrape_pools", get(status::scrape_pools))
+        .route("/api/v1/rules", get(status::rules))
+        .route("/api/v1/alerts", get(status::alerts))
+        .route("/api/v1/status/buildinfo", get(status::build_info))
+        .route("/api/v1/status/runtimeinfo", get(status::runtime_info))
+        .route("/api/v1/status/config", get(status::config))
+        .route("/api/v1/status/flags", get(status::flags))
+        .layer(compression)
+        .with_state(shared)
 }
+
+#[cfg(test)]
+mod tests;

@@ -163,7 +163,8 @@ fn count_values(
         let mut counts: HashMap<String, Column> = HashMap::new();
         for member in &group.members {
             for (step, value) in series[*member].column.present() {
-                let column = counts.entry(super::format_value(value)).or_insert_with(|| Column::absent(grid.count));
+                let column =
+                    counts.entry(super::numbers::format_value(value)).or_insert_with(|| Column::absent(grid.count));
                 column.set(step, column.get(step).unwrap_or(0.0) + 1.0);
             }
         }

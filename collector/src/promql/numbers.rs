@@ -125,7 +125,7 @@ pub(super) fn almost_equal(a: f64, b: f64, tolerance: f64) -> bool {
     difference / size.min(f64::MAX) < tolerance
 }
 
-/// A value as Prometheus prints it: `NaN`, `+Inf`, `-Inf`, else all digits that are needed and no exponent.
-pub fn format_value(value: f64) -> String {
-    protocol::prometheus::format_value(value)
+/// A value as it becomes a label's: `NaN`, `+Inf`, `-Inf`, else all digits that are needed and never an exponent.
+pub(super) fn format_value(value: f64) -> String {
+    if value.is_finite() { format!("{value}") } else { protocol::prometheus::format_value(value) }
 }

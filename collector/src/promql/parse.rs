@@ -38,6 +38,22 @@ pub fn parse_selector(text: &str) -> Result<Vec<Matcher>, QueryError> {
     }
 }
 
+/// The selectors of a query, wherever in it they stand.
+pub fn selectors(query: &str) -> Result<Vec<Vec<Matcher>>, QueryError> {
+    let expr = parse(query)?;
+    let mut found = Vec::new();
+    let mut pending = vec![&expr];
+    while let Some(node) = pending.pop() {
+        match node {
+            Expr::VectorSelector(selector) => found.push(matchers(selector.name.as_deref(), &selector.matchers)?),
+            Expr::MatrixSelector(range) => found.push(matchers(range.vs.name.as_deref(), &range.vs.matchers)?),
+            _ => {}
+        }
+        pending.extend(children(node));
+    }
+    Ok(found)
+}
+
 fn error(reason: &str) -> QueryError {
     QueryError::Parse(format!("parse error: {reason}"))
 }

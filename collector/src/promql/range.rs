@@ -158,15 +158,14 @@ impl Evaluator<'_> {
     pub(super) fn check_quantiles(&mut self, node: &Expr, argument: usize, phis: &[f64]) {
         let place = self.places.argument(node, argument);
         for phi in phis.iter().filter(|phi| !(**phi >= 0.0 && **phi <= 1.0)) {
-            let shown = go_float(*phi);
-            self.notes.warn(&format!("quantile value should be between 0 and 1, got {shown}"), &place);
+            self.notes.warn(&format!("quantile value should be between 0 and 1, got {}", shown(*phi)), &place);
         }
     }
 }
 
-/// A number in a note: as Go's `%g` for what is neither huge nor tiny.
-pub(super) fn go_float(value: f64) -> String {
-    super::format_value(value)
+/// A number in a note.
+pub(super) fn shown(value: f64) -> String {
+    protocol::prometheus::format_value(value)
 }
 
 fn slide(

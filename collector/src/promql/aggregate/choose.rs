@@ -6,7 +6,7 @@ use promql_parser::parser::token::{T_BOTTOMK, T_LIMIT_RATIO, T_TOPK, TokenId};
 use crate::promql::QueryError;
 use crate::promql::evaluator::Evaluator;
 use crate::promql::numbers::{nan_last, nan_last_descending};
-use crate::promql::range::go_float;
+use crate::promql::range::shown;
 use crate::promql::value::Series;
 use crate::series::Labels;
 
@@ -39,7 +39,7 @@ impl Evaluator<'_> {
                 return Err(QueryError::Execution("Ratio value is NaN".to_owned()));
             }
             if limit.abs() > 1.0 {
-                let (got, cap) = (go_float(*limit), limit.signum());
+                let (got, cap) = (shown(*limit), limit.signum());
                 let text = format!("ratio value should be between -1 and 1, got {got}, capping to {cap}");
                 self.notes.warn(&text, &place);
             }
@@ -55,7 +55,7 @@ fn whole(limit: f64) -> Result<usize, QueryError> {
     }
     if limit.abs() >= 2f64.powi(63) {
         let direction = if limit > 0.0 { "overflows" } else { "underflows" };
-        return Err(QueryError::Execution(format!("Scalar value {} {direction} int64", go_float(limit))));
+        return Err(QueryError::Execution(format!("Scalar value {} {direction} int64", shown(limit))));
     }
     Ok(limit.max(0.0) as usize)
 }

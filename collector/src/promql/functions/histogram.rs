@@ -9,7 +9,7 @@ use promql_parser::parser::Expr;
 use crate::promql::QueryError;
 use crate::promql::evaluator::Evaluator;
 use crate::promql::numbers::almost_equal;
-use crate::promql::range::go_float;
+use crate::promql::range::shown;
 use crate::promql::value::{Column, Grid, Series, Value, filtered, with_label};
 use crate::series::{Labels, METRIC_NAME};
 
@@ -187,9 +187,9 @@ impl Repair {
             "input to histogram_quantile needed to be fixed for monotonicity (see \
              https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile){named} at timestamp {at_ms} ms, \
              from buckets {} to {}, with a max diff of {}",
-            go_float(self.lowest),
-            go_float(self.highest),
-            go_float(self.largest),
+            shown(self.lowest),
+            shown(self.highest),
+            shown(self.largest),
         )
     }
 }
@@ -289,7 +289,7 @@ fn parse_bound(text: &str) -> Option<f64> {
 
 /// As OpenMetrics writes `le` and `quantile`: with a point.
 fn open_metrics_float(value: f64) -> String {
-    let text = crate::promql::format_value(value);
+    let text = crate::promql::numbers::format_value(value);
     let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
     if plain { format!("{text}.0") } else { text }
 }
