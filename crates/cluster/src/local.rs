@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lifecycle::{CancellationToken, ListenError, Readiness, Supervisor, SystemClock, TaskEnded, listen};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -206,6 +207,7 @@ impl LocalCluster {
     /// # Errors
     /// When a port is taken or the data directory cannot be used.
     pub async fn bind(options: Options, manifests: Manifests) -> Result<(Self, Runtime), LocalError> {
+        raise_file_limit();
         let data = prepare_data(&options)?;
         let api = listen(options.api, &options.api_flag).await?;
         let (addresses, endpoints, mut listeners) = bind_services(&manifests).await?;
@@ -400,9 +402,19 @@ impl Runtime {
     }
 }
 
+/// Proxies hold two files a request in flight; many shells allow 1,024 at first, though the system allows far more.
+fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
+}
+
 fn prepare_data(options: &Options) -> Result<PathBuf, LocalError> {
     let failed = |source| LocalError::Data { path: options.data.clone(), source };
     std::fs::create_dir_all(options.data.join("logs")).map_err(failed)?;
+    words::prune(&options.data.join("logs"));
     // Replicas of an earlier run that was killed left theirs.
     if let Err(error) = std::fs::remove_dir_all(options.data.join("pods"))
         && error.kind() != io::ErrorKind::NotFound

@@ -6,6 +6,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use protocol::quantity::Quantity;
+
 use crate::Resources;
 
 mod v1;
@@ -62,6 +64,11 @@ impl Cgroups {
                 Err(reason_v1) => Self::None { reason: format!("{reason_v2}; {reason_v1}") },
             },
         }
+    }
+
+    /// Whether limits are enforced.
+    pub fn enforce(&self) -> bool {
+        !matches!(self, Self::None { .. })
     }
 
     /// In words, for status and log.
@@ -127,8 +134,8 @@ impl Cgroup {
     /// Sets limits and weight. With `boosted` the CPU limit is left off.
     pub fn set(&self, resources: &Resources, boosted: bool) -> io::Result<()> {
         let cpu = if boosted { None } else { resources.cpu_limit.map(|limit| quota_micros(limit.millis())) };
-        let memory = resources.memory_limit.map(|limit| limit.units());
-        let weight_millis = resources.cpu_request.map_or(0, |request| request.millis());
+        let memory = resources.memory_limit.map(Quantity::units);
+        let weight_millis = resources.cpu_request.map_or(0, Quantity::millis);
         match &self.paths {
             Paths::V1(paths) => paths.set(cpu, memory, weight_millis),
             Paths::V2(directory) => v2::set(directory, cpu, memory, weight_millis),
@@ -232,3 +239,6 @@ fn locate(mount: &Mount<'_>, cgroup: &str) -> PathBuf {
     let directory = Path::new(mount.point).join(inside.trim_start_matches('/'));
     if directory.is_dir() { directory } else { PathBuf::from(mount.point) }
 }
+
+#[cfg(test)]
+mod tests;

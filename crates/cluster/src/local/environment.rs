@@ -143,13 +143,13 @@ fn expand(text: &str, variables: &BTreeMap<String, String>) -> String {
 }
 
 /// Rewrites every path below a mount. A mount path only counts where a path begins and where a segment ends, so that
-/// `/data` is found in `sqlite:///data/a.db`, but neither in `/var/data` nor in `/database`.
+/// `/data` is found in `sqlite:///data/a.db`, but neither in `/var/data`, `/database` nor `http://data`.
 fn relocate(text: &str, mounts: &[(String, PathBuf)]) -> String {
     let part_of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let mut relocated = String::with_capacity(text.len());
     let mut rest = text;
     'text: while !rest.is_empty() {
-        if !relocated.ends_with(part_of_name) {
+        if !relocated.ends_with(part_of_name) && !relocated.ends_with(":/") {
             for (path, stand_in) in mounts {
                 if let Some(tail) = rest.strip_prefix(path.as_str())
                     && !tail.starts_with(part_of_name)
@@ -166,3 +166,6 @@ fn relocate(text: &str, mounts: &[(String, PathBuf)]) -> String {
     }
     relocated
 }
+
+#[cfg(test)]
+mod tests;

@@ -153,3 +153,6 @@ fn read_documents(file: &Path, documents: &mut Vec<Document>) -> Result<(), Docu
     documents.extend(yaml::read_file(file)?);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

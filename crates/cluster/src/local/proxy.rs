@@ -27,9 +27,9 @@ pub(super) use backend::{Backend, InFlight};
 use backend::{Lease, SendError};
 use body::LeasedBody;
 
-/// Open client connections of one Service port: far above ten services with a few pooled connections a replica each,
-/// far below the file limit of 1,024 that many shells set, as each may also hold one to a replica.
-const CONNECTIONS_MAX: usize = 400;
+/// Open client connections of one Service port; more wait to be accepted. Far above what ten services pool, and with
+/// one connection to a replica each still well below the file limit that `raise_file_limit` asks for.
+const CONNECTIONS_MAX: usize = 2048;
 
 /// Headers that concern one connection and are not passed on (RFC 9110, 7.6.1).
 const HOP_BY_HOP: [HeaderName; 8] = [

@@ -143,12 +143,7 @@ impl Reconciler {
                     self.take_request(request);
                     true
                 }
-                Some(joined) = self.replicas.join_next() => {
-                    if let Err(error) = joined {
-                        tracing::error!(%error, "the task of a replica panicked; its process is killed");
-                    }
-                    false
-                }
+                Some(joined) = self.replicas.join_next_with_id() => self.take_join(joined),
                 _ = ticks.tick() => false,
             };
             if self.reconcile() | changed {

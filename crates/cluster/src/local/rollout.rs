@@ -73,3 +73,6 @@ fn least_useful<'a>(replicas: impl Iterator<Item = &'a Replica>) -> Vec<u64> {
     ordered.sort_unstable();
     ordered.into_iter().map(|(_, std::cmp::Reverse(id))| id).collect()
 }
+
+#[cfg(test)]
+mod tests;

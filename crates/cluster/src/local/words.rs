@@ -111,6 +111,24 @@ impl Inner {
     }
 }
 
+/// Log files kept in all: those of the replicas that run and of the last ones that ran.
+const FILES_MAX: usize = 200;
+
+/// Removes the oldest log files beyond `FILES_MAX`.
+pub(super) fn prune(logs: &Path) {
+    let entries = std::fs::read_dir(logs).into_iter().flatten().flatten();
+    let mut files: Vec<_> = entries
+        .filter_map(|entry| Some((entry.metadata().and_then(|metadata| metadata.modified()).ok()?, entry.path())))
+        .collect();
+    files.sort();
+    let surplus = files.len().saturating_sub(FILES_MAX);
+    for (_, path) in files.into_iter().take(surplus) {
+        if let Err(error) = std::fs::remove_file(&path) {
+            tracing::warn!(path = %path.display(), %error, "an old log file could not be removed");
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,6 +145,19 @@ mod tests {
         assert_eq!(words.last(1000).lines().count(), LINES_MAX);
         words.begin_run();
         assert_eq!(words.last(5), "");
+    }
+
+    #[test]
+    fn the_oldest_logs_go_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let epoch = std::time::SystemTime::UNIX_EPOCH;
+        for number in 0..FILES_MAX + 3 {
+            let file = File::create(folder.path().join(number.to_string())).unwrap();
+            file.set_modified(epoch + std::time::Duration::from_secs(number as u64)).unwrap();
+        }
+        prune(folder.path());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), FILES_MAX);
+        assert!(!folder.path().join("2").exists() && folder.path().join("3").exists());
     }
 
     #[test]

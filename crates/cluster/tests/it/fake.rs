@@ -42,7 +42,9 @@ async fn serve() {
             }),
         )
         .route("/echo", axum::routing::post(|body: axum::body::Bytes| async { body }))
+        .layer(axum::extract::DefaultBodyLimit::disable())
         .route("/burn/{ms}", get(|Path(ms): Path<u64>| async move { burn(Duration::from_millis(ms)) }))
+        .route("/eat/{mebibytes}", get(|Path(mebibytes): Path<usize>| async move { eat(mebibytes << 20) }))
         .route("/hang", get(|| async { std::thread::sleep(Duration::from_secs(3600)) }));
     let address: SocketAddr = format!("{}:8080", std::env::var("POD_IP").unwrap()).parse().unwrap();
     let listener = TcpListener::bind(address).await.unwrap();
@@ -51,6 +53,11 @@ async fn serve() {
         terminate.recv().await;
     };
     axum::serve(listener, router).with_graceful_shutdown(stop).await.unwrap();
+}
+
+fn eat(bytes: usize) -> String {
+    let eaten = std::hint::black_box(vec![1u8; bytes]);
+    eaten.len().to_string()
 }
 
 fn burn(time: Duration) -> String {

@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod api;
+mod contract;
 mod fake;
 mod harness;
 mod lifetime;
+mod limits;
 mod traffic;

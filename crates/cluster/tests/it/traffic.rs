@@ -39,10 +39,7 @@ async fn requests_of_one_connection_reach_all_ready_replicas() {
     assert_eq!(names.len(), 2, "{names:?}");
     let body = vec![7u8; 3 << 20];
     let echoed = client.post(format!("{url}/echo")).body(body.clone()).send().await.unwrap();
-    // Larger than the echo accepts, so the refusal must arrive; a smaller one must come back whole.
-    assert_eq!(echoed.status(), 413);
-    let echoed = client.post(format!("{url}/echo")).body(body[..1 << 20].to_vec()).send().await.unwrap();
-    assert_eq!(echoed.bytes().await.unwrap().len(), 1 << 20);
+    assert!(echoed.bytes().await.unwrap() == body, "a large body comes back whole");
     running.stop().await;
 }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tokio::task::Id;
 use tokio::time::Instant;
 
 use super::Reconciler;
@@ -59,6 +60,8 @@ pub(super) struct Pod {
     pub cgroup: Option<Arc<Cgroup>>,
     pub oom_kills: u64,
     pub orders: watch::Sender<Order>,
+    /// The task that lives its life.
+    pub task: Option<Id>,
     pub in_flight: Arc<InFlight>,
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tokio::task::{Id, JoinError};
 use tokio::time::Instant;
 
 use super::Reconciler;
@@ -14,7 +15,7 @@ use crate::local::cgroup::Cgroup;
 use crate::local::environment;
 use crate::local::manifest::model::{Mount, Volume};
 use crate::local::replica::{Order, Replica, Report};
-use crate::local::words::Words;
+use crate::local::words::{self, Words};
 use crate::{EventKind, ReplicaState};
 
 /// Letters of generated names: Kubernetes' own choice, without vowels and look-alikes.
@@ -85,6 +86,7 @@ impl Reconciler {
             oom_kills: 0,
             orders,
             in_flight: Arc::default(),
+            task: None,
             cgroup,
             name,
         };
@@ -107,7 +109,10 @@ impl Reconciler {
         };
         self.deployments[index].pods.push(pod);
         self.set_limits(index, id);
-        self.replicas.spawn(replica.live());
+        let task = self.replicas.spawn(replica.live()).id();
+        if let Some(pod) = self.deployments[index].pods.last_mut() {
+            pod.task = Some(task);
+        }
         Ok(())
     }
 
@@ -245,10 +250,23 @@ impl Reconciler {
         self.tell(index, EventKind::Warning, code, format!("{name} {why}; it is started again {next}{words}"));
     }
 
+    /// Notes that the task of a replica has ended; whether that was news.
+    pub(super) fn take_join(&mut self, joined: Result<(Id, ()), JoinError>) -> bool {
+        let Err(error) = joined else { return false };
+        tracing::error!(%error, "the task of a replica panicked; its process is killed and replaced");
+        let found = self.deployments.iter().enumerate().find_map(|(index, deployment)| {
+            deployment.pods.iter().position(|pod| pod.task == Some(error.id())).map(|position| (index, position))
+        });
+        let Some((index, position)) = found else { return false };
+        self.forget(index, position);
+        true
+    }
+
     fn forget(&mut self, index: usize, position: usize) {
         let pod = self.deployments[index].pods.remove(position);
         self.addresses.release(pod.ip);
         remove_if_there(&self.surroundings.data.join("pods").join(&pod.name));
+        words::prune(&self.surroundings.data.join("logs"));
         self.retired.extend(pod.cgroup.map(|cgroup| Retired { cgroup, attempts: 0 }));
     }
 

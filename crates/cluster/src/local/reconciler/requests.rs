@@ -58,7 +58,9 @@ impl Reconciler {
             ids.push(pod.id);
         }
         ids.into_iter().for_each(|id| self.set_limits(index, id));
-        self.tell(index, EventKind::Normal, "Resized", format!("{container} now has {}", describe(&resources)));
+        let enforced = if self.surroundings.cgroups.enforce() { "" } else { " (not enforced)" };
+        let message = format!("{container} now has {}{enforced}", describe(&resources));
+        self.tell(index, EventKind::Normal, "Resized", message);
         Ok(())
     }
 
