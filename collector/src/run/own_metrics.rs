@@ -67,22 +67,22 @@ impl Collector for OwnMetrics {
             ("relabelled_away", read(&counts.relabelled_away)),
         ];
         let scrapes = vec![("succeeded", read(&counts.succeeded)), ("failed", read(&counts.failed))];
-        let by_health = vec![("up", up as u64), ("down", (targets - up) as u64)];
+        let by_health = vec![("up", up as u64), ("not_up", (targets - up) as u64)];
         let metrics = [
-            counter("plimsoll_collector_samples_appended", "Samples stored", "", vec![("", stats.samples)]),
-            counter("plimsoll_collector_samples_dropped", "Samples not stored, by reason", "reason", dropped),
-            counter("plimsoll_collector_samples_scraped", "Samples read", "", vec![("", read(&counts.samples))]),
-            counter("plimsoll_collector_scrapes", "Scrapes by outcome", "outcome", scrapes),
+            counter("plimsoll_collector_samples_appended", "Samples stored.", "", vec![("", stats.samples)]),
+            counter("plimsoll_collector_samples_dropped", "Samples not stored, by reason.", "reason", dropped),
+            counter("plimsoll_collector_samples_scraped", "Samples read.", "", vec![("", read(&counts.samples))]),
+            counter("plimsoll_collector_scrapes", "Scrapes by outcome.", "outcome", scrapes),
             counter(
                 "plimsoll_collector_scrape_problems",
-                "Lines that could not be read",
+                "Lines that could not be read.",
                 "",
                 vec![("", read(&counts.problems))],
             ),
-            gauge("plimsoll_collector_targets", "Targets by health", "health", by_health),
-            gauge("plimsoll_collector_head_series", "Series in memory", "", vec![("", stats.series)]),
-            gauge("plimsoll_collector_head_bytes", "Bytes of the samples in memory", "", vec![("", head_bytes)]),
-            gauge("plimsoll_collector_wal_bytes", "Bytes of the write-ahead log", "", vec![("", stats.wal_bytes)]),
+            gauge("plimsoll_collector_targets", "Targets by health.", "health", by_health),
+            gauge("plimsoll_collector_head_series", "Series in memory.", "", vec![("", stats.series)]),
+            gauge("plimsoll_collector_head_bytes", "Bytes of the samples in memory.", "", vec![("", head_bytes)]),
+            gauge("plimsoll_collector_wal_bytes", "Bytes of the write-ahead log.", "", vec![("", stats.wal_bytes)]),
         ];
         metrics.iter().try_for_each(|metric| encode(&mut encoder, metric))
     }

@@ -71,7 +71,7 @@ impl OpenChunk {
     }
 
     pub fn size(&self) -> usize {
-        self.bits.bytes.capacity()
+        size_of::<Self>() + self.bits.bytes.capacity()
     }
 
     pub fn push(&mut self, sample: Sample) {
