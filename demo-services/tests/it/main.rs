@@ -4,6 +4,7 @@
 mod chassis;
 #[cfg(test)]
 mod front_door;
+#[cfg(test)]
 mod killed;
 #[cfg(test)]
 mod orders;
