@@ -3,7 +3,8 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use crate::app::{App, Mode, Screen, Tab};
+use crate::app::{App, Mode, Place, Screen, Tab};
+use crate::picture::TraceWish;
 
 /// A key with the modifiers that matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
@@ -154,11 +155,11 @@ fn goes_back(app: &App, input: Input) -> bool {
 }
 
 fn filters(app: &App, input: Input) -> bool {
-    input == Input::Screen && app.screen().is_list()
+    input == Input::Screen && app.screen().is_list() && (app.extent() > 0 || !app.place().filter.is_empty())
 }
 
 fn sorts(app: &App, input: Input) -> bool {
-    input == Input::Screen && matches!(app.screen(), Screen::Services | Screen::Traces)
+    input == Input::Screen && matches!(app.screen(), Screen::Services | Screen::Traces) && app.extent() > 1
 }
 
 fn on_traces(app: &App, input: Input) -> bool {
@@ -185,6 +186,13 @@ fn not_on_decisions(app: &App, input: Input) -> bool {
     input == Input::Screen && !matches!(app.screen(), Screen::Decisions)
 }
 
+/// A main screen's own key does nothing where it would change nothing.
+fn leads_to(app: &App, input: Input, tab: Tab) -> bool {
+    let is_there = app.places.len() == 1 && *app.place() == Place::at(tab.into());
+    let is_narrowed = tab == Tab::Traces && app.trace_wish != TraceWish::default();
+    input == Input::Screen && (!is_there || is_narrowed)
+}
+
 fn typing(_: &App, input: Input) -> bool {
     matches!(input, Input::Filter | Input::Palette)
 }
@@ -195,10 +203,6 @@ fn has_typed(app: &App, input: Input) -> bool {
 
 fn accepts(app: &App, input: Input) -> bool {
     input == Input::Filter || (input == Input::Palette && app.palette_len() > 0)
-}
-
-fn typing_or_help(_: &App, input: Input) -> bool {
-    input != Input::Screen
 }
 
 fn reading_help(_: &App, input: Input) -> bool {
@@ -237,10 +241,10 @@ bindings! {
     [Key::char('g')], "g", Action::Graph, "who calls whom, from this service on", "graph", not_on_graph;
     [Key::char('a')], "a", Action::Decisions, "what the autoscaler decided, and why", "decisions", not_on_decisions;
     [Key::char('t')], "t", Action::Traces, "traces of this service", "traces", on_a_service;
-    [Key::char('1')], "1", Action::Show(Tab::Services), "all services, worst first", "", on_screen;
-    [Key::char('2')], "2", Action::Show(Tab::Graph), "the graph", "", on_screen;
-    [Key::char('3')], "3", Action::Show(Tab::Decisions), "all decisions", "", on_screen;
-    [Key::char('4')], "4", Action::Show(Tab::Traces), "traces of all services", "", on_screen;
+    [Key::char('1')], "1", Action::Show(Tab::Services), "all services, worst first", "", |app, input| leads_to(app, input, Tab::Services);
+    [Key::char('2')], "2", Action::Show(Tab::Graph), "the graph", "", |app, input| leads_to(app, input, Tab::Graph);
+    [Key::char('3')], "3", Action::Show(Tab::Decisions), "all decisions", "", |app, input| leads_to(app, input, Tab::Decisions);
+    [Key::char('4')], "4", Action::Show(Tab::Traces), "traces of all services", "", |app, input| leads_to(app, input, Tab::Traces);
     [Key::char(':')], ":", Action::Palette, "go to a screen or service by name", "go to", on_screen;
     [Key::char('p')], "p", Action::Freeze, "hold the picture, or let it go on", "freeze", on_screen;
     [Key::char('r')], "r", Action::Refresh, "ask every source now", "", on_screen;
@@ -249,7 +253,7 @@ bindings! {
     [Key::plain(KeyCode::Esc), Key::char('?'), Key::char('q')], "Esc, ?, q", Action::Cancel, "close the help", "close",
         reading_help;
     [Key::plain(KeyCode::Enter)], "Enter", Action::Accept, "take it", "take it", accepts;
-    [Key::plain(KeyCode::Esc)], "Esc", Action::Cancel, "give up", "give up", typing_or_help;
+    [Key::plain(KeyCode::Esc)], "Esc", Action::Cancel, "give up", "give up", typing;
     [Key::plain(KeyCode::Backspace)], "Backspace", Action::Erase, "delete one character", "", has_typed;
     [Key::ctrl('u')], "Ctrl-u", Action::EraseAll, "delete what was typed", "", has_typed;
     [Key::ctrl('c')], "Ctrl-c", Action::Quit, "leave", "", anywhere;

@@ -153,6 +153,11 @@ pub fn list(names: &[String], names_max: usize) -> String {
     }
 }
 
+/// `1 span`, `5 spans`.
+pub fn count(number: usize, name: &str) -> String {
+    if number == 1 { format!("1 {name}") } else { format!("{number} {name}s") }
+}
+
 /// A list of names with the verb's form: `is` for one, `are` for several.
 pub fn are(names: &[String]) -> &'static str {
     if names.len() == 1 { "is" } else { "are" }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::health::{ERRORS_DEGRADED, ERRORS_FAILING, Health};
 use crate::picture::{Freshness, JourneyMetrics, Picture};
 use crate::text;
-use crate::triage::Row;
+use crate::triage::{self, Row};
 
 /// Names in one list of the sentence: more do not fit into two lines of 80 columns.
 const NAMES_MAX: usize = 4;
@@ -43,9 +43,10 @@ pub fn verdict(picture: &Picture, rows: &[Row], since: &Since, now_ms: i64) -> V
         return unknown("the collector answers, but no service has served a request yet".to_owned());
     }
     let journeys = picture.metrics.data.as_ref().map(|m| &m.journeys);
-    let mut clauses = troubles(rows, since);
+    let mut clauses = failing(rows, since);
+    let sufferers: Vec<String> = victims(rows).into_iter().chain(degraded(rows)).collect();
     let health = rows.iter().map(|r| r.assessment.health).min().unwrap_or(Health::Unknown);
-    let is_well = clauses.is_empty();
+    let is_well = clauses.is_empty() && sufferers.is_empty();
     if is_well {
         clauses.push(all_well(rows));
     }
@@ -54,6 +55,8 @@ pub fn verdict(picture: &Picture, rows: &[Row], since: &Since, now_ms: i64) -> V
         _ if !is_well => clauses.extend(others_well(rows)),
         _ => {}
     }
+    // Last, as a narrow screen cuts the end, and these are in the table too.
+    clauses.extend(sufferers);
     Verdict { health: if is_well { Health::Healthy } else { health }, text: clauses.join(" · ") }
 }
 
@@ -65,7 +68,7 @@ fn named(rows: &[Row], health: Health) -> Vec<&Row> {
     rows.iter().filter(|r| r.assessment.health == health).collect()
 }
 
-fn troubles(rows: &[Row], since: &Since) -> Vec<String> {
+fn failing(rows: &[Row], since: &Since) -> Vec<String> {
     let mut clauses = Vec::new();
     let mut failing = named(rows, Health::Failing);
     failing.sort_by(|a, b| (b.red.rate * b.red.error_ratio).total_cmp(&(a.red.rate * a.red.error_ratio)));
@@ -81,6 +84,11 @@ fn troubles(rows: &[Row], since: &Since) -> Vec<String> {
         let rest: Vec<String> = failing[2..].iter().map(|r| r.name.clone()).collect();
         clauses.push(format!("{} {} failing too", text::list(&rest, NAMES_MAX), text::are(&rest)));
     }
+    clauses
+}
+
+fn victims(rows: &[Row]) -> Vec<String> {
+    let mut clauses = Vec::new();
     let mut victims: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for row in named(rows, Health::Victim) {
         victims.entry(&row.assessment.because_of).or_default().push(row.name.clone());
@@ -89,12 +97,12 @@ fn troubles(rows: &[Row], since: &Since) -> Vec<String> {
         let verb = if names.len() == 1 { "suffers" } else { "suffer" };
         clauses.push(format!("{} {verb} from {culprit}", text::list(&names, NAMES_MAX)));
     }
-    clauses.extend(degraded(rows));
     clauses
 }
 
 fn degraded(rows: &[Row]) -> Vec<String> {
-    let degraded = named(rows, Health::Degraded);
+    let mut degraded = named(rows, Health::Degraded);
+    degraded.sort_by(|a, b| triage::worst_first(a, b));
     let mut clauses: Vec<String> =
         degraded.iter().take(2).map(|r| format!("{}: {}", r.name, r.assessment.why)).collect();
     if degraded.len() > 2 {
@@ -148,24 +156,23 @@ pub fn is_waiting(name: &str, journey: &JourneyMetrics, rows: &[Row]) -> bool {
 }
 
 fn journey_clauses(journeys: &BTreeMap<String, JourneyMetrics>, rows: &[Row], is_well: bool) -> Vec<String> {
-    let mut clauses = Vec::new();
-    let mut well = Vec::new();
+    let (mut failing, mut pending, mut well) = (Vec::new(), Vec::new(), Vec::new());
     for (name, journey) in journeys {
         match journey_health(journey) {
             Health::Idle => {}
             Health::Healthy if is_waiting(name, journey, rows) => {
-                clauses.push(format!("{name}: orders wait for {} (pending)", waited_for(rows).unwrap_or_default()));
+                pending.push(format!("{name}: orders wait for {} (pending)", waited_for(rows).unwrap_or_default()));
             }
             Health::Healthy => well.push(name.clone()),
-            _ => clauses.push(format!("{name} fails for {}", text::percent(journey.error_ratio))),
+            _ => failing.push(format!("{} of {name} journeys fail", text::percent(journey.error_ratio))),
         }
     }
-    match well.len() {
-        0 => {}
-        all if all == journeys.len() && is_well => clauses.push("every journey is well".to_owned()),
-        _ => clauses.insert(0, format!("{} {} well", text::list(&well, NAMES_MAX), text::are(&well))),
-    }
-    clauses
+    let well = match well.len() {
+        0 => None,
+        all if all == journeys.len() && is_well => Some("every journey is well".to_owned()),
+        _ => Some(format!("{} {} well", text::list(&well, NAMES_MAX), text::are(&well))),
+    };
+    failing.into_iter().chain(well).chain(pending).collect()
 }
 
 #[cfg(test)]

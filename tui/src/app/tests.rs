@@ -1,1 +1,227 @@
-//! Claims.
+//! Claims about how the state changes.
+
+use crossterm::event::KeyCode;
+use proptest::prelude::*;
+
+use super::*;
+use crate::fixtures::{self, NOW_MS};
+use crate::keys::BINDINGS;
+use crate::render;
+
+fn press(app: &mut App, keys: &str) -> Vec<Effect> {
+    let key = |c| match c {
+        '\n' => Key::plain(KeyCode::Enter),
+        '\u{1b}' => Key::plain(KeyCode::Esc),
+        c => Key::plain(KeyCode::Char(c)),
+    };
+    keys.chars().flat_map(|c| update(app, Message::Key(key(c)))).collect()
+}
+
+fn healthy() -> App {
+    fixtures::app(fixtures::healthy(), (80, 24))
+}
+
+#[test]
+fn quits_on_q_and_on_ctrl_c_even_while_typing() {
+    assert_eq!(press(&mut healthy(), "q"), [Effect::Quit]);
+    let mut app = healthy();
+    press(&mut app, "/q");
+    let ctrl_c = Key { code: KeyCode::Char('c'), ctrl: true };
+    assert_eq!(update(&mut app, Message::Key(ctrl_c)), [Effect::Quit]);
+}
+
+#[test]
+fn the_cursor_stays_on_the_service_when_rows_move() {
+    let mut app = healthy();
+    press(&mut app, "jj");
+    let chosen = app.service_at_cursor().unwrap();
+    assert_eq!(chosen, "notification");
+    update(&mut app, Message::Picture(Box::new(fixtures::payment_failing())));
+    assert_eq!(app.service_at_cursor(), Some(chosen));
+    assert_ne!(app.place().index, 2);
+}
+
+#[test]
+fn before_the_user_moves_the_cursor_is_on_the_worst() {
+    let mut app = healthy();
+    update(&mut app, Message::Picture(Box::new(fixtures::payment_failing())));
+    assert_eq!(app.service_at_cursor().as_deref(), Some("payment"));
+}
+
+#[test]
+fn enter_goes_in_and_escape_comes_back_to_the_same_row() {
+    let mut app = healthy();
+    press(&mut app, "jjj\n");
+    assert_eq!(*app.screen(), Screen::Service("order".to_owned()));
+    press(&mut app, "\u{1b}");
+    assert_eq!((app.screen(), app.service_at_cursor().as_deref()), (&Screen::Services, Some("order")));
+}
+
+#[test]
+fn a_service_on_screen_has_its_details_and_error_traces_fetched() {
+    let mut app = healthy();
+    let effects = press(&mut app, "jjj\n");
+    let traces = Some(TraceWish { service: "order".to_owned(), errors_only: true });
+    assert_eq!(effects, [Effect::Want(Wants { service: Some("order".to_owned()), traces, refresh: 0 })]);
+    let effects = press(&mut app, "\u{1b}");
+    assert_eq!(effects, [Effect::Want(Wants::default())]);
+}
+
+#[test]
+fn refresh_asks_again_though_nothing_else_changed() {
+    let mut app = healthy();
+    assert_eq!(press(&mut app, "r"), [Effect::Want(Wants { refresh: 1, ..Wants::default() })]);
+}
+
+#[test]
+fn traces_are_those_of_the_chosen_service_and_then_of_the_next() {
+    let mut app = healthy();
+    press(&mut app, "jjjt");
+    assert_eq!(app.trace_wish, TraceWish { service: "order".to_owned(), errors_only: false });
+    press(&mut app, "ne");
+    assert_eq!(app.trace_wish, TraceWish { service: "payment".to_owned(), errors_only: true });
+    press(&mut app, "N");
+    assert_eq!(app.trace_wish.service, "order");
+}
+
+#[test]
+fn a_frozen_picture_stays_and_the_newest_comes_after() {
+    let mut app = healthy();
+    press(&mut app, "p");
+    let before = app.rows.clone();
+    update(&mut app, Message::Picture(Box::new(fixtures::payment_failing())));
+    update(&mut app, Message::Tick(NOW_MS + 60_000));
+    assert_eq!(app.rows, before);
+    assert!(render(&app).contains("FROZEN at 14:02:40"));
+    update(&mut app, Message::Tick(NOW_MS));
+    press(&mut app, "p");
+    assert!(app.verdict.text.starts_with("payment is failing"));
+}
+
+#[test]
+fn a_filter_narrows_and_escape_first_drops_it_then_goes_back() {
+    let mut app = healthy();
+    press(&mut app, "2\u{1b}1/!o\n");
+    assert_eq!(
+        app.row_ids(),
+        ["gateway", "payment", "review", "search", "user"]
+            .map(str::to_owned)
+            .iter()
+            .filter(|n| !n.contains('o'))
+            .cloned()
+            .collect::<Vec<_>>()
+    );
+    press(&mut app, "\u{1b}");
+    assert_eq!(app.row_ids().len(), 10);
+    assert!(!app.can_go_back());
+}
+
+#[test]
+fn giving_up_a_filter_puts_the_old_one_back() {
+    let mut app = healthy();
+    press(&mut app, "/order\n/xyz\u{1b}");
+    assert_eq!(app.place().filter, "order");
+}
+
+#[test]
+fn the_palette_leads_to_a_service_and_quits() {
+    let mut app = healthy();
+    press(&mut app, ":service pay\n");
+    assert_eq!(*app.screen(), Screen::Service("payment".to_owned()));
+    assert_eq!(press(&mut app, ":quit\n"), [Effect::Quit]);
+}
+
+#[test]
+fn sorting_goes_round_and_reverses() {
+    let mut app = healthy();
+    press(&mut app, "ss");
+    assert_eq!(app.row_ids()[0], "user");
+    press(&mut app, "S");
+    assert_eq!(app.row_ids()[0], "gateway");
+    press(&mut app, "Ssssss");
+    assert_eq!(app.service_sort, (ServiceSort::Health, false));
+}
+
+#[test]
+fn a_changed_number_of_replicas_is_pointed_out_for_a_while() {
+    let mut app = healthy();
+    let mut picture = fixtures::healthy();
+    let mut workloads = picture.workloads.data.as_deref().cloned().unwrap();
+    workloads[3].desired = 3;
+    picture.workloads.answered(workloads, NOW_MS);
+    update(&mut app, Message::Picture(Box::new(picture)));
+    assert_eq!((app.trend("order"), app.trend("user")), (Some(true), None));
+    assert!(render(&app).contains("2/3 ↑"));
+    update(&mut app, Message::Tick(NOW_MS + TREND_SHOWN_MS + 1));
+    assert_eq!(app.trend("order"), None);
+}
+
+#[test]
+fn since_is_when_the_state_began_not_when_it_was_last_seen() {
+    let mut app = healthy();
+    update(&mut app, Message::Tick(NOW_MS + 1_000));
+    update(&mut app, Message::Picture(Box::new(fixtures::payment_failing())));
+    update(&mut app, Message::Tick(NOW_MS + 3_000));
+    assert_eq!(app.since["payment"], (Health::Failing, NOW_MS + 1_000));
+}
+
+#[test]
+fn an_opened_trace_stays_when_the_list_forgets_it() {
+    let mut app = fixtures::app(fixtures::payment_failing(), (80, 24));
+    press(&mut app, "4j\n");
+    let shown = render(&app);
+    assert!(shown.contains("payment POST"), "{shown}");
+    let mut picture = fixtures::healthy();
+    picture.traces = crate::picture::Source::default();
+    update(&mut app, Message::Picture(Box::new(picture)));
+    assert!(render(&app).contains("payment POST"));
+}
+
+#[test]
+fn escape_forgets_only_what_is_too_long_ago() {
+    let mut app = healthy();
+    for _ in 0..50 {
+        press(&mut app, ":service order\n");
+    }
+    assert_eq!(app.places.len(), PLACES_MAX);
+    for _ in 0..PLACES_MAX {
+        press(&mut app, "\u{1b}");
+    }
+    assert_eq!((app.places.len(), app.screen()), (1, &Screen::Services));
+}
+
+fn any_message() -> impl Strategy<Value = Message> {
+    let bound: Vec<Key> = BINDINGS.iter().flat_map(|b| b.keys.iter().copied()).collect();
+    let typed = proptest::char::any().prop_map(|c| Key::plain(KeyCode::Char(c)));
+    let pictures: [fn() -> Picture; 6] = [
+        fixtures::healthy,
+        fixtures::payment_failing,
+        fixtures::overloaded,
+        fixtures::disconnected,
+        fixtures::foreign,
+        Picture::default,
+    ];
+    let picture = (0..pictures.len()).prop_map(move |at| pictures[at]());
+    prop_oneof![
+        12 => proptest::sample::select(bound).prop_map(Message::Key),
+        2 => typed.prop_map(Message::Key),
+        1 => picture.prop_map(|picture| Message::Picture(Box::new(picture))),
+        1 => (0i64..4_000_000_000_000).prop_map(Message::Tick),
+        1 => (0u16..160, 0u16..50).prop_map(|(columns, rows)| Message::Resize(columns, rows)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn no_sequence_of_keys_pictures_and_sizes_panics(
+        messages in proptest::collection::vec(any_message(), 0..40)
+    ) {
+        let mut app = fixtures::app(fixtures::payment_failing(), (80, 24));
+        for message in messages {
+            update(&mut app, message);
+            render(&app);
+            prop_assert!(app.place().index < app.extent().max(1));
+        }
+    }
+}

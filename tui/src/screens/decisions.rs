@@ -65,12 +65,12 @@ fn outcome_word(record: &DecisionRecord) -> &'static str {
     }
 }
 
-/// `▲ up 1 → 2`, `= hold 2`.
+/// `↑ up 1 → 2`, `= hold 2`.
 pub fn change(record: &DecisionRecord) -> String {
     let (from, wish) = (record.from, record.wish);
     match record.outcome {
-        Outcome::ScaleUp => format!("▲ up {from} → {wish}"),
-        Outcome::ScaleDown => format!("▼ down {from} → {wish}"),
+        Outcome::ScaleUp => format!("↑ up {from} → {wish}"),
+        Outcome::ScaleDown => format!("↓ down {from} → {wish}"),
         Outcome::Hold => format!("= hold {from}"),
     }
 }

@@ -122,10 +122,7 @@ fn replicas(app: &App, row: &Row, width: usize) -> Vec<Line<'static>> {
             true => ("ready", app.theme.health(crate::health::Health::Healthy)),
             false => ("not ready", app.theme.health(crate::health::Health::Degraded)),
         };
-        let restarts = match replica.restarts {
-            1 => "1 restart".to_owned(),
-            count => format!("{count} restarts"),
-        };
+        let restarts = text::count(replica.restarts as usize, "restart");
         let age = text::age((replica.age_seconds.clamp(0.0, 1e12) * 1_000.0) as i64);
         lines.push(
             Cells::default()

@@ -11,7 +11,7 @@ use crate::health::Health;
 use crate::picture::{Cpu, ReplicaCount};
 use crate::screens::{Body, error_style, nothing, notice, state};
 use crate::text;
-use crate::triage::{Row, worst_first};
+use crate::triage::{self, Row, worst_first};
 use crate::verdict;
 use crate::widgets::{Cells, sparkline};
 
@@ -96,7 +96,7 @@ fn head(app: &App, columns: &Columns) -> Line<'static> {
     let (sort, is_reversed) = app.service_sort;
     let style = app.theme.dim();
     let title = |name: &str, by: ServiceSort| {
-        let mark = if is_reversed { "^" } else { "v" };
+        let mark = if is_reversed { "↑" } else { "↓" };
         if sort == by { format!("{name}{mark}") } else { name.to_owned() }
     };
     let mut cells = Cells::default().left(&title("SERVICE", ServiceSort::Name), columns.name, style).left(
@@ -201,28 +201,40 @@ pub fn detail(app: &App, width: usize) -> Vec<Line<'static>> {
     vec![chosen.unwrap_or_default(), journeys(app, width)]
 }
 
+/// What customers get, journey by journey, as many as fit.
 fn journeys(app: &App, width: usize) -> Line<'static> {
     let Some(metrics) = app.picture.metrics.data.as_ref().filter(|m| !m.journeys.is_empty()) else {
         return Line::default();
     };
-    let mut spans = vec![Span::styled("journeys", app.theme.dim())];
-    let mut used = 8;
-    for (name, journey) in &metrics.journeys {
-        let health = verdict::journey_health(journey);
-        let (health, word) = match health {
-            _ if verdict::is_waiting(name, journey, &app.rows) => (Health::Degraded, "pending".to_owned()),
-            Health::Healthy => (health, "well".to_owned()),
-            Health::Idle => (health, "idle".to_owned()),
-            _ => (health, format!("{} err", text::percent(journey.error_ratio))),
-        };
-        let content = text::clean(&format!("{} {name} {word}", app.theme.shape(health)));
-        let p99 = journey.p99_ms.map(|ms| format!(" p99 {}", text::millis(Some(ms)))).unwrap_or_default();
-        let content = if width >= 120 { content + &p99 } else { content };
-        if used + text::width(&content) + 2 > width {
+    let is_stale = triage::is_stale(&app.picture, app.picture_now_ms());
+    let cells: Vec<(String, Health)> = metrics
+        .journeys
+        .iter()
+        .map(|(name, journey)| {
+            let (health, word) = match verdict::journey_health(journey) {
+                _ if is_stale => (Health::Unknown, "unknown".to_owned()),
+                _ if verdict::is_waiting(name, journey, &app.rows) => (Health::Degraded, "pending".to_owned()),
+                Health::Healthy => (Health::Healthy, "well".to_owned()),
+                Health::Idle => (Health::Idle, "idle".to_owned()),
+                health => (health, format!("{} err", text::percent(journey.error_ratio))),
+            };
+            let p99 = journey.p99_ms.filter(|_| width >= 120 && !is_stale);
+            let p99 = p99.map(|ms| format!(" p99 {}", text::millis(Some(ms)))).unwrap_or_default();
+            (text::clean(&format!("{} {name} {word}{p99}", app.theme.shape(health))), health)
+        })
+        .collect();
+    let label = "journeys  ";
+    let needed: usize = cells.iter().map(|(content, _)| text::width(content) + 2).sum();
+    let label = if needed + label.len() <= width + 2 { label } else { "" };
+    let mut spans = vec![Span::styled(label, app.theme.dim())];
+    let mut used = label.len();
+    for (content, health) in cells {
+        used += text::width(&content);
+        if used > width {
             break;
         }
-        used += text::width(&content) + 2;
-        spans.extend([Span::raw("  "), Span::styled(content, app.theme.health(health))]);
+        used += 2;
+        spans.extend([Span::styled(content, app.theme.health(health)), Span::raw("  ")]);
     }
     Line::from(spans)
 }

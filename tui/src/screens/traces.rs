@@ -76,8 +76,7 @@ pub fn row(app: &App, trace: &Trace, width: usize) -> Line<'static> {
     let at_ms = i64::try_from(start_us(trace) / 1_000).unwrap_or(0);
     let (errors, health) = match errors(trace) {
         0 => ("ok".to_owned(), Health::Healthy),
-        1 => ("1 error".to_owned(), Health::Failing),
-        many => (format!("{many} errors"), Health::Failing),
+        some => (text::count(some, "error"), Health::Failing),
     };
     let services: BTreeSet<&str> = trace.spans.iter().map(|s| trace.service_of(s)).collect();
     let mut cells = Cells::default()
@@ -85,7 +84,7 @@ pub fn row(app: &App, trace: &Trace, width: usize) -> Line<'static> {
         .right(&micros(duration_us(trace)), 7, Style::new())
         .left(&errors, 9, app.theme.health(health));
     if width >= 60 {
-        let size = format!("{} spans, {} services", trace.spans.len(), services.len());
+        let size = format!("{}, {}", text::count(trace.spans.len(), "span"), text::count(services.len(), "service"));
         cells = cells.left(&size, 22, app.theme.dim());
     }
     cells.rest(&operation(trace), width, Style::new()).line()
@@ -96,7 +95,7 @@ pub fn list(app: &App, width: usize) -> Body {
     let dim = app.theme.dim();
     let (sort, is_reversed) = app.trace_sort;
     let title = |name: &str, by: TraceSort| {
-        let mark = if is_reversed { "^" } else { "v" };
+        let mark = if is_reversed { "↑" } else { "↓" };
         if sort == by { format!("{name}{mark}") } else { name.to_owned() }
     };
     let mut head = Cells::default()
@@ -133,7 +132,7 @@ pub fn page(app: &App, trace: &Trace, width: usize) -> Body {
     let name_columns = (width * 2 / 5).clamp(12, 52);
     let bar_columns = width.saturating_sub(name_columns + 28).min(70);
     let head = Cells::default()
-        .left(&format!("{} · {} spans", micros(fall.total_us), fall.bars.len()), name_columns, dim)
+        .left(&format!("{} · {}", micros(fall.total_us), text::count(fall.bars.len(), "span")), name_columns, dim)
         .right("TOOK", 7, dim)
         .right("OWN", 7, dim);
     let head = if bar_columns >= 8 { head.left("", bar_columns, dim) } else { head };

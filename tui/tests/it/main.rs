@@ -1,0 +1,203 @@
+//! The feed and the snapshot against backends that answer, fail, hang, or are some other Prometheus.
+
+mod fake;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use lifecycle::{CancellationToken, Supervisor, SystemClock};
+use tokio::sync::watch;
+use tui::feed::Feed;
+use tui::feed::backends::Backends;
+use tui::picture::{Picture, TraceWish, Trouble, Wants};
+use tui::{Options, View};
+use url::Url;
+
+/// Longer than any machine needs; shorter than anybody waits.
+const DEADLINE: Duration = Duration::from_secs(15);
+
+fn url(address: SocketAddr) -> Url {
+    format!("http://{address}").parse().unwrap()
+}
+
+/// A feed that runs until the test ends.
+struct Running {
+    pictures: watch::Receiver<Picture>,
+    wants: watch::Sender<Wants>,
+    shutdown: CancellationToken,
+}
+
+impl Running {
+    fn start(collector: SocketAddr, autoscaler: Option<SocketAddr>) -> Self {
+        let shutdown = CancellationToken::new();
+        let backends = Backends::new(&url(collector), autoscaler.map(url).as_ref());
+        let (wants, wanted) = watch::channel(Wants::default());
+        let (feed, pictures) = Feed::new(backends, Arc::new(SystemClock), wanted, shutdown.clone());
+        let mut supervisor = Supervisor::new(shutdown.clone());
+        feed.spawn_into(&mut supervisor);
+        tokio::spawn(supervisor.run());
+        Self { pictures, wants, shutdown }
+    }
+
+    async fn until(&mut self, what: &str, holds: impl Fn(&Picture) -> bool) -> Picture {
+        let waited = tokio::time::timeout(DEADLINE, self.pictures.wait_for(|picture| holds(picture))).await;
+        waited.unwrap_or_else(|_| panic!("never: {what}")).unwrap().clone()
+    }
+
+    fn refresh(&self) {
+        self.wants.send_modify(|wants| wants.refresh += 1);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+fn turn_on(switch: &AtomicBool) {
+    switch.store(true, Ordering::SeqCst);
+}
+
+#[tokio::test]
+async fn every_source_is_read() {
+    let (address, _) = fake::start().await;
+    let mut feed = Running::start(address, Some(address));
+    let wish = TraceWish { service: "order".to_owned(), errors_only: true };
+    let wants = Wants { service: Some("order".to_owned()), traces: Some(wish.clone()), refresh: 0 };
+    feed.wants.send(wants).unwrap();
+    let picture = feed
+        .until("all answered", |p| {
+            p.metrics.data.is_some()
+                && p.history.data.is_some()
+                && p.detail.data.is_some()
+                && p.graph.data.is_some()
+                && p.workloads.data.is_some()
+                && p.scaling.data.is_some()
+                && p.events.data.is_some()
+                && p.traces.data.is_some()
+        })
+        .await;
+    let metrics = picture.metrics.data.unwrap();
+    let order = &metrics.services["order"];
+    assert_eq!((order.red.rate, order.red.p50_ms), (8.0, Some(5.0)));
+    assert_eq!(order.cpu.unwrap().limit, 0.25);
+    assert_eq!((metrics.targets, metrics.journeys.len()), ((10, 10), 5));
+    assert_eq!(picture.history.data.unwrap()["order"].rate.len(), 60);
+    assert_eq!(picture.detail.data.unwrap().p99_ms.len(), 60);
+    assert_eq!(picture.scaling.data.unwrap().decisions.len(), 3);
+    assert_eq!(picture.events.data.unwrap()[0].workload.name, "order");
+    let traces = picture.traces.data.unwrap();
+    assert_eq!((&traces.wish, traces.traces.len()), (&wish, 1));
+}
+
+#[tokio::test]
+async fn a_source_that_hangs_holds_no_other_up() {
+    let (address, switches) = fake::start().await;
+    turn_on(&switches.graph_hangs);
+    let mut feed = Running::start(address, Some(address));
+    let picture = feed.until("the others", |p| p.metrics.data.is_some() && p.scaling.data.is_some()).await;
+    assert!(picture.graph.data.is_none());
+}
+
+#[tokio::test]
+async fn what_was_known_stays_while_a_source_is_down_and_is_replaced_when_it_is_back() {
+    let (address, switches) = fake::start().await;
+    let mut feed = Running::start(address, None);
+    feed.until("answered", |p| p.metrics.data.is_some() && p.graph.data.is_some()).await;
+    turn_on(&switches.fails);
+    feed.refresh();
+    let picture = feed.until("down", |p| p.metrics.trouble.is_some() && p.graph.trouble.is_some()).await;
+    assert!(matches!(picture.metrics.trouble, Some(Trouble::Down(_))));
+    assert!(picture.metrics.data.is_some() && picture.graph.data.is_some());
+    switches.fails.store(false, Ordering::SeqCst);
+    feed.refresh();
+    feed.until("back", |p| p.metrics.trouble.is_none() && p.graph.trouble.is_none()).await;
+}
+
+#[tokio::test]
+async fn a_collector_that_is_not_there_is_down_and_no_autoscaler_is_missing() {
+    let unused = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let mut feed = Running::start(unused, None);
+    let picture = feed.until("refused", |p| p.metrics.trouble.is_some()).await;
+    assert!(picture.metrics.trouble_text().to_lowercase().contains("refused"), "{}", picture.metrics.trouble_text());
+    assert!(matches!(picture.scaling.trouble, Some(Trouble::Missing(_))));
+}
+
+#[tokio::test]
+async fn another_prometheus_lacks_graph_and_traces_and_nothing_else() {
+    let (address, switches) = fake::start().await;
+    turn_on(&switches.is_foreign);
+    let mut feed = Running::start(address, None);
+    feed.wants.send(Wants { traces: Some(TraceWish::default()), ..Wants::default() }).unwrap();
+    let picture = feed.until("told", |p| p.graph.trouble.is_some() && p.traces.trouble.is_some()).await;
+    assert!(matches!(&picture.graph.trouble, Some(Trouble::Missing(why)) if why.contains("--collector")));
+    assert!(matches!(&picture.traces.trouble, Some(Trouble::Missing(_))));
+    feed.until("metrics", |p| p.metrics.data.is_some()).await;
+}
+
+#[tokio::test]
+async fn nothing_is_asked_after_shutdown() {
+    let (address, switches) = fake::start().await;
+    let shutdown = CancellationToken::new();
+    let (_wants, wanted) = watch::channel(Wants::default());
+    let backends = Backends::new(&url(address), None);
+    let (feed, _pictures) = Feed::new(backends, Arc::new(SystemClock), wanted, shutdown.clone());
+    let mut supervisor = Supervisor::new(shutdown.clone());
+    feed.spawn_into(&mut supervisor);
+    let tasks = tokio::spawn(supervisor.run());
+    turn_on(&switches.hangs);
+    shutdown.cancel();
+    let ended = tokio::time::timeout(DEADLINE, tasks).await;
+    ended.expect("a hanging backend does not hold the end up").unwrap().unwrap();
+}
+
+fn options(address: SocketAddr, with_autoscaler: bool) -> Options {
+    Options {
+        collector: url(address),
+        autoscaler: with_autoscaler.then(|| url(address)),
+        no_color: false,
+        title: "plimsoll".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_names_payment_as_failing_and_browsing_as_well() {
+    let (address, switches) = fake::start().await;
+    turn_on(&switches.payment_fails);
+    for size in [(80, 24), (140, 40)] {
+        let screen = tui::snapshot(options(address, true), View::Services, size).await;
+        let flat = screen.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(flat.contains("payment is failing: 100% of requests answer errors"), "{screen}");
+        assert!(flat.contains("browse, search, sign-in and track are well"), "{screen}");
+    }
+}
+
+#[tokio::test]
+async fn every_view_has_a_snapshot() {
+    let (address, _) = fake::start().await;
+    let errors = TraceWish { service: "payment".to_owned(), errors_only: true };
+    for (view, words) in [
+        (View::Services, "all 10 services are well"),
+        (View::Service("order".to_owned()), "Called by"),
+        (View::Graph, "└─ user"),
+        (View::Decisions, "cpu utilization 91 %"),
+        (View::Traces(errors), "gateway POST /gateway"),
+    ] {
+        let screen = tui::snapshot(options(address, true), view.clone(), (80, 24)).await;
+        assert!(screen.contains(words), "{view:?}\n{screen}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_terminal_the_screen_says_so() {
+    use std::io::IsTerminal;
+    if std::io::stdout().is_terminal() && std::io::stdin().is_terminal() {
+        return;
+    }
+    let (address, _) = fake::start().await;
+    let error = tui::run(options(address, false), CancellationToken::new()).await.unwrap_err();
+    assert_eq!(error.to_string(), "the screen needs a terminal, and standard input or output is none");
+}
