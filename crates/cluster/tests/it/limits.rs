@@ -1,6 +1,6 @@
 //! CPU and memory limits with real cgroups. Where none may be made the runtime says so, and that is what is tested.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cluster::{Cluster, Resources};
 use protocol::quantity::Quantity;
@@ -23,24 +23,30 @@ fn enforced(running: &Running) -> bool {
 async fn a_cpu_limit_holds_and_moves_in_place() {
     let running = Running::start_ready(FIXTURE).await;
     let back = r#"deployment="back""#;
-    let used = |metrics: &str| sample(metrics, "container_cpu_usage_seconds_total", back).unwrap();
-    let before = used(&running.api("/metrics").await);
+    let read = async |name: &str| sample(&running.api("/metrics").await, name, back).unwrap();
+    let used = "container_cpu_usage_seconds_total";
+    let throttled = "container_cpu_cfs_throttled_periods_total";
+    let limit = |millis| Resources { cpu_limit: Some(Quantity::from_millis(millis)), ..Resources::default() };
+    running.cluster.resize(&reference("back"), "back", limit(50)).await.unwrap();
+    let (began, before) = (Instant::now(), read(used).await);
+    running.get("back", "/burn/1000").await;
+    assert!(read(used).await > before, "burning counts");
     if enforced(&running) {
-        let limit = |millis| Resources { cpu_limit: Some(Quantity::from_millis(millis)), ..Resources::default() };
-        running.cluster.resize(&reference("back"), "back", limit(100)).await.unwrap();
-        let slow: u64 = running.get("back", "/burn/500").await.1.parse().unwrap();
-        running.cluster.resize(&reference("back"), "back", limit(2000)).await.unwrap();
-        let fast: u64 = running.get("back", "/burn/500").await.1.parse().unwrap();
-        assert!(fast > slow * 2, "{slow} rounds with 0.1 cores, {fast} with 2");
-        let metrics = running.api("/metrics").await;
-        assert!(sample(&metrics, "container_cpu_cfs_throttled_periods_total", back).unwrap() >= 1.0, "{metrics}");
-        assert_eq!(sample(&metrics, "kube_pod_container_resource_limits", back), Some(2.0));
-    } else {
-        running.get("back", "/burn/500").await;
+        eventually("throttled", Duration::from_secs(10), async || {
+            running.get("back", "/burn/200").await;
+            read(throttled).await >= 1.0
+        })
+        .await;
+        let share = (read(used).await - before) / began.elapsed().as_secs_f64();
+        // One period's quota may be left over from before, and one may be overrun at the end.
+        assert!(share < 0.15, "{share} cores used under a limit of 0.05");
+        running.cluster.resize(&reference("back"), "back", limit(4000)).await.unwrap();
+        let before = read(throttled).await;
+        running.get("back", "/burn/300").await;
+        assert_eq!(read(throttled).await, before, "one thread stays below the raised limit");
+        assert_eq!(read("kube_pod_container_resource_limits").await, 4.0);
     }
-    let metrics = running.api("/metrics").await;
-    assert!(used(&metrics) > before + 0.04, "{before} then {}", used(&metrics));
-    assert!(sample(&metrics, "container_memory_working_set_bytes", back).unwrap() > 1e5, "{metrics}");
+    assert!(read("container_memory_working_set_bytes").await > 1e5);
     running.stop().await;
 }
 
