@@ -66,7 +66,7 @@ async fn around(State(layer): State<Layer>, mut request: Request, next: Next) ->
             context.meters().shed("in_flight");
             AppError::unavailable_as("overloaded", "too many requests are under way").into_response()
         }
-        Ok(_slot) => tokio::time::timeout_at(deadline.instant(), handle(context, request, next))
+        Ok(_slot) => tokio::time::timeout_at(deadline.instant(), handle(context, deadline, request, next))
             .await
             .unwrap_or_else(|_| AppError::deadline_exceeded().into_response()),
     };
@@ -74,11 +74,16 @@ async fn around(State(layer): State<Layer>, mut request: Request, next: Next) ->
     response
 }
 
-async fn handle(context: &Context, request: Request, next: Next) -> Response {
+async fn handle(context: &Context, deadline: Deadline, request: Request, next: Next) -> Response {
     if let Err(error) = context.faults().strike().await {
         return error.into_response();
     }
-    context.work().burn().await;
+    // Half of its time may pass in waiting for the CPU, so that there is time left to answer. Told "not now" sooner, its
+    // caller leaves this replica in peace and need not think it dead.
+    if !context.work().burn(deadline.remaining(Instant::now()) / 2).await {
+        context.meters().shed("cpu");
+        return AppError::unavailable_as("overloaded", "the replica has no CPU time to spare").into_response();
+    }
     // A panic must cost its own request and be seen; without this the connection would just break.
     match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,

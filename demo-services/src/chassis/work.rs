@@ -2,15 +2,20 @@
 //! not find that its work has gone away while it stood still.
 
 use std::hint::black_box;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
+use tokio::sync::Semaphore;
 
 /// Work between two moments at which other requests get their turn on the thread.
 const SLICE: Duration = Duration::from_micros(250);
 /// Requests differ by this share of the work, up and down.
 const JITTER: f64 = 0.2;
+
+/// Requests that burn at the same time, one a worker thread; the others wait in line. Shared out among all, the CPU of an
+/// overloaded replica would finish every request too late; in line, it finishes as many in time as it can.
+const TURNS: usize = 2;
 
 /// The machine's speed is measured this often for this many turns; the fastest was not interrupted.
 const CALIBRATION_ROUNDS: u32 = 20;
@@ -20,6 +25,7 @@ const CALIBRATION_TURNS: u64 = 100_000;
 #[derive(Debug, Clone)]
 pub(super) struct Work {
     base: Duration,
+    turns: Arc<Semaphore>,
 }
 
 impl Work {
@@ -27,14 +33,17 @@ impl Work {
         if !base.is_zero() {
             turns_per_second();
         }
-        Self { base }
+        Self { base, turns: Arc::new(Semaphore::new(TURNS)) }
     }
 
-    /// Burns the work of one request, in slices.
-    pub async fn burn(&self) {
+    /// Burns the work of one request, in slices; `false` when its turn did not come within `patience`.
+    pub async fn burn(&self, patience: Duration) -> bool {
         if self.base.is_zero() {
-            return;
+            return true;
         }
+        let Ok(Ok(_turn)) = tokio::time::timeout(patience, self.turns.acquire()).await else {
+            return false;
+        };
         let mut left = self.base.mul_f64(rand::rng().random_range(1.0 - JITTER..1.0 + JITTER));
         while !left.is_zero() {
             let slice = left.min(SLICE);
@@ -42,6 +51,7 @@ impl Work {
             left -= slice;
             tokio::task::yield_now().await;
         }
+        true
     }
 }
 
@@ -83,4 +93,19 @@ fn spin(turns: u64) {
         state = black_box(state).wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     }
     black_box(state);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_waits_too_long_for_a_turn_is_told_so_and_the_next_is_not_delayed() {
+        let work = Work::new(Duration::from_millis(1));
+        let taken = work.turns.acquire_many(TURNS as u32).await.unwrap();
+        assert!(!work.burn(Duration::from_millis(20)).await);
+        drop(taken);
+        assert!(work.burn(Duration::from_millis(20)).await);
+        assert_eq!(work.turns.available_permits(), TURNS);
+    }
 }
