@@ -44,12 +44,13 @@ fn span(trace: u8, id: u8, parent: u8, kind: SpanKind) -> Span {
 }
 
 async fn send(running: &Running) {
-    let mut grpc = TraceServiceClient::connect(format!("http://{}", running.endpoints.otlp_grpc)).await.unwrap();
+    let grpc = TraceServiceClient::connect(format!("http://{}", running.endpoints.otlp_grpc)).await;
+    let mut grpc = grpc.expect("the collector listens");
     for trace in 1..=REQUESTS {
         let failed = Some(Status { code: if trace <= 2 { 2 } else { 0 }, ..Status::default() });
         // The server's spans come first, and by the other protocol.
         let server = Span { status: failed.clone(), ..span(trace, 3, 2, SpanKind::Server) };
-        grpc.export(batch("order", vec![server])).await.unwrap();
+        grpc.export(batch("order", vec![server])).await.expect("the collector takes spans");
         let spans = vec![
             Span { status: failed.clone(), ..span(trace, 2, 1, SpanKind::Client) },
             Span { status: failed, ..span(trace, 1, 0, SpanKind::Server) },
@@ -58,7 +59,8 @@ async fn send(running: &Running) {
             .post(format!("http://{}/v1/traces", running.endpoints.otlp_http))
             .header("content-type", "application/x-protobuf")
             .body(batch("gateway", spans).encode_to_vec());
-        assert!(answer.send().await.unwrap().status().is_success());
+        let answer = answer.send().await.expect("the collector answers");
+        assert!(answer.status().is_success());
     }
 }
 
