@@ -1,0 +1,64 @@
+//! `plimsoll collector`: scrapes metrics, takes in traces, answers PromQL.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use collector::{Collector, Options, WalSync};
+
+use crate::outcome::{Outcome, run_until_signal};
+
+/// The command line.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The scrape configuration, in Prometheus' format.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Where samples are kept.
+    #[arg(long, value_name = "DIR", default_value = "plimsoll-data")]
+    data: PathBuf,
+    /// The HTTP API.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9090")]
+    listen: SocketAddr,
+    /// OTLP over gRPC.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4317")]
+    otlp_grpc: SocketAddr,
+    /// OTLP over HTTP.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4318")]
+    otlp_http: SocketAddr,
+    /// How long samples are kept.
+    #[arg(long, value_name = "DURATION", default_value = "15d", value_parser = protocol::duration::parse)]
+    retention: std::time::Duration,
+    /// When the write-ahead log is flushed to the disk: os (when the system likes; safe against a killed process),
+    /// always (safe against a power cut), or a duration between flushes.
+    #[arg(long, value_name = "WHEN", default_value = "os", value_parser = WalSync::parse)]
+    wal_sync: WalSync,
+    /// Checks the configuration and ends.
+    #[arg(long)]
+    check: bool,
+}
+
+/// Runs the collector until it is asked to stop.
+pub fn run(arguments: Arguments) -> Outcome {
+    lifecycle::logging::to_stderr();
+    if arguments.check {
+        return match collector::config::check(&arguments.config) {
+            Ok(_) => {
+                println!("ok: {}", arguments.config.display());
+                Outcome::Done
+            }
+            Err(error) => Outcome::bad_input(error),
+        };
+    }
+    run_until_signal(|shutdown| async move {
+        let mut options = Options::new(arguments.config, arguments.data);
+        options.listen = arguments.listen;
+        options.otlp_grpc = arguments.otlp_grpc;
+        options.otlp_http = arguments.otlp_http;
+        options.retention = arguments.retention;
+        options.wal_sync = arguments.wal_sync;
+        match Collector::bind(options).await {
+            Ok(collector) => Outcome::of(collector.run(shutdown).await),
+            Err(error) => Outcome::bad_input(error),
+        }
+    })
+}

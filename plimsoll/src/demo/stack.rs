@@ -1,0 +1,187 @@
+//! Binds every program of the demo to its address and hands each the addresses of those it talks to.
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use autoscaler::Autoscaler;
+use cluster::local::{self, LocalCluster, Runtime};
+use cluster::{Cluster, Workload};
+use collector::Collector;
+use demo_services::shoppers::{self, Shoppers};
+use lifecycle::Supervisor;
+use tokio::sync::oneshot;
+use url::Url;
+
+use super::data_dir::DataDir;
+use super::scrape_config::{self, Sources};
+use super::{Arguments, ports};
+use crate::manifests;
+
+/// The autoscaler's tick in the demo. HPA's 15 s would leave most of a two-minute demo without a decision.
+const TICK: Duration = Duration::from_secs(2);
+
+/// The window over which the demo's autoscaler reads CPU: ten scrapes at the demo's 1 s.
+const RATE_WINDOW: Duration = Duration::from_secs(10);
+
+/// All programs, bound and not yet running.
+pub struct Stack {
+    cluster: LocalCluster,
+    runtime: Runtime,
+    collector: Collector,
+    autoscaler: Autoscaler,
+    shoppers: Shoppers,
+    gateway: SocketAddr,
+}
+
+/// What the conductor sees of the running programs.
+pub struct View {
+    /// The local runtime.
+    pub cluster: LocalCluster,
+    /// Counts of the collector.
+    pub collector: collector::StatsHandle,
+    /// Counts of the autoscaler.
+    pub autoscaler: autoscaler::CountsHandle,
+    /// Counts of the shoppers.
+    pub shoppers: shoppers::StatsHandle,
+    /// Lets the shoppers in.
+    pub open_doors: Option<oneshot::Sender<()>>,
+    /// Resolves when the load has ended.
+    pub load_ended: oneshot::Receiver<()>,
+    /// The collector.
+    pub collector_url: Url,
+    /// The autoscaler.
+    pub autoscaler_url: Url,
+    /// The shop's front door.
+    pub gateway_url: Url,
+}
+
+impl View {
+    /// All workloads as they are now; none when the local runtime has ended.
+    pub async fn workloads(&self) -> Vec<Workload> {
+        self.cluster.workloads().await.unwrap_or_default()
+    }
+}
+
+fn url(address: SocketAddr) -> Result<Url, String> {
+    Url::parse(&format!("http://{address}")).map_err(|error| format!("{address} makes no URL: {error}"))
+}
+
+/// The address given, checked to be free, else the usual one, else any.
+fn place(given: Option<SocketAddr>, usual: u16, flag: &str) -> Result<SocketAddr, String> {
+    let place = given.map_or_else(|| ports::usual_or_free(usual), ports::free);
+    place.map_err(|error| {
+        let address = given.map_or_else(|| format!("127.0.0.1:{usual}"), |a| a.to_string());
+        match error.kind() {
+            std::io::ErrorKind::AddrInUse => format!(
+                "cannot listen on {address}: another program listens there already; choose another address with {flag}"
+            ),
+            _ => format!("cannot listen on {address}: {error}; choose another address with {flag}"),
+        }
+    })
+}
+
+fn any_free() -> Result<SocketAddr, String> {
+    ports::any_free().map_err(|error| format!("no free port on 127.0.0.1: {error}"))
+}
+
+fn text(error: impl Display) -> String {
+    error.to_string()
+}
+
+impl Stack {
+    /// Reads every file and opens every port; whatever is wrong with them is found here.
+    pub async fn bind(arguments: &Arguments, data: &DataDir) -> Result<Self, String> {
+        let folder = arguments.manifests.as_deref();
+        let manifests = local::manifest::load_documents(manifests::shop(folder).map_err(text)?).map_err(text)?;
+        let policies = autoscaler::policy::from_documents(manifests::policies(folder).map_err(text)?).map_err(text)?;
+
+        let gateway = place(arguments.gateway, 8080, "--gateway")?;
+        let sources = Sources {
+            runtime: any_free()?,
+            shoppers: any_free()?,
+            collector: place(arguments.collector, 9090, "--collector")?,
+            autoscaler: place(arguments.autoscaler, 9091, "--autoscaler")?,
+        };
+        let scrape_file = data.path().join("scrape.yml");
+        std::fs::write(&scrape_file, scrape_config::text(&sources))
+            .map_err(|error| format!("cannot write {}: {error}", scrape_file.display()))?;
+
+        let mut options = collector::Options::new(scrape_file, data.path().join("collector"));
+        options.listen = sources.collector;
+        options.otlp_grpc = ports::usual_or_free(4317).map_err(text)?;
+        options.otlp_http = ports::usual_or_free(4318).map_err(text)?;
+        options.graph_interval = Duration::from_secs(1);
+        let collector = Collector::bind(options).await.map_err(text)?;
+
+        let otlp = collector.endpoints().otlp_http;
+        let options = local::Options {
+            external_services: vec![local::ExternalService {
+                name: "collector".to_owned(),
+                ip: otlp.ip(),
+                ports: vec![("otlp-http".to_owned(), otlp.port())],
+            }],
+            expose: vec![local::Expose {
+                service: "gateway".to_owned(),
+                port: "http".to_owned(),
+                address: gateway,
+                flag: "--gateway".to_owned(),
+            }],
+            api: sources.runtime,
+            ..local::Options::new(data.path().join("cluster"))
+        };
+        let (cluster, runtime) = LocalCluster::bind(options, manifests).await.map_err(text)?;
+
+        let mut options = autoscaler::Options::new(url(sources.collector)?, policies);
+        options.listen = sources.autoscaler;
+        options.interval = TICK;
+        options.rate_window = RATE_WINDOW;
+        options.data = Some(data.path().join("autoscaler"));
+        let autoscaler = Autoscaler::bind(options, Arc::new(cluster.clone())).await.map_err(text)?;
+
+        let shoppers = Shoppers::bind(shoppers::Options {
+            gateway: url(gateway)?,
+            profile: arguments.profile.clone(),
+            rate: arguments.rate,
+            duration: arguments.seconds.map(Duration::from_secs),
+            seed: arguments.seed,
+            listen: sources.shoppers,
+        })
+        .await
+        .map_err(text)?;
+        Ok(Self { cluster, runtime, collector, autoscaler, shoppers, gateway })
+    }
+
+    /// Starts every program as a task of the supervisor; the shoppers wait at the door.
+    pub fn spawn_into(self, supervisor: &mut Supervisor) -> Result<View, String> {
+        let Self { cluster, runtime, collector, autoscaler, shoppers, gateway } = self;
+        let (open_doors, doors_open) = oneshot::channel();
+        let (load_over, load_ended) = oneshot::channel();
+        let view = View {
+            cluster,
+            collector: collector.stats(),
+            autoscaler: autoscaler.counts(),
+            shoppers: shoppers.stats(),
+            open_doors: Some(open_doors),
+            load_ended,
+            collector_url: url(collector.endpoints().http)?,
+            autoscaler_url: url(autoscaler.address())?,
+            gateway_url: url(gateway)?,
+        };
+        let shutdown = supervisor.shutdown();
+        supervisor.spawn("the cluster", runtime.run(shutdown.clone()));
+        supervisor.spawn("the collector", collector.run(shutdown.clone()));
+        supervisor.spawn("the autoscaler", autoscaler.run(shutdown.clone()));
+        supervisor.spawn("the shoppers", async move {
+            let result = tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                _ = doors_open => shoppers.run(shutdown.clone()).await,
+            };
+            drop(load_over);
+            shutdown.cancelled().await;
+            result.map(|_| ())
+        });
+        Ok(view)
+    }
+}

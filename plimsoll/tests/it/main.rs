@@ -1,0 +1,9 @@
+//! The command as users meet it: the real binary, its ports, its screen in a terminal, its end by `kill -9`.
+
+mod bad_input;
+mod dashboards;
+mod demo;
+mod kill;
+mod process;
+mod prometheus;
+mod screen;
