@@ -99,7 +99,7 @@ pub enum OpenStoreError {
 pub struct StoreStats {
     /// Series in the head.
     pub series: u64,
-    /// Samples stored since the store was opened, those of the log included.
+    /// Samples stored since the store was opened; those read back from the log are not among them.
     pub samples: u64,
     /// Samples refused because they were older than the series' newest.
     pub out_of_order: u64,
@@ -141,10 +141,8 @@ impl Store {
         let head = Head::default();
         let (segments, replayed) = replay::replay(&wal, &head).map_err(replay_error)?;
         let log = Log::new(wal, segments, options.wal_sync == WalSync::Always);
-        let counters = Counters::default();
-        counters.samples.store(replayed.samples, Ordering::Relaxed);
-        let store =
-            Self { head, log: Mutex::new(log), exemplars: Exemplars::default(), counters, clock, options, _lock: lock };
+        let (log, counters, exemplars) = (Mutex::new(log), Counters::default(), Exemplars::default());
+        let store = Self { head, log, exemplars, counters, clock, options, _lock: lock };
         if let Err(error) = store.truncate() {
             tracing::warn!(%error, "an old segment of the write-ahead log could not be deleted");
         }

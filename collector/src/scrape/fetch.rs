@@ -22,6 +22,9 @@ const REDIRECTS_MAX: usize = 10;
 /// How long an idle connection is kept: longer than usual scrape intervals, as in Prometheus.
 const IDLE_MAX: Duration = Duration::from_secs(300);
 
+/// The longest text that is read where no `body_size_limit` is set: far more than any honest target prints.
+const BODY_BYTES_MAX: usize = 256 << 20;
+
 /// The innermost cause: "connection refused" says more than "error sending request".
 pub(crate) fn cause(error: &reqwest::Error) -> String {
     if error.is_timeout() {
@@ -60,6 +63,7 @@ pub(super) async fn fetch(
     body: &mut Vec<u8>,
 ) -> Result<Format, String> {
     body.clear();
+    let body_bytes_max = body_bytes_max.unwrap_or(BODY_BYTES_MAX);
     let request = client
         .get(target.url.clone())
         .header(header::ACCEPT, ACCEPT)
@@ -73,8 +77,8 @@ pub(super) async fn fetch(
         let format = Format::from_content_type(content_type.unwrap_or_default())
             .ok_or_else(|| format!("the target's Content-Type is {content_type:?}, which is no format for metrics"))?;
         while let Some(chunk) = response.chunk().await.map_err(|error| cause(&error))? {
-            if body_bytes_max.is_some_and(|max| body.len() + chunk.len() > max) {
-                return Err(format!("the text is longer than body_size_limit ({} bytes)", body_bytes_max.unwrap_or(0)));
+            if body.len() + chunk.len() > body_bytes_max {
+                return Err(format!("the text is longer than body_size_limit ({body_bytes_max} bytes)"));
             }
             body.extend_from_slice(&chunk);
         }

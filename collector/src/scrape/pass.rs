@@ -196,8 +196,7 @@ impl Reader<'_, '_> {
         }
         match parse_line(line, self.format) {
             Ok(Line::Sample { series, reading }) => {
-                let line = &line[line.len() - line.trim_start_matches([' ', '\t']).len()..];
-                let line = &line[line.len().min(line.find(series).unwrap_or(0))..];
+                let line = line.trim_start_matches([' ', '\t']);
                 match self.place_of(line, series)? {
                     Ok(place) => self.sample(place, line, reading),
                     Err(reason) => self.problem(line, reason),
