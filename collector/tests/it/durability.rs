@@ -10,6 +10,9 @@ use collector::WalSync;
 use collector::series::{Appendable, Labels, Queryable, Sample};
 use collector::store::{Store, StoreOptions};
 use lifecycle::ManualClock;
+use tokio::task::JoinSet;
+
+use crate::running::{Running, Target, scrape};
 
 /// Set in the process that is to be killed: the folder of its store.
 const FOLDER: &str = "PLIMSOLL_TEST_STORE";
@@ -70,4 +73,24 @@ fn nothing_acknowledged_is_lost_when_it_is_killed() {
             assert!(whole && series.samples.len() >= usize::try_from(acknowledged).unwrap(), "{}", series.labels);
         }
     }
+}
+
+#[tokio::test]
+async fn a_collector_that_is_dropped_answers_for_the_time_before() {
+    let (mut tasks, folder) = (JoinSet::new(), tempfile::tempdir().unwrap());
+    let target = Target::start(&mut tasks).await;
+    target.prints("a 1\n");
+    let mut running_tasks = JoinSet::new();
+    let config = scrape(&[&target.address]);
+    let first = Running::start(&mut running_tasks, folder.path(), &config).await;
+    first.becomes("count_over_time(a[5m]) >= bool 5", 1.0).await;
+    let before = first.query("count_over_time(a[5m])").await;
+    drop(first);
+    running_tasks.shutdown().await;
+
+    target.prints("b 1\n");
+    let second = Running::start(&mut running_tasks, folder.path(), &config).await;
+    let after = second.query("count_over_time(a[5m])").await;
+    assert!(after[0].1 >= before[0].1, "{before:?} {after:?}");
+    second.becomes("b", 1.0).await;
 }

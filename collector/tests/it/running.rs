@@ -9,7 +9,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use collector::{Collector, Endpoints, Options, StatsHandle};
+use collector::store::OpenStoreError;
+use collector::{Collector, Endpoints, Options, StartError, StatsHandle};
 use lifecycle::CancellationToken;
 use parking_lot::Mutex;
 use protocol::prometheus::{LabelMap, PrometheusClient, QueryData};
@@ -86,7 +87,7 @@ impl Running {
     pub async fn start(tasks: &mut JoinSet<()>, folder: &Path, config: &str) -> Self {
         let file = folder.join("scrape.yml");
         std::fs::write(&file, config).unwrap();
-        let collector = Collector::bind(options(&file, folder)).await.unwrap();
+        let collector = bind(&file, folder).await;
         let endpoints = collector.endpoints();
         let shutdown = CancellationToken::new();
         let stats = collector.stats();
@@ -133,6 +134,19 @@ impl Running {
     pub async fn get(&self, path: &str) -> (StatusCode, String) {
         let response = reqwest::get(format!("http://{}{path}", self.endpoints.http)).await.unwrap();
         (response.status(), response.text().await.unwrap())
+    }
+}
+
+/// Waits for a collector that was dropped just before to let go of the folder.
+async fn bind(config: &Path, folder: &Path) -> Collector {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        match Collector::bind(options(config, folder)).await {
+            Err(StartError::Store(OpenStoreError::InUse { .. })) if Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            result => return result.unwrap_or_else(|error| panic!("{error}")),
+        }
     }
 }
 
