@@ -43,7 +43,11 @@ pub fn runtime() -> io::Result<Runtime> {
 /// Runs the service `name` as its environment says, until `shutdown`.
 pub async fn run(name: &str, shutdown: CancellationToken) -> Result<(), RunError> {
     let config = Config::from_environment(name).map_err(StartError::from)?;
-    let service = start(config, shutdown).await?;
+    let service = tokio::select! {
+        // A service may wait for a peer before it can start; it need not wait to stop.
+        () = shutdown.cancelled() => return Ok(()),
+        started = start(config, shutdown.clone()) => started?,
+    };
     tracing::info!(service = name, http = %service.http_address(), admin = %service.admin_address(), "serving");
     service.run().await
 }

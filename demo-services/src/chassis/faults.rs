@@ -281,4 +281,15 @@ mod tests {
         faults.clear_all();
         assert_eq!(faults.list(), []);
     }
+
+    #[tokio::test]
+    async fn burning_cpu_begins_ends_and_stops_with_the_replica() {
+        let (faults, stop) = (Faults::default(), CancellationToken::new());
+        let burning = tokio::spawn(faults.clone().burn_cpu(stop.clone()));
+        faults.set("cpu", Some("1.5")).unwrap();
+        tokio::task::yield_now().await;
+        faults.set("cpu", Some("0.1")).unwrap();
+        stop.cancel();
+        tokio::time::timeout(Duration::from_secs(5), burning).await.unwrap().unwrap().unwrap();
+    }
 }

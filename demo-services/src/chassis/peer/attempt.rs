@@ -25,11 +25,21 @@ const BLAME_MIN: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Failed {
     pub error: CallError,
+    /// What the peer answered, if it answered.
+    status: Option<StatusCode>,
     /// The peer or a proxy asked for less (Retry-After, a full bulkhead): repeating would make it worse.
     pushed_back: bool,
 }
 
 impl Failed {
+    fn unanswered(error: CallError) -> Self {
+        Self { error, status: None, pushed_back: false }
+    }
+
+    fn not_asked(error: CallError) -> Self {
+        Self { error, status: None, pushed_back: true }
+    }
+
     pub fn may_repeat(&self, idempotent: bool) -> bool {
         match &self.error {
             CallError::Unavailable { unsent, .. } => !self.pushed_back && (*unsent || idempotent),
@@ -52,21 +62,20 @@ pub(super) async fn make(
     let begun = Instant::now();
     let allowed = deadline.remaining(begun);
     if allowed.is_zero() {
-        return Err(Failed { error: CallError::DeadlineExceeded { peer: peer.name.clone() }, pushed_back: false });
+        return Err(Failed::unanswered(CallError::DeadlineExceeded { peer: peer.name.clone() }));
     }
     let Ok(_slot) = peer.slots.try_acquire() else {
         let why = format!("{} calls to it are under way already", super::IN_FLIGHT_MAX);
         let error = CallError::Unavailable { peer: peer.name.clone(), why, unsent: true };
-        return Err(Failed { error, pushed_back: true });
+        return Err(Failed::not_asked(error));
     };
     let Some(verdict) = Verdict::ask(peer) else {
-        return Err(Failed { error: CallError::BreakerOpen { peer: peer.name.clone() }, pushed_back: true });
+        return Err(Failed::not_asked(CallError::BreakerOpen { peer: peer.name.clone() }));
     };
     let span = Calling::begin(call, request, begun, number);
     let outcome = timeout_at(deadline.instant(), exchange(call, request, &span.trace, deadline)).await;
-    let result = outcome.unwrap_or_else(|_| {
-        Err(Failed { error: CallError::DeadlineExceeded { peer: peer.name.clone() }, pushed_back: false })
-    });
+    let result =
+        outcome.unwrap_or_else(|_| Err(Failed::unanswered(CallError::DeadlineExceeded { peer: peer.name.clone() })));
     verdict.give(judge(&result, allowed));
     span.end(&result);
     result
@@ -106,9 +115,9 @@ async fn exchange(
     if !call.body.is_empty() || call.method == Method::POST {
         sending = sending.body(call.body.clone());
     }
-    let unreachable = |error: &reqwest::Error| Failed {
-        error: CallError::Unavailable { peer: peer.name.clone(), why: cause(error), unsent: error.is_connect() },
-        pushed_back: false,
+    let unreachable = |error: &reqwest::Error| {
+        let (why, unsent) = (cause(error), error.is_connect());
+        Failed::unanswered(CallError::Unavailable { peer: peer.name.clone(), why, unsent })
     };
     let response = sending.send().await.map_err(|error| unreachable(&error))?;
     let (status, headers) = (response.status(), response.headers().clone());
@@ -128,9 +137,9 @@ fn refusal(peer: &str, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> 
     if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
         let why = format!("it answered {}: {}", status.as_u16(), problem.error);
         let error = CallError::Unavailable { peer, why, unsent: false };
-        return Failed { error, pushed_back: headers.contains_key(header::RETRY_AFTER) };
+        return Failed { error, status: Some(status), pushed_back: headers.contains_key(header::RETRY_AFTER) };
     }
-    Failed { error: CallError::Rejected { peer, status, problem }, pushed_back: false }
+    Failed { error: CallError::Rejected { peer, status, problem }, status: Some(status), pushed_back: false }
 }
 
 /// The innermost cause: "connection refused" says more than "error sending request".
@@ -208,8 +217,7 @@ impl<'a> Calling<'a> {
     fn end(mut self, result: &Result<Answer, Failed>) {
         let status = match result {
             Ok(answer) => Some(answer.status.as_u16()),
-            Err(Failed { error: CallError::Rejected { status, .. }, .. }) => Some(status.as_u16()),
-            Err(_) => None,
+            Err(failed) => failed.status.map(|status| status.as_u16()),
         };
         let span = self.trace.span();
         if let Some(status) = status {
