@@ -29,7 +29,7 @@ pub(super) fn split_series(line: &str) -> Result<(&str, &str), &'static str> {
     Err(if quoted { "a quote is not closed" } else { "the labels have no closing brace" })
 }
 
-/// Reads a series as [`split_series`] found it.
+/// Reads a series as a line has it.
 pub fn parse_series(text: &str) -> Result<SeriesParts<'_>, &'static str> {
     let brace = text.find('{').unwrap_or(text.len());
     let name = text[..brace].trim_end_matches([' ', '\t']);

@@ -1,4 +1,5 @@
 //! The whole collector on free ports against targets of our own: what it scrapes, answers, and keeps when it is killed.
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 mod durability;
 mod running;
