@@ -21,7 +21,7 @@ use self::limits::{Limit, Limited, Stabilization, limit};
 pub use self::observation::{Gap, Observation, Reading};
 pub use self::reason::Reason;
 use self::replicas::Rule;
-use crate::policy::Policy;
+use crate::policy::{Bounds, Policy};
 
 /// What should be done about one workload, with everything from which that follows.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,6 +63,17 @@ pub fn plan(policy: &Policy, observation: &Observation, history: &History) -> Pl
     planner.finish(course)
 }
 
+/// The bound that a number of replicas is beyond: it is brought back whatever the signals say.
+pub fn beyond(bounds: Bounds, replicas: i32) -> Option<(i32, Reason)> {
+    if replicas > bounds.max {
+        Some((bounds.max, Reason::AboveMaximum))
+    } else if replicas < bounds.min {
+        Some((bounds.min, Reason::BelowMinimum))
+    } else {
+        None
+    }
+}
+
 struct Planner<'a> {
     policy: &'a Policy,
     observation: &'a Observation,
@@ -100,14 +111,10 @@ impl Planner<'_> {
         if from == 0 {
             return Course::new(0, Reason::ScaledToZero);
         }
-        if from > bounds.max {
-            let mut course = Course::new(from, Reason::AboveMaximum);
-            course.pass("bounds", bounds.max, format!("{} are the most allowed", bounds.max));
-            return course;
-        }
-        if from < bounds.min {
-            let mut course = Course::new(from, Reason::BelowMinimum);
-            course.pass("bounds", bounds.min, format!("{} are the fewest allowed", bounds.min));
+        if let Some((bound, reason)) = beyond(bounds, from) {
+            let mut course = Course::new(from, reason);
+            let which = if reason == Reason::AboveMaximum { "most" } else { "fewest" };
+            course.pass("bounds", bound, format!("{bound} are the {which} allowed"));
             return course;
         }
         if self.verdicts.iter().all(|v| v.proposal.is_err()) { self.blind() } else { self.sighted() }

@@ -41,7 +41,7 @@ pub fn judge(signal: &Signal, reading: Option<&Reading>, observation: &Observati
         (Some(Reading::Missing(gap)), _) => Verdict { proposal: Err(gap.clone()), newest_ms: None, unread: 0 },
         _ => Verdict { proposal: Err(Gap::Empty), newest_ms: None, unread: 0 },
     };
-    if verdict.proposal.as_ref().is_ok_and(|p| p.raw < 0 || p.replicas < 0) {
+    if verdict.proposal.as_ref().is_ok_and(|p| [p.raw, p.replicas].iter().any(|r| *r < 0 || *r == i32::MAX)) {
         verdict.proposal = Err(Gap::Overflow);
     }
     verdict

@@ -65,6 +65,9 @@ pub fn for_utilization(
     tolerance: Tolerance,
 ) -> Result<Proposal, Gap> {
     let groups = group(fleet, Some(resource))?;
+    if groups.usage.is_empty() {
+        return Err(Gap::NoUsableSample);
+    }
     let requests =
         fleet.pods.iter().map(|pod| request_of(pod, resource, container)).collect::<Result<Vec<i64>, Gap>>()?;
     let reading = |usage: &[Usage]| {
@@ -102,10 +105,10 @@ pub fn for_average(
 /// Asks for `total / target` replicas; within tolerance of `current` for `current`.
 pub fn for_share(total: i64, target: i64, current: i32, tolerance: Tolerance) -> Proposal {
     let ratio = total as f64 / (target as f64 * f64::from(current));
-    let raw = ceil_i32(total as f64 / target as f64);
+    let raw = i32::try_from(ceil_share(total as f64 / target as f64)).unwrap_or(i32::MAX);
     let within = tolerance.covers(ratio);
     let (replicas, rule) = if within { (current, Rule::WithinTolerance) } else { (raw, Rule::Ratio) };
-    let value = ceil_i64(total as f64 / f64::from(current));
+    let value = ceil_share(total as f64 / f64::from(current));
     Proposal { replicas, raw, rule, ratio, value, average_millis: value, missing: 0, unready: 0 }
 }
 
@@ -214,7 +217,11 @@ fn millis(duration: std::time::Duration) -> i64 {
 fn request_of(pod: &Pod, resource: Resource, container: Option<&str>) -> Result<i64, Gap> {
     let Requests { containers, pod: whole } = &pod.requests;
     if let (Some(whole), None) = (whole, container) {
-        return whole.of(resource).ok_or_else(|| Gap::MissingPodRequest { resource, pod: pod.name.clone() });
+        // What the pod as a whole leaves open is what its containers request together.
+        let parts: Vec<i64> = containers.iter().filter_map(|c| c.request.of(resource)).collect();
+        let together = (!parts.is_empty()).then(|| parts.iter().fold(0i64, |sum, part| sum.wrapping_add(*part)));
+        let request = whole.of(resource).or(together);
+        return request.ok_or_else(|| Gap::MissingPodRequest { resource, pod: pod.name.clone() });
     }
     let mut sum = 0i64;
     let mut found = false;
@@ -323,14 +330,12 @@ fn settle(
     })
 }
 
-/// As Go on amd64 converts: everything that is no `i32` becomes the least one.
+/// Rounds up; what is too large becomes the largest, as in Kubernetes.
 fn ceil_i32(value: f64) -> i32 {
-    let whole = value.ceil();
-    if whole >= f64::from(i32::MIN) && whole <= f64::from(i32::MAX) { whole as i32 } else { i32::MIN }
+    value.ceil() as i32
 }
 
-/// As Go on amd64 converts: everything that is no `i64` becomes the least one.
-fn ceil_i64(value: f64) -> i64 {
-    let whole = value.ceil();
-    if whole >= i64::MIN as f64 && whole < i64::MAX as f64 { whole as i64 } else { i64::MIN }
+/// Rounds up a share of a total. Kubernetes makes a negative one unsigned on the way, so that it becomes the largest.
+fn ceil_share(value: f64) -> i64 {
+    if value < 0.0 { i64::MAX } else { value.ceil() as i64 }
 }
