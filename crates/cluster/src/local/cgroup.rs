@@ -90,17 +90,21 @@ impl Cgroups {
         Ok(Some(Cgroup { paths }))
     }
 
-    /// Removes the parent cgroups; call it when those of all replicas are gone.
-    pub fn remove(&self) {
+    /// Removes all cgroups of this run; fails while a process is still in one.
+    pub fn remove(&self) -> io::Result<()> {
         let directories = match self {
             Self::V1(parents) => parents.directories(),
             Self::V2(parent) => vec![parent.directory()],
-            Self::None { .. } => return,
+            Self::None { .. } => Vec::new(),
         };
-        for directory in directories {
-            if let Err(error) = remove_tree(&directory) {
-                tracing::warn!(path = %directory.display(), %error, "a cgroup could not be removed");
-            }
+        directories.iter().try_for_each(|directory| remove_tree(directory))
+    }
+}
+
+impl Drop for Cgroups {
+    fn drop(&mut self) {
+        if let Err(error) = self.remove() {
+            tracing::warn!(%error, "cgroups could not be removed; the next run does it");
         }
     }
 }
@@ -177,7 +181,8 @@ fn remove_tree(directory: &Path) -> io::Result<()> {
     }
     match fs::remove_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
+        Err(error) => Err(io::Error::new(error.kind(), format!("{}: {error}", directory.display()))),
+        Ok(()) => Ok(()),
     }
 }
 

@@ -19,10 +19,10 @@ impl EventLog {
     pub fn push(&self, event: Event) {
         match event.kind {
             EventKind::Normal => {
-                tracing::info!(workload = %event.workload, reason = event.reason, message = event.message, "event");
+                tracing::info!(workload = %event.workload, reason = event.reason, detail = event.message, "event of a workload");
             }
             EventKind::Warning => {
-                tracing::warn!(workload = %event.workload, reason = event.reason, message = event.message, "event");
+                tracing::warn!(workload = %event.workload, reason = event.reason, detail = event.message, "event of a workload");
             }
         }
         let mut events = self.0.lock();

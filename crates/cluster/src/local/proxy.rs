@@ -121,23 +121,32 @@ impl Route {
 /// The less busy of two replicas drawn at random: nearly as even as the least busy of all, without looking at all
 /// (Mitzenmacher, "The Power of Two Choices"). Those that are leaving or were tried already are not drawn.
 fn pick(backends: &[Arc<Backend>], tried: &[usize]) -> Option<(usize, Lease)> {
+    if tried.is_empty()
+        && let Some(position) = draw(backends.len(), |position| backends[position].load())
+        && let Some(lease) = backends[position].lease()
+    {
+        return Some((position, lease));
+    }
     let mut free: Vec<usize> = (0..backends.len()).filter(|position| !tried.contains(position)).collect();
-    while !free.is_empty() {
-        let position = match free.len() {
-            1 => free[0],
-            count => {
-                let first = rand::random_range(0..count);
-                let second = (first + rand::random_range(1..count)) % count;
-                let (first, second) = (free[first], free[second]);
-                if backends[second].load() < backends[first].load() { second } else { first }
-            }
-        };
+    while let Some(drawn) = draw(free.len(), |position| backends[free[position]].load()) {
+        let position = free.swap_remove(drawn);
         if let Some(lease) = backends[position].lease() {
             return Some((position, lease));
         }
-        free.retain(|other| *other != position);
     }
     None
+}
+
+fn draw(count: usize, load: impl Fn(usize) -> usize) -> Option<usize> {
+    match count {
+        0 => None,
+        1 => Some(0),
+        _ => {
+            let first = rand::random_range(0..count);
+            let second = (first + rand::random_range(1..count)) % count;
+            Some(if load(second) < load(first) { second } else { first })
+        }
+    }
 }
 
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
@@ -218,3 +227,6 @@ async fn serve_connection(stream: TcpStream, route: Arc<Route>, shutdown: Cancel
         tracing::debug!(service = route.service, %error, "a client's connection broke off");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use lifecycle::{CancellationToken, Clock};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 
 use super::address::Addresses;
 use super::back_off::BackOff;
@@ -39,6 +39,10 @@ const TICK: Duration = Duration::from_millis(250);
 
 /// Beyond the grace period of a shutdown: time for the kernel to end and for us to reap what was killed.
 const REAP: Duration = Duration::from_millis(800);
+
+/// The kernel may need a moment to empty the cgroup of a process that was reaped.
+const CGROUP_ATTEMPTS: u32 = 10;
+const CGROUP_PAUSE: Duration = Duration::from_millis(20);
 
 /// Replicas of one workload: each is a process of this machine, and more than this is surely a mistake.
 pub(super) const REPLICAS_MAX: u32 = 100;
@@ -201,8 +205,12 @@ impl Reconciler {
         while let Ok((id, report)) = self.reports.try_recv() {
             self.take_report(id, report);
         }
-        self.remove_retired();
-        self.surroundings.cgroups.remove();
         self.publish();
+        for _ in 0..CGROUP_ATTEMPTS {
+            if self.surroundings.cgroups.remove().is_ok() {
+                return;
+            }
+            sleep(CGROUP_PAUSE).await;
+        }
     }
 }

@@ -12,6 +12,9 @@ use crate::local::probe::ask;
 /// `initialDelaySeconds` say: loopback is cheap, and a start should take no longer than the replica needs.
 const POLL_AT_START: Duration = Duration::from_millis(50);
 
+/// A replica that is not ready after this long waits for something: `periodSeconds` then is often enough.
+const POLL_AT_START_FOR: Duration = Duration::from_secs(30);
+
 /// A replica that is not ready after this long has its failing probe shown; most are ready well before.
 const LATE: Duration = Duration::from_secs(2);
 
@@ -57,7 +60,8 @@ impl Replica {
         let (began, mut told) = (Instant::now(), false);
         loop {
             let answer = ask(probe, self.ip).await;
-            let pause = if ready_before { probe.period } else { POLL_AT_START };
+            let starting = !ready_before && began.elapsed() < POLL_AT_START_FOR;
+            let pause = if starting { POLL_AT_START } else { probe.period };
             in_a_row = if answer.is_ok() == ready { 0 } else { in_a_row + 1 };
             match answer {
                 Ok(()) if !ready && in_a_row >= probe.successes => {
