@@ -22,7 +22,7 @@ use crate::api::prometheus::{self, PrometheusApi, ServerFacts};
 use crate::config::{self, Config};
 use crate::promql::Engine;
 use crate::scrape::{self, ScrapeReport};
-use crate::store::{OpenStoreError, Store, StoreOptions, WalSync};
+use crate::store::{HEAD_BYTES_MAX, OpenStoreError, Store, StoreOptions, WalSync};
 use crate::traces::{self, Traces};
 use crate::{otlp, series};
 
@@ -179,7 +179,8 @@ impl Collector {
             otlp_http: address(&listeners.otlp_http, options.otlp_http),
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let store_options = StoreOptions { retention: options.retention, wal_sync: options.wal_sync };
+        let (retention, wal_sync) = (options.retention, options.wal_sync);
+        let store_options = StoreOptions { retention, wal_sync, head_bytes_max: HEAD_BYTES_MAX };
         let (store, replayed) = Store::open(&options.data, store_options, clock.clone())?;
         tracing::info!(
             samples = replayed.samples, segments = replayed.segments, damaged_bytes = replayed.damaged_bytes,

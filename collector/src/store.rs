@@ -58,6 +58,10 @@ impl WalSync {
     }
 }
 
+/// Bytes of samples in memory above which the oldest are forgotten before their time: some 800 million samples of steady
+/// series, and what a machine that runs a collector can spare.
+pub const HEAD_BYTES_MAX: usize = 1 << 30;
+
 /// How the store keeps.
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
@@ -65,6 +69,8 @@ pub struct StoreOptions {
     pub retention: Duration,
     /// When the log is forced to the disk.
     pub wal_sync: WalSync,
+    /// Bytes of samples in memory above which the oldest are forgotten; usually [`HEAD_BYTES_MAX`].
+    pub head_bytes_max: usize,
 }
 
 /// Why the store could not be opened.
@@ -149,7 +155,7 @@ impl Store {
         Ok((store, replayed))
     }
 
-    /// Forgets what is older than the retention.
+    /// Forgets what is older than the retention; and more, if memory would not hold it.
     ///
     /// # Errors
     /// If an old segment of the log cannot be deleted.
@@ -158,7 +164,16 @@ impl Store {
         let before_ms = self.clock.now_ms().saturating_sub(retention);
         let mut log = self.log.lock();
         self.head.truncate(before_ms);
-        log.drop_before(before_ms).map(|_| ())
+        log.drop_before(before_ms)?;
+        let mut bytes = self.head_bytes();
+        while bytes > self.options.head_bytes_max {
+            let Some(newest_ms) = log.oldest_closed().map(|segment| segment.newest_ms) else { return Ok(()) };
+            tracing::warn!(bytes, newest_ms, "memory is full: the oldest samples are forgotten before their time");
+            self.head.truncate(newest_ms.saturating_add(1));
+            log.drop_before(newest_ms.saturating_add(1))?;
+            bytes = self.head_bytes();
+        }
+        Ok(())
     }
 
     /// Forces the log to the disk without holding up appends.

@@ -141,6 +141,12 @@ impl Log {
         self.file.clone()
     }
 
+    /// The oldest segment that is not being written.
+    pub fn oldest_closed(&self) -> Option<&Segment> {
+        let closed = self.segments.len() - usize::from(self.file.is_some());
+        self.segments[..closed].first()
+    }
+
     /// Deletes closed segments whose samples are all older than `before_ms`.
     pub fn drop_before(&mut self, before_ms: i64) -> io::Result<usize> {
         let closed = self.segments.len() - usize::from(self.file.is_some());

@@ -14,7 +14,7 @@ use crate::series::MatchOp;
 const START_MS: i64 = 1_700_000_000_000;
 
 fn options() -> StoreOptions {
-    StoreOptions { retention: Duration::from_secs(3_600), wal_sync: WalSync::Os }
+    StoreOptions { retention: Duration::from_secs(3_600), wal_sync: WalSync::Os, head_bytes_max: HEAD_BYTES_MAX }
 }
 
 fn open(dir: &Path) -> Store {
@@ -147,6 +147,34 @@ fn forgets_what_is_older_than_the_retention() {
     assert_eq!(std::fs::read_dir(dir.path().join("wal")).unwrap().count(), 1);
     drop(store);
     assert_eq!(pods(&open(dir.path()), &[]), ["new/1"], "the kept segment declares its own series");
+}
+
+#[test]
+fn forgets_the_oldest_when_memory_is_full() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = ManualClock::at(START_MS);
+    let options = StoreOptions { retention: Duration::from_secs(1 << 30), head_bytes_max: 30_000, ..options() };
+    let store = Store::open(dir.path(), options, Arc::new(clock.clone())).unwrap().0;
+    let mut at = 0;
+    let mut append_hour = || {
+        for i in 0..600 {
+            store.append(&[(labels("a", "1"), sample(at + i, ((at + i) as f64).sin()))]).unwrap();
+        }
+        at += 3_600;
+        clock.advance_ms(3_600_000);
+    };
+    (0..3).for_each(|_| append_hour());
+    let before = store.head_bytes();
+    assert!(before < 30_000);
+    store.truncate().unwrap();
+    assert_eq!(store.head_bytes(), before, "there is room");
+    (0..5).for_each(|_| append_hour());
+    assert!(store.head_bytes() > 30_000);
+    store.truncate().unwrap();
+    assert!(store.head_bytes() <= 30_000);
+    let kept = &all(&store)[0].samples;
+    assert!(kept[0].timestamp_ms > START_MS + 3_600_000);
+    assert_eq!(kept.last().unwrap().timestamp_ms, START_MS + (7 * 3_600 + 599) * 1_000);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use collector::WalSync;
 use collector::series::{Appendable, Labels, Queryable, Sample};
-use collector::store::{Store, StoreOptions};
+use collector::store::{HEAD_BYTES_MAX, Store, StoreOptions};
 use lifecycle::ManualClock;
 use tokio::task::JoinSet;
 
@@ -24,7 +24,8 @@ const KILLS: u64 = 8;
 const SERIES: i64 = 50;
 
 fn open(folder: &Path) -> Store {
-    let options = StoreOptions { retention: Duration::from_secs(1 << 30), wal_sync: WalSync::Os };
+    let options =
+        StoreOptions { retention: Duration::from_secs(1 << 30), wal_sync: WalSync::Os, head_bytes_max: HEAD_BYTES_MAX };
     Store::open(folder, options, Arc::new(ManualClock::at(0))).unwrap().0
 }
 

@@ -10,7 +10,7 @@ use super::*;
 use crate::api::views::ExemplarSource;
 use crate::config;
 use crate::series::{Queryable, is_stale};
-use crate::store::{Store, StoreOptions, WalSync};
+use crate::store::{HEAD_BYTES_MAX, Store, StoreOptions, WalSync};
 
 struct Bench {
     job: ScrapeJob,
@@ -29,7 +29,11 @@ impl Bench {
         let path = dir.path().join("scrape.yml");
         let indented: String = yaml.lines().map(|line| format!("  {line}\n")).collect();
         std::fs::write(&path, format!("scrape_configs:\n- job_name: shop\n{indented}")).unwrap();
-        let options = StoreOptions { retention: Duration::from_secs(3_600), wal_sync: WalSync::Os };
+        let options = StoreOptions {
+            retention: Duration::from_secs(3_600),
+            wal_sync: WalSync::Os,
+            head_bytes_max: HEAD_BYTES_MAX,
+        };
         Self {
             job: config::load(&path).unwrap().jobs.remove(0),
             target: Labels::new([("job", "shop"), ("instance", "i")]),
