@@ -1,6 +1,7 @@
 //! Full-text search with filters and sorting over an index in memory that follows product's changes. Stores nothing.
 
 pub mod index;
+mod words;
 
 use std::sync::Arc;
 

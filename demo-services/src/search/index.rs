@@ -4,12 +4,14 @@
 use std::ops::Bound;
 
 use tantivy::collector::{Count, TopDocs};
-use tantivy::query::{AllQuery, BooleanQuery, Occur, Query, QueryParser, RangeQuery, TermQuery};
+use tantivy::query::{AllQuery, BooleanQuery, BoostQuery, Occur, PhraseQuery, Query, RangeQuery, TermQuery};
 use tantivy::schema::{
     FAST, Field, INDEXED, IndexRecordOption, STORED, STRING, Schema, TextFieldIndexing, TextOptions, Value,
 };
+use tantivy::tokenizer::TextAnalyzer;
 use tantivy::{DocAddress, Index, IndexReader, IndexWriter, Order, ReloadPolicy, Searcher, TantivyDocument, Term};
 
+use super::words::{self, Role};
 use crate::contract::Product;
 
 /// The least heap that tantivy accepts for a writer; a thousand products need less, and it is freed after each batch.
@@ -38,7 +40,7 @@ pub enum Sort {
 /// What is looked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Question {
-    /// Words, phrases in quotes, `+must` and `-must not`. Anything may be written; what makes no sense is left out.
+    /// As a customer types it; see `words`.
     pub text: String,
     pub category: Option<String>,
     pub price_min_cents: Option<u64>,
@@ -70,7 +72,7 @@ struct Fields {
 pub struct ProductIndex {
     index: Index,
     reader: IndexReader,
-    parser: QueryParser,
+    analyzer: TextAnalyzer,
     fields: Fields,
 }
 
@@ -99,9 +101,8 @@ impl ProductIndex {
         };
         let index = Index::create_in_ram(schema.build());
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
-        let mut parser = QueryParser::for_index(&index, vec![fields.name, fields.description]);
-        parser.set_field_boost(fields.name, NAME_BOOST);
-        Ok(Self { index, reader, parser, fields })
+        let analyzer = index.tokenizer_for_field(fields.name)?;
+        Ok(Self { index, reader, analyzer, fields })
     }
 
     /// Takes products in, new ones and new versions; all are found when it returns. Works for milliseconds without a pause.
@@ -170,10 +171,8 @@ impl ProductIndex {
     }
 
     fn query(&self, question: &Question) -> BooleanQuery {
-        let text: String = question.text.trim().chars().take(TEXT_CHARS_MAX).collect();
-        let words: Box<dyn Query> =
-            if text.is_empty() { Box::new(AllQuery) } else { self.parser.parse_query_lenient(&text).0 };
-        let mut clauses = vec![(Occur::Must, words)];
+        let text: String = question.text.chars().take(TEXT_CHARS_MAX).collect();
+        let mut clauses = vec![(Occur::Must, self.words(&text))];
         if let Some(category) = &question.category {
             let term = Term::from_field_text(self.fields.category, category);
             clauses.push((Occur::Must, Box::new(TermQuery::new(term, IndexRecordOption::Basic))));
@@ -186,6 +185,53 @@ impl ProductIndex {
             clauses.push((Occur::Must, Box::new(range)));
         }
         BooleanQuery::new(clauses)
+    }
+}
+
+impl ProductIndex {
+    /// What the typed words ask for; everything, when they ask for nothing.
+    fn words(&self, text: &str) -> Box<dyn Query> {
+        let mut clauses: Vec<(Occur, Box<dyn Query>)> = Vec::new();
+        for typed in words::read(text) {
+            let tokens = self.tokens(typed.text);
+            match typed.role {
+                _ if tokens.is_empty() => {}
+                Role::Should => clauses.push((Occur::Should, self.in_either_field(&tokens))),
+                Role::Must => clauses.push((Occur::Must, self.in_either_field(&tokens))),
+                // Word by word: tantivy 0.27 asks an excluded phrase for documents past its end.
+                Role::MustNot => {
+                    let terms = tokens.iter().map(|token| self.in_either_field(std::slice::from_ref(token)));
+                    clauses.extend(terms.map(|term| (Occur::MustNot, term)));
+                }
+            }
+        }
+        if clauses.iter().all(|(occur, _)| *occur == Occur::MustNot) {
+            clauses.push((Occur::Must, Box::new(AllQuery)));
+        }
+        Box::new(BooleanQuery::new(clauses))
+    }
+
+    /// Lower case and stemmed, as the index holds them.
+    fn tokens(&self, text: &str) -> Vec<String> {
+        let mut analyzer = self.analyzer.clone();
+        let (mut stream, mut tokens) = (analyzer.token_stream(text), Vec::new());
+        while let Some(token) = stream.next() {
+            tokens.push(token.text.clone());
+        }
+        tokens
+    }
+
+    /// One word, or several as a phrase, in the name or in the description.
+    fn in_either_field(&self, tokens: &[String]) -> Box<dyn Query> {
+        let query = |field: Field| -> Box<dyn Query> {
+            let mut terms: Vec<Term> = tokens.iter().map(|token| Term::from_field_text(field, token)).collect();
+            match terms.len() {
+                1 => Box::new(TermQuery::new(terms.remove(0), IndexRecordOption::WithFreqs)),
+                _ => Box::new(PhraseQuery::new(terms)),
+            }
+        };
+        let name = Box::new(BoostQuery::new(query(self.fields.name), NAME_BOOST));
+        Box::new(BooleanQuery::union(vec![name, query(self.fields.description)]))
     }
 }
 

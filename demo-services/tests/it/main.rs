@@ -1,6 +1,8 @@
 //! The shop's services as they run: real processes' worth of service each, on ports of their own, over HTTP.
 
 #[cfg(test)]
+mod answers;
+#[cfg(test)]
 mod chassis;
 #[cfg(test)]
 mod front_door;

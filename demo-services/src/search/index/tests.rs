@@ -30,6 +30,20 @@ fn words_are_found_in_any_form_and_in_names_first() {
 }
 
 #[test]
+fn signs_and_quotation_marks_mean_what_they_say() {
+    let index = catalogue();
+    let all = index.search(&question("kettle")).unwrap();
+    let copper = index.search(&question("+kettle +copper")).unwrap();
+    let not_copper = index.search(&question("+kettle -copper")).unwrap();
+    assert!(copper.total > 0 && not_copper.total > 0);
+    assert_eq!(copper.total + not_copper.total, all.total);
+    assert_eq!(index.search(&question("-kettle")).unwrap().total, seed::PRODUCTS - all.total);
+    let phrase = products(&index.search(&question("\"cast iron\"")).unwrap());
+    assert!(!phrase.is_empty() && phrase.iter().all(|product| product.description.contains("cast iron")));
+    assert_eq!(index.search(&question("\"iron cast\"")).unwrap().total, 0);
+}
+
+#[test]
 fn filters_narrow_and_sorts_order() {
     let index = catalogue();
     let cheap = Question {
@@ -77,7 +91,9 @@ fn a_new_version_replaces_the_old_one() {
 #[test]
 fn nonsense_is_answered_and_not_refused() {
     let index = catalogue();
-    for text in ["\"", "(((", "name:", "AND", "price:[a TO", "-", "*", "kettle AND (", "^^", "nofield:kettle", "+-+"] {
+    for text in
+        ["\"", "(((", "name:", "AND", "price:[a TO", "-", "*", "kettle AND (", "^^", "nofield:kettle", "+-+", "-:l-g"]
+    {
         index.search(&question(text)).unwrap();
     }
 }
