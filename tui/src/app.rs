@@ -6,11 +6,13 @@ mod acting;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use protocol::graph::Graph;
 use protocol::jaeger::Trace;
 use protocol::scaling::DecisionRecord;
 
 use crate::health::Health;
 use crate::keys::{self, Key};
+use crate::layers::{self, Branch};
 use crate::palette;
 use crate::picture::{Picture, TraceWish, Wants};
 use crate::screens;
@@ -182,11 +184,15 @@ pub struct App {
     pub places: Vec<Place>,
     /// Made from the picture: one row a service, by name.
     pub rows: Vec<Row>,
+    /// Made from the picture: the graph's lines.
+    pub branches: Vec<Branch>,
     /// Made from the rows: the sentence on top.
     pub verdict: Verdict,
     /// Since when each service is as it is.
     pub since: Since,
     trends: BTreeMap<String, Trend>,
+    /// The identities of the rows on screen, as the last message left them.
+    row_ids: Vec<String>,
     /// By what services are sorted, and whether the other way round.
     pub service_sort: (ServiceSort, bool),
     /// By what traces are sorted, and whether the other way round.
@@ -231,10 +237,7 @@ pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
             }
         }
         Message::Picture(picture) if app.frozen_at_ms.is_some() => app.held_back = Some(*picture),
-        Message::Picture(picture) => {
-            app.picture = *picture;
-            app.judge();
-        }
+        Message::Picture(picture) => app.take(*picture),
         Message::Tick(now_ms) => {
             app.now_ms = now_ms;
             app.judge();
@@ -265,9 +268,11 @@ impl App {
             mode: Mode::Screen,
             places: vec![Place::at(Screen::Services)],
             rows: Vec::new(),
+            branches: Vec::new(),
             verdict: Verdict { health: Health::Unknown, text: String::new() },
             since: Since::new(),
             trends: BTreeMap::new(),
+            row_ids: Vec::new(),
             service_sort: (ServiceSort::Health, false),
             trace_sort: (TraceSort::Start, false),
             shows_holds: true,
@@ -298,6 +303,24 @@ impl App {
         self.frozen_at_ms.unwrap_or(self.now_ms)
     }
 
+    /// The row of a service.
+    pub fn row(&self, service: &str) -> Option<&Row> {
+        row_of(&self.rows, service)
+    }
+
+    /// Shows another picture.
+    fn take(&mut self, picture: Picture) {
+        let same = |a: &Option<Arc<Graph>>, b: &Option<Arc<Graph>>| match (a, b) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        if !same(&self.picture.graph.data, &picture.graph.data) {
+            self.branches = picture.graph.data.as_ref().map(|graph| layers::branches(graph)).unwrap_or_default();
+        }
+        self.picture = picture;
+        self.judge();
+    }
+
     /// Makes rows and verdict from the picture.
     fn judge(&mut self) {
         let now_ms = self.picture_now_ms();
@@ -310,7 +333,7 @@ impl App {
                     *since = (health, now_ms);
                 }
             }
-            self.since.retain(|name, _| self.rows.iter().any(|r| &r.name == name));
+            self.since.retain(|name, _| row_of(&self.rows, name).is_some());
         }
         self.follow_replicas(now_ms);
         self.verdict = verdict::verdict(&self.picture, &self.rows, &self.since, now_ms);
@@ -326,7 +349,7 @@ impl App {
                 *trend = Trend { desired: replicas.desired, change };
             }
         }
-        self.trends.retain(|name, _| self.rows.iter().any(|r| &r.name == name));
+        self.trends.retain(|name, _| row_of(&self.rows, name).is_some());
     }
 
     /// Whether a service's replicas were changed of late: up or down.
@@ -336,16 +359,13 @@ impl App {
     }
 
     /// The identities of the rows on screen, in order; none for screens that are read, not chosen from.
-    pub fn row_ids(&self) -> Vec<String> {
-        screens::row_ids(self)
+    pub fn row_ids(&self) -> &[String] {
+        &self.row_ids
     }
 
     /// How many positions the cursor has.
     pub fn extent(&self) -> usize {
-        if self.screen().is_list() {
-            return self.row_ids().len();
-        }
-        screens::positions(self)
+        if self.screen().is_list() { self.row_ids.len() } else { screens::positions(self) }
     }
 
     /// How many positions the help has.
@@ -391,10 +411,11 @@ impl App {
 
     /// Keeps the cursor on the row that the user chose, or inside the rows.
     fn settle_cursor(&mut self) {
+        self.row_ids = screens::row_ids(self);
         let extent = self.extent();
-        let ids = if self.screen().is_list() { self.row_ids() } else { Vec::new() };
+        let chosen = self.place().chosen.as_ref();
+        let found = chosen.and_then(|chosen| self.row_ids.iter().position(|id| id == chosen));
         let place = self.place_mut();
-        let found = place.chosen.as_ref().and_then(|chosen| ids.iter().position(|id| id == chosen));
         place.index = found.unwrap_or(place.index).min(extent.saturating_sub(1));
     }
 
@@ -413,6 +434,11 @@ impl App {
         }
         wants
     }
+}
+
+/// Rows are by name.
+fn row_of<'a>(rows: &'a [Row], service: &str) -> Option<&'a Row> {
+    rows.binary_search_by(|row| row.name.as_str().cmp(service)).ok().map(|at| &rows[at])
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ impl Feed {
     pub fn spawn_into(&self, supervisor: &mut Supervisor) {
         let spawn = |supervisor: &mut Supervisor, feed: &Self, source| {
             let feed = feed.clone();
-            supervisor.spawn(&format!("feed: {source:?}"), async move { feed.run(source).await });
+            supervisor.spawn(&format!("feed: {source:?}"), Box::pin(feed.run(source)));
         };
         for source in
             [SourceName::Metrics, SourceName::History, SourceName::Detail, SourceName::Graph, SourceName::Traces]
@@ -75,7 +75,7 @@ impl Feed {
         let backends = self.backends.clone();
         let clock = Arc::clone(&self.clock);
         match source {
-            SourceName::Metrics => self.run_metrics().await,
+            SourceName::Metrics => Box::pin(self.run_metrics()).await,
             SourceName::History => {
                 let fetch = |_, window| {
                     let (backends, now_ms) = (backends.clone(), clock.now_ms());
@@ -252,14 +252,14 @@ pub async fn fetch_once(backends: &Backends, wants: &Wants, clock: &dyn Clock) -
     };
     let scaling = async { backends.scaling_news(DecisionLog::default()).await.map(|(_, scaling)| scaling) };
     let (metrics, history, detail, graph, workloads, scaling, events, traces) = futures::join!(
-        backends.metrics(window),
-        backends.history(now_ms, window),
-        detail,
-        backends.graph(window),
-        backends.workloads(),
-        scaling,
-        backends.events(),
-        traces
+        Box::pin(backends.metrics(window)),
+        Box::pin(backends.history(now_ms, window)),
+        Box::pin(detail),
+        Box::pin(backends.graph(window)),
+        Box::pin(backends.workloads()),
+        Box::pin(scaling),
+        Box::pin(backends.events()),
+        Box::pin(traces)
     );
     let now_ms = clock.now_ms();
     put(&mut picture.metrics, metrics.map(Some), now_ms);

@@ -370,6 +370,42 @@ pub fn foreign() -> Picture {
     picture
 }
 
+/// 500 services of 20 replicas, each calling four others; some fail.
+pub fn crowd() -> Picture {
+    let name = |at: usize| format!("service-{at:03}");
+    let names: Vec<String> = (0..500).map(name).collect();
+    let ratio = |at: usize| if at % 50 == 7 { 0.4 } else { 0.0 };
+    let metrics = |(at, name): (usize, &String)| {
+        let cpu = Some(Cpu { used: 0.1, limit: 0.25 });
+        (name.clone(), ServiceMetrics { red: red(10.0, ratio(at), 5.0), cpu, replicas: None })
+    };
+    let node = |(at, name): (usize, &String)| Node {
+        service: name.clone(),
+        kind: NodeKind::Service,
+        red: red(10.0, ratio(at), 5.0),
+        own_error_ratio: ratio(at),
+        own_time_ms: Some(3.0),
+    };
+    let edges = (0..500).flat_map(|at| (1..=4).map(move |step| (at, (at * 3 + step * 11) % 500)));
+    let edge = |(client, server): (usize, usize)| Edge {
+        client: name(client),
+        server: name(server),
+        red: red(2.0, ratio(server), 5.0),
+    };
+    let history = ServiceHistory { rate: vec![3.0; 60], error_ratio: vec![0.0; 60] };
+    let mut picture = healthy();
+    change(&mut picture.metrics, |m| m.services = names.iter().enumerate().map(metrics).collect());
+    picture.history = answered(names.iter().map(|name| (name.clone(), history.clone())).collect());
+    picture.graph = answered(Graph {
+        at_ms: NOW_MS,
+        window_seconds: 30.0,
+        nodes: names.iter().enumerate().map(node).collect(),
+        edges: edges.map(edge).collect(),
+    });
+    picture.workloads = answered(names.iter().map(|name| workload(name, 20, 20)).collect());
+    picture
+}
+
 /// The p99 of a service on its page.
 pub fn with_detail(mut picture: Picture, service: &str) -> Picture {
     let p99_ms = (0..60).map(|x| 20.0 + f64::from(x)).collect();

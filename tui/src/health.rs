@@ -150,10 +150,11 @@ fn blame_peers_behind_breakers(facts: &[Facts], breakers: &[Breaker], verdicts: 
         let Some(fact) = facts.iter().find(|f| f.name == breaker.peer && !f.stale) else { continue };
         let answers_well = fact.requests >= REQUESTS_ENOUGH && fact.error_ratio < ERRORS_DEGRADED && !is_slow(fact);
         let state = if breaker.half_open { "half open" } else { "open" };
-        if let Some(verdict) = verdicts.get_mut(&breaker.peer) {
-            if verdict.health != Health::Failing && !answers_well {
-                *verdict = Assessment::new(Health::Failing, format!("{}'s breaker is {state}", breaker.service));
-            }
+        if let Some(verdict) = verdicts.get_mut(&breaker.peer)
+            && verdict.health != Health::Failing
+            && !answers_well
+        {
+            *verdict = Assessment::new(Health::Failing, format!("{}'s breaker is {state}", breaker.service));
         }
     }
 }
@@ -212,7 +213,10 @@ fn find_waiting(facts: &[Facts], breakers: &[Breaker], verdicts: &mut BTreeMap<S
         {
             let why = format!("waits for {} (its breaker is open)", text::list(&peers, 3));
             *verdict = Assessment { health: Health::Degraded, why, because_of: first.clone() };
-        } else if let (Health::Degraded, false, Some(callee)) = (verdict.health, has_errors, slow_callee()) {
+        } else if verdict.health == Health::Degraded
+            && !has_errors
+            && let Some(callee) = slow_callee()
+        {
             verdict.why = format!("{}, waits for {callee}", verdict.why);
             verdict.because_of = callee;
         }

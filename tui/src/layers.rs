@@ -7,8 +7,10 @@ use protocol::graph::{Edge, Graph, Red};
 /// One line: a service as called by the one above it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Branch {
-    /// Unique among the lines: the services from the top down to this one.
+    /// Unique among the lines: `caller>service`, as every call is on one line only.
     pub id: String,
+    /// Who calls it here; empty at the top.
+    pub caller: String,
     /// The service.
     pub service: String,
     /// Lines that lead to it.
@@ -52,11 +54,19 @@ pub fn branches(graph: &Graph) -> Vec<Branch> {
 struct Pending<'a> {
     service: &'a str,
     edge: Option<Red>,
-    parent_id: String,
+    caller: &'a str,
     /// What stands under the parent: bars of the ancestors that go on.
     margin: String,
     is_last: bool,
     layer: usize,
+}
+
+/// Bars of so many layers are drawn; of deeper ones the outermost are left away, as no screen is wide enough.
+const LAYERS_DRAWN: usize = 8;
+
+fn shortened(margin: String) -> String {
+    let surplus = margin.chars().count().saturating_sub(LAYERS_DRAWN * 3);
+    if surplus == 0 { margin } else { margin.chars().skip(surplus).collect() }
 }
 
 fn unfold<'a>(
@@ -65,16 +75,15 @@ fn unfold<'a>(
     unfolded: &mut BTreeSet<&'a str>,
     lines: &mut Vec<Branch>,
 ) {
-    let first =
-        Pending { service: top, edge: None, parent_id: String::new(), margin: String::new(), is_last: true, layer: 0 };
+    let first = Pending { service: top, edge: None, caller: "", margin: String::new(), is_last: true, layer: 0 };
     let mut pending = vec![first];
     while let Some(next) = pending.pop() {
-        let id = format!("{}/{}", next.parent_id, next.service);
         let (stem, margin) = match (next.layer, next.is_last) {
             (0, _) => (String::new(), String::new()),
             (_, true) => (format!("{}└─ ", next.margin), format!("{}   ", next.margin)),
             (_, false) => (format!("{}├─ ", next.margin), format!("{}│  ", next.margin)),
         };
+        let margin = shortened(margin);
         let is_new = unfolded.insert(next.service);
         let below = callees.get(next.service).map(Vec::as_slice).unwrap_or_default();
         if is_new {
@@ -82,7 +91,7 @@ fn unfold<'a>(
                 pending.push(Pending {
                     service: &edge.server,
                     edge: Some(edge.red),
-                    parent_id: id.clone(),
+                    caller: next.service,
                     margin: margin.clone(),
                     is_last: at + 1 == below.len(),
                     layer: next.layer + 1,
@@ -90,7 +99,8 @@ fn unfold<'a>(
             }
         }
         lines.push(Branch {
-            id,
+            id: format!("{}>{}", next.caller, next.service),
+            caller: next.caller.to_owned(),
             service: next.service.to_owned(),
             stem,
             layer: next.layer,

@@ -61,6 +61,9 @@ pub enum TuiError {
     /// The terminal failed.
     #[error("the terminal failed: {0}")]
     Terminal(io::Error),
+    /// Something else in this program panicked, and the terminal was given back for its message.
+    #[error("a part of the program panicked")]
+    Panicked,
     /// A part of the screen ended by itself.
     #[error(transparent)]
     Task(#[from] TaskEnded),
@@ -84,6 +87,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Tu
     feed.spawn_into(&mut supervisor);
     let size = crossterm::terminal::size().map_err(TuiError::Terminal)?;
     let app = new_app(options, clock.now_ms(), size);
+    crossterm::style::force_color_output(app.theme.color);
     supervisor.spawn("screen", terminal::run(held, app, Wiring { pictures, wants, clock, shutdown }));
     supervisor.run().await?;
     Ok(())

@@ -26,13 +26,43 @@ use crate::text;
 /// From this height on there is room for the lines below the table.
 const ROWS_FOR_DETAIL: u16 = 16;
 
+/// The lines in the middle. Rows are made only when they are seen: there may be thousands.
+enum Lines<'a> {
+    /// A page's.
+    Page(Vec<Line<'static>>),
+    /// So many rows of a list.
+    Rows(usize, Box<dyn Fn(usize) -> Line<'static> + 'a>),
+}
+
+impl Lines<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Page(lines) => lines.len(),
+            Self::Rows(count, _) => *count,
+        }
+    }
+
+    fn line(&self, at: usize) -> Line<'static> {
+        match self {
+            Self::Page(lines) => lines.get(at).cloned().unwrap_or_default(),
+            Self::Rows(_, make) => make(at),
+        }
+    }
+}
+
+impl Default for Lines<'_> {
+    fn default() -> Self {
+        Self::Page(Vec::new())
+    }
+}
+
 /// What a screen puts into the middle.
 #[derive(Default)]
-struct Body {
+struct Body<'a> {
     /// Column heads.
     head: Option<Line<'static>>,
     /// Rows, or the lines of a page.
-    lines: Vec<Line<'static>>,
+    lines: Lines<'a>,
     /// Said instead when there are no lines.
     empty: String,
     /// What is wrong with the source of this screen; empty when nothing is.
@@ -98,7 +128,7 @@ pub fn draw(app: &App, frame: &mut Frame<'_>) {
     put(buffer, areas.footer, 0, &chrome::footer(app, area.width));
     match &app.mode {
         Mode::Help { scroll } => {
-            overlay::draw(app, buffer, areas.body, " keys that work here ", help_lines(app), *scroll)
+            overlay::draw(app, buffer, areas.body, " keys that work here ", &help_lines(app), *scroll);
         }
         Mode::Palette { typed, chosen } => overlay::draw_palette(app, buffer, areas.body, typed, *chosen),
         Mode::Screen | Mode::Filter { .. } => {}
@@ -127,7 +157,7 @@ fn put(buffer: &mut Buffer, area: Rect, row: usize, line: &Line<'_>) {
     }
 }
 
-fn body(app: &App, width: usize) -> Body {
+fn body(app: &App, width: usize) -> Body<'_> {
     match app.screen() {
         Screen::Services => services::body(app, width),
         Screen::Service(name) => service::body(app, name, width),
@@ -146,7 +176,7 @@ fn draw_body(app: &App, buffer: &mut Buffer, area: Rect) {
         put(buffer, area, row, &Line::styled(text::cut(&body.notice, area.width.into()), app.theme.amber()));
         row += 1;
     }
-    if body.lines.is_empty() {
+    if body.lines.len() == 0 {
         for line in text::wrap(&body.empty, usize::from(area.width).saturating_sub(2), 6) {
             put(buffer, area, row + 1, &Line::raw(format!(" {line}")));
             row += 1;
@@ -160,8 +190,8 @@ fn draw_body(app: &App, buffer: &mut Buffer, area: Rect) {
     let height = usize::from(area.height).saturating_sub(row);
     let index = app.place().index;
     let first = first_shown(app.screen().is_list(), index, body.lines.len(), height);
-    for (at, line) in body.lines.iter().enumerate().skip(first).take(height) {
-        put(buffer, area, row + at - first, line);
+    for at in first..body.lines.len().min(first + height) {
+        put(buffer, area, row + at - first, &body.lines.line(at));
         if app.screen().is_list() && at == index {
             let y = area.y + u16::try_from(row + at - first).unwrap_or(0);
             buffer.set_style(Rect { x: area.x, y, width: area.width, height: 1 }, app.theme.selected());
@@ -206,7 +236,7 @@ pub fn help_positions(app: &App) -> usize {
 pub fn row_ids(app: &App) -> Vec<String> {
     match app.screen() {
         Screen::Services => services::sorted(app).iter().map(|r| r.name.clone()).collect(),
-        Screen::Graph => graph::shown(app).into_iter().map(|b| b.id).collect(),
+        Screen::Graph => graph::shown(app).iter().map(|b| b.id.clone()).collect(),
         Screen::Decisions => decisions::shown(app).iter().map(decisions::Run::id).collect(),
         Screen::Traces => traces::shown(app).iter().map(|t| t.trace_id.clone()).collect(),
         Screen::Service(_) | Screen::Decision(_) | Screen::Trace(_) => Vec::new(),
@@ -239,7 +269,7 @@ pub fn trace_at_cursor(app: &App) -> Option<Trace> {
 
 /// The identity of a service's row on the graph screen.
 pub fn graph_row_of(app: &App, service: &str) -> Option<String> {
-    graph::shown(app).into_iter().find(|b| b.service == service).map(|b| b.id)
+    graph::shown(app).iter().find(|b| b.service == service).map(|b| b.id.clone())
 }
 
 /// What is wrong with a source, in a line; empty when nothing is.

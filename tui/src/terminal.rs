@@ -114,7 +114,7 @@ pub async fn run(mut held: Held, mut app: App, mut wiring: Wiring) -> Result<(),
     loop {
         if due.is_some_and(|due| due <= Instant::now()) {
             if !IS_OURS.load(Ordering::SeqCst) {
-                break;
+                return Err(TuiError::Panicked);
             }
             held.terminal.draw(|frame| screens::draw(&app, frame)).map_err(TuiError::Terminal)?;
             drawn_at = Instant::now();

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::graph::{Graph, NodeKind, Red};
+use protocol::graph::{Edge, Node, NodeKind, Red};
 use protocol::scaling::WorkloadStatus;
 
 use crate::health::{self, Assessment, Facts, Health};
@@ -31,9 +31,10 @@ pub struct Row {
 /// One row a service, by name.
 pub fn rows(picture: &Picture, now_ms: i64) -> Vec<Row> {
     let names = names(picture);
-    let facts: Vec<Facts> = names.iter().map(|name| facts(name, picture, now_ms)).collect();
+    let index = Index::of(picture, now_ms);
+    let facts: Vec<Facts> = names.iter().map(|name| facts(name, picture, &index)).collect();
     let breakers = match &picture.metrics.data {
-        Some(metrics) if !is_stale(picture, now_ms) => metrics.breakers.as_slice(),
+        Some(metrics) if !index.is_stale => metrics.breakers.as_slice(),
         _ => &[],
     };
     let mut verdicts = health::judge(&facts, breakers);
@@ -66,30 +67,56 @@ fn names(picture: &Picture) -> BTreeSet<String> {
         names.extend(workloads.iter().map(|w| w.workload.name.clone()));
     }
     if let Some(graph) = &picture.graph.data {
-        let serves = |node: &&protocol::graph::Node| node.kind == NodeKind::Service && node.red.rate > 0.0;
+        let serves = |node: &&Node| node.kind == NodeKind::Service && node.red.rate > 0.0;
         names.extend(graph.nodes.iter().filter(serves).map(|node| node.service.clone()));
     }
     names
 }
 
-fn facts(name: &str, picture: &Picture, now_ms: i64) -> Facts {
+/// A picture by service.
+struct Index<'a> {
+    workloads: BTreeMap<&'a str, &'a WorkloadStatus>,
+    nodes: BTreeMap<&'a str, &'a Node>,
+    callees: BTreeMap<&'a str, Vec<&'a Edge>>,
+    is_stale: bool,
+}
+
+impl<'a> Index<'a> {
+    fn of(picture: &'a Picture, now_ms: i64) -> Self {
+        let workloads = picture.workloads.data.as_deref().map(Vec::as_slice).unwrap_or_default();
+        let graph = fresh(picture.graph.data.as_deref(), picture.graph.freshness(now_ms));
+        let mut callees: BTreeMap<&str, Vec<&Edge>> = BTreeMap::new();
+        for edge in graph.map(|g| g.edges.as_slice()).unwrap_or_default() {
+            callees.entry(&edge.client).or_default().push(edge);
+        }
+        let nodes = graph.map(|g| g.nodes.as_slice()).unwrap_or_default();
+        Self {
+            workloads: workloads.iter().map(|w| (w.workload.name.as_str(), w)).collect(),
+            nodes: nodes.iter().map(|n| (n.service.as_str(), n)).collect(),
+            callees,
+            is_stale: is_stale(picture, now_ms),
+        }
+    }
+}
+
+fn facts(name: &str, picture: &Picture, index: &Index<'_>) -> Facts {
     let metrics = picture.metrics.data.as_ref();
     let service = metrics.and_then(|m| m.services.get(name));
     let red = service.map(|s| s.red).unwrap_or_default();
-    let graph = fresh(picture.graph.data.as_deref(), picture.graph.freshness(now_ms));
-    let workload = workload(picture, name);
+    let workload = index.workloads.get(name);
     let counted = workload.map(|w| ReplicaCount { ready: w.ready, desired: w.desired });
+    let edges = index.callees.get(name).map(Vec::as_slice).unwrap_or_default();
     Facts {
         name: name.to_owned(),
         requests: red.rate * metrics.map_or(0.0, |m| m.window_seconds),
         rate: red.rate,
         error_ratio: red.error_ratio,
         p99_ms: red.p99_ms,
-        own_error_ratio: graph.and_then(|g| own_error_share(g, name)).map(|share| share * red.error_ratio),
-        callees: graph.map(|g| callees(g, name)).unwrap_or_default(),
+        own_error_ratio: index.nodes.get(name).and_then(|n| own_error_share(n)).map(|share| share * red.error_ratio),
+        callees: edges.iter().map(|e| (e.server.clone(), e.red.rate, e.red.error_ratio)).collect(),
         replicas: counted.or_else(|| service.and_then(|s| s.replicas)),
         crashing: workload.map_or(0, |w| w.replicas.iter().filter(|r| r.state == CRASH_LOOP).count()),
-        stale: is_stale(picture, now_ms),
+        stale: index.is_stale,
     }
 }
 
@@ -99,17 +126,8 @@ fn fresh<T>(data: Option<&T>, freshness: Freshness) -> Option<&T> {
 
 /// The share of a service's errors that were born in it. Metrics and spans may cover slightly different seconds, so
 /// that only the share is taken from the spans.
-fn own_error_share(graph: &Graph, name: &str) -> Option<f64> {
-    let node = graph.nodes.iter().find(|n| n.service == name)?;
+fn own_error_share(node: &Node) -> Option<f64> {
     (node.red.error_ratio > 0.0).then(|| (node.own_error_ratio / node.red.error_ratio).clamp(0.0, 1.0))
-}
-
-fn callees(graph: &Graph, name: &str) -> Vec<(String, f64, f64)> {
-    let mut callees: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
-    for edge in graph.edges.iter().filter(|e| e.client == name) {
-        callees.insert(&edge.server, (edge.red.rate, edge.red.error_ratio));
-    }
-    callees.into_iter().map(|(server, (rate, errors))| (server.to_owned(), rate, errors)).collect()
 }
 
 /// The workload that runs a service: the one of the same name.

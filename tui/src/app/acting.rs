@@ -65,7 +65,7 @@ impl App {
             Mode::Palette { chosen, .. } => *chosen = to(*chosen, entries),
             Mode::Screen | Mode::Filter { .. } => {
                 let index = to(self.place().index, extent);
-                let chosen = self.row_ids().into_iter().nth(index);
+                let chosen = self.row_ids().get(index).cloned();
                 let place = self.place_mut();
                 place.index = index;
                 place.chosen = chosen;
@@ -98,7 +98,7 @@ impl App {
         };
         if let Some(screen) = next {
             // The row that was opened stays chosen, so that Esc comes back to it.
-            let chosen = self.row_ids().into_iter().nth(self.place().index);
+            let chosen = self.row_ids().get(self.place().index).cloned();
             self.place_mut().chosen = chosen;
             self.go_to(screen);
         }
@@ -184,10 +184,10 @@ impl App {
             self.frozen_at_ms = Some(self.now_ms);
             return;
         }
-        if let Some(newest) = self.held_back.take() {
-            self.picture = newest;
+        match self.held_back.take() {
+            Some(newest) => self.take(newest),
+            None => self.judge(),
         }
-        self.judge();
     }
 
     fn cancel(&mut self) {

@@ -19,6 +19,14 @@ const EVENTS_PER_CALL: usize = 200;
 /// Traces asked for at once: two screens full.
 const TRACES_PER_CALL: usize = 60;
 
+/// Traces asked for of each service when all are searched.
+const TRACES_PER_SERVICE_MIN: usize = 5;
+/// Services searched for one list of traces: more calls every two seconds would be a load of their own.
+const SERVICES_SEARCHED_MAX: usize = 20;
+
+/// What is said where there are no traces.
+const NO_TRACES: &str = "this server keeps no traces (/api/traces): point --collector at a Plimsoll collector";
+
 /// What is said where no autoscaler was named.
 pub const NO_AUTOSCALER: &str = "no autoscaler is connected: start the screen with --autoscaler URL";
 
@@ -133,13 +141,33 @@ impl Backends {
 
     /// Traces that match a wish, newest first.
     pub async fn traces(&self, wish: TraceWish) -> Result<TraceList, Trouble> {
-        let mut search = TraceSearch { service: wish.service.clone(), limit: TRACES_PER_CALL, ..Default::default() };
-        if wish.errors_only {
-            search.tags.insert("error".to_owned(), "true".to_owned());
+        let services =
+            if wish.service.is_empty() { self.front_services(&wish).await? } else { vec![wish.service.clone()] };
+        let limit = (TRACES_PER_CALL / services.len().max(1)).max(TRACES_PER_SERVICE_MIN);
+        let search = |service: String| {
+            let mut search = TraceSearch { service, limit, ..Default::default() };
+            if wish.errors_only {
+                search.tags.insert("error".to_owned(), "true".to_owned());
+            }
+            async move { self.jaeger.search(&search).await.map_err(|e| trouble(&e, NO_TRACES)) }
+        };
+        let found = futures::future::try_join_all(services.into_iter().map(search)).await?;
+        Ok(TraceList { traces: reading::newest_traces(found, TRACES_PER_CALL), wish })
+    }
+
+    /// Jaeger's API wants a service. For traces of all: those that nobody calls, as nearly every trace begins there; for
+    /// errors, every service that sends spans, as the errors of background work begin anywhere.
+    async fn front_services(&self, wish: &TraceWish) -> Result<Vec<String>, Trouble> {
+        let mut services = self.jaeger.services().await.map_err(|e| trouble(&e, NO_TRACES))?;
+        if !wish.errors_only
+            && let Ok(graph) = self.graph.graph(queries::WINDOW_SECONDS_SLOW).await
+        {
+            let is_called = |name: &String| graph.edges.iter().any(|e| &e.server == name && e.client != e.server);
+            let front: Vec<String> = services.iter().filter(|name| !is_called(name)).cloned().collect();
+            services = if front.is_empty() { services } else { front };
         }
-        let missing = "this server keeps no traces (/api/traces): point --collector at a Plimsoll collector";
-        let traces = self.jaeger.search(&search).await.map_err(|e| trouble(&e, missing))?;
-        Ok(TraceList { wish, traces })
+        services.truncate(SERVICES_SEARCHED_MAX);
+        Ok(services)
     }
 
     fn scaling(&self) -> Result<&ScalingClient, Trouble> {

@@ -1,8 +1,10 @@
 //! Turns answers of PromQL into `Metrics` and histories. Pure: asks nobody, knows no clock.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use protocol::graph::Red;
+use protocol::jaeger::Trace;
 use protocol::prometheus::{InstantSeries, LabelMap, QueryData};
 
 use crate::picture::{Breaker, Cpu, History, JourneyMetrics, Metrics, ReplicaCount, ServiceHistory, ServiceMetrics};
@@ -169,6 +171,16 @@ fn ranges(answer: &QueryData, start: f64, step: f64, steps: usize) -> Vec<(&Labe
         filled
     };
     series.iter().map(|s| (&s.metric, read(&s.values))).collect()
+}
+
+/// Several services' traces as one list: each once, newest first, at most so many.
+pub fn newest_traces(found: Vec<Vec<Trace>>, traces_max: usize) -> Vec<Trace> {
+    let start = |trace: &Trace| trace.spans.iter().map(|s| s.start_time).min().unwrap_or(0);
+    let mut traces: Vec<Trace> = found.into_iter().flatten().collect();
+    traces.sort_by_cached_key(|trace| (Reverse(start(trace)), trace.trace_id.clone()));
+    traces.dedup_by(|a, b| a.trace_id == b.trace_id);
+    traces.truncate(traces_max);
+    traces
 }
 
 /// The quantile of a classic histogram as PromQL's `histogram_quantile` gives it: linear inside a bucket, and the last

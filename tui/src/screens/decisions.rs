@@ -7,7 +7,7 @@ use ratatui::text::Line;
 
 use crate::app::App;
 use crate::filter;
-use crate::screens::{Body, nothing, notice};
+use crate::screens::{Body, Lines, nothing, notice};
 use crate::text;
 use crate::widgets::Cells;
 
@@ -110,7 +110,8 @@ pub fn row(app: &App, record: &DecisionRecord, count: usize, with_name: bool, wi
 }
 
 /// The list.
-pub fn list(app: &App, width: usize) -> Body {
+pub fn list(app: &App, width: usize) -> Body<'_> {
+    let runs = shown(app);
     let dim = app.theme.dim();
     let mut head =
         Cells::default().left("TIME", 8, dim).left("SERVICE", 14.min(width / 4), dim).left("DECISION", 13, dim);
@@ -127,7 +128,7 @@ pub fn list(app: &App, width: usize) -> Body {
     };
     Body {
         head: Some(head.rest("WHY", width, dim).line()),
-        lines: shown(app).iter().map(|run| row(app, run.newest, run.count, true, width)).collect(),
+        lines: Lines::Rows(runs.len(), Box::new(move |at| row(app, runs[at].newest, runs[at].count, true, width))),
         empty: nothing(&app.picture.scaling, &none),
         notice: notice("scaling", &app.picture.scaling, app.picture_now_ms()),
     }
@@ -150,7 +151,7 @@ fn wrapped(lines: &mut Vec<Line<'static>>, content: &str, indent: usize, width: 
 }
 
 /// Everything about one decision.
-pub fn page(app: &App, record: &DecisionRecord, width: usize) -> Body {
+pub fn page(app: &App, record: &DecisionRecord, width: usize) -> Body<'static> {
     let title = app.theme.title();
     let mut lines = vec![Line::styled(
         text::cut(&format!("{} {}", text::clean(&record.workload.name), change(record)), width),
@@ -204,5 +205,5 @@ pub fn page(app: &App, record: &DecisionRecord, width: usize) -> Body {
             .left(&did, 10, changed);
         lines.push(cells.rest(&guard.note, width, app.theme.dim()).line());
     }
-    Body { lines, ..Body::default() }
+    Body { lines: Lines::Page(lines), ..Body::default() }
 }

@@ -7,30 +7,29 @@ use ratatui::text::Line;
 use crate::app::App;
 use crate::filter;
 use crate::health::Health;
-use crate::layers::{self, Branch};
-use crate::screens::{Body, edge_word, error_style, nothing, notice, state};
+use crate::layers::Branch;
+use crate::screens::{Body, Lines, edge_word, error_style, nothing, notice, state};
 use crate::text;
 use crate::widgets::Cells;
 
 /// The lines that pass the filter.
-pub fn shown(app: &App) -> Vec<Branch> {
-    let Some(graph) = &app.picture.graph.data else { return Vec::new() };
+pub fn shown(app: &App) -> Vec<&Branch> {
     let filter = &app.place().filter;
-    let mut branches = layers::branches(graph);
-    branches.retain(|branch| {
+    let searched = |branch: &&Branch| {
         let word = branch.edge.map_or("", |edge| edge_word(edge.rate, edge.error_ratio).1);
         let health = health_of(app, &branch.service).map_or("", Health::word);
-        filter::passes(filter, &format!("{} {word} {health}", branch.service))
-    });
-    branches
+        filter.is_empty() || filter::passes(filter, &format!("{} {word} {health}", branch.service))
+    };
+    app.branches.iter().filter(searched).collect()
 }
 
 fn health_of(app: &App, service: &str) -> Option<Health> {
-    app.rows.iter().find(|r| r.name == service).map(|r| r.assessment.health)
+    app.row(service).map(|r| r.assessment.health)
 }
 
 /// The lines.
-pub fn body(app: &App, width: usize) -> Body {
+pub fn body(app: &App, width: usize) -> Body<'_> {
+    let branches = shown(app);
     let name_columns = (width / 3).clamp(14, 34);
     let dim = app.theme.dim();
     let head = Cells::default()
@@ -43,7 +42,7 @@ pub fn body(app: &App, width: usize) -> Body {
     let none = "no calls between services were seen yet: traces make the graph";
     Body {
         head: Some(head.line()),
-        lines: shown(app).iter().map(|branch| line(app, branch, name_columns, width)).collect(),
+        lines: Lines::Rows(branches.len(), Box::new(move |at| line(app, branches[at], name_columns, width))),
         empty: nothing(&app.picture.graph, none),
         notice: notice("graph", &app.picture.graph, app.picture_now_ms()),
     }
@@ -63,9 +62,9 @@ fn line(app: &App, branch: &Branch, name_columns: usize, width: usize) -> Line<'
         None => (own_red(app, &branch.service), false),
     };
     let (edge_health, word) = edge_word(red.rate, red.error_ratio);
-    let caller = branch.id.rsplit('/').nth(1).unwrap_or_default();
+    let caller = &branch.caller;
     let words = match (by_caller, word) {
-        (false, _) => app.rows.iter().find(|r| r.name == branch.service).map_or("", |r| &r.assessment.why).to_owned(),
+        (false, _) => app.row(&branch.service).map_or("", |r| &r.assessment.why).to_owned(),
         (true, "FAILING" | "degraded") => {
             format!("{word}: {} of the calls from {caller}", text::percent(red.error_ratio))
         }

@@ -16,7 +16,7 @@ use crate::widgets::Cells;
 const COLUMNS_MAX: u16 = 70;
 
 /// Draws a box with lines in the middle of an area, from `first` on.
-pub fn draw(app: &App, buffer: &mut Buffer, area: Rect, title: &str, lines: Vec<Line<'static>>, first: usize) {
+pub fn draw(app: &App, buffer: &mut Buffer, area: Rect, title: &str, lines: &[Line<'static>], first: usize) {
     let wanted = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(2);
     let (width, height) = (area.width.min(COLUMNS_MAX), area.height.min(wanted));
     let x = area.x + (area.width - width) / 2;
@@ -54,5 +54,5 @@ pub fn draw_palette(app: &App, buffer: &mut Buffer, area: Rect, typed: &str, cho
         lines.push(Line::raw("  nothing is called so"));
     }
     let title = text::cut(&format!(" go to: {typed}_ "), width);
-    draw(app, buffer, area, &title, lines, 0);
+    draw(app, buffer, area, &title, &lines, 0);
 }

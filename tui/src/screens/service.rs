@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 
 use crate::app::App;
 use crate::picture::Cpu;
-use crate::screens::{Body, decisions, edge_word, error_style, nothing, notice, services, state, traces};
+use crate::screens::{Body, Lines, decisions, edge_word, error_style, nothing, notice, services, state, traces};
 use crate::text;
 use crate::triage::{self, Row};
 use crate::widgets::{Cells, chart};
@@ -18,8 +18,8 @@ const ROWS_PER_PART: usize = 6;
 const CHART_ROWS: usize = 3;
 
 /// The page.
-pub fn body(app: &App, name: &str, width: usize) -> Body {
-    let Some(row) = app.rows.iter().find(|r| r.name == name) else {
+pub fn body(app: &App, name: &str, width: usize) -> Body<'static> {
+    let Some(row) = app.row(name) else {
         return Body {
             empty: format!("{} is not known any more: nothing scrapes or runs it", text::clean(name)),
             ..Body::default()
@@ -33,7 +33,11 @@ pub fn body(app: &App, name: &str, width: usize) -> Body {
     lines.extend(scaling(app, name, width));
     lines.extend(events(app, name, width));
     lines.extend(error_traces(app, name, width));
-    Body { lines, notice: notice("metrics", &app.picture.metrics, app.picture_now_ms()), ..Body::default() }
+    Body {
+        lines: Lines::Page(lines),
+        notice: notice("metrics", &app.picture.metrics, app.picture_now_ms()),
+        ..Body::default()
+    }
 }
 
 fn heading(app: &App, row: &Row, width: usize) -> Vec<Line<'static>> {

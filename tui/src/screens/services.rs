@@ -9,7 +9,7 @@ use crate::app::{App, ServiceSort};
 use crate::filter;
 use crate::health::Health;
 use crate::picture::{Cpu, ReplicaCount};
-use crate::screens::{Body, error_style, nothing, notice, state};
+use crate::screens::{Body, Lines, error_style, nothing, notice, state};
 use crate::text;
 use crate::triage::{self, Row, worst_first};
 use crate::verdict;
@@ -57,7 +57,8 @@ pub fn sorted(app: &App) -> Vec<&Row> {
     let filter = &app.place().filter;
     let searched = |r: &&Row| {
         let assessment = &r.assessment;
-        filter::passes(filter, &format!("{} {} {}", r.name, assessment.health.word(), assessment.why))
+        filter.is_empty()
+            || filter::passes(filter, &format!("{} {} {}", r.name, assessment.health.word(), assessment.why))
     };
     let mut rows: Vec<&Row> = app.rows.iter().filter(searched).collect();
     let (sort, is_reversed) = app.service_sort;
@@ -79,14 +80,14 @@ pub fn sorted(app: &App) -> Vec<&Row> {
 }
 
 /// The table.
-pub fn body(app: &App, width: usize) -> Body {
+pub fn body(app: &App, width: usize) -> Body<'_> {
     let columns = Columns::of(width);
     let rows = sorted(app);
     let filtered = format!("no service passes the filter {:?}; Esc drops it", app.place().filter);
     let none = if app.rows.is_empty() { "no service has served a request yet" } else { &filtered };
     Body {
         head: Some(head(app, &columns)),
-        lines: rows.iter().map(|row| line(app, row, &columns, width)).collect(),
+        lines: Lines::Rows(rows.len(), Box::new(move |at| line(app, rows[at], &columns, width))),
         empty: nothing(&app.picture.metrics, none),
         notice: notice("metrics", &app.picture.metrics, app.picture_now_ms()),
     }

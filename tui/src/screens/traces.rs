@@ -10,7 +10,7 @@ use ratatui::text::Line;
 use crate::app::{App, TraceSort};
 use crate::filter;
 use crate::health::Health;
-use crate::screens::{Body, nothing, notice};
+use crate::screens::{Body, Lines, nothing, notice};
 use crate::text;
 use crate::waterfall::{self, Bar};
 use crate::widgets::{Cells, interval};
@@ -91,7 +91,8 @@ pub fn row(app: &App, trace: &Trace, width: usize) -> Line<'static> {
 }
 
 /// The list.
-pub fn list(app: &App, width: usize) -> Body {
+pub fn list(app: &App, width: usize) -> Body<'_> {
+    let traces = shown(app);
     let dim = app.theme.dim();
     let (sort, is_reversed) = app.trace_sort;
     let title = |name: &str, by: TraceSort| {
@@ -115,7 +116,7 @@ pub fn list(app: &App, width: usize) -> Body {
     };
     Body {
         head: Some(head.rest("REQUEST", width, dim).line()),
-        lines: shown(app).into_iter().map(|trace| row(app, trace, width)).collect(),
+        lines: Lines::Rows(traces.len(), Box::new(move |at| row(app, traces[at], width))),
         empty: if source.trouble.is_some() && !is_answered {
             source.trouble_text().to_owned()
         } else {
@@ -126,7 +127,7 @@ pub fn list(app: &App, width: usize) -> Body {
 }
 
 /// The waterfall.
-pub fn page(app: &App, trace: &Trace, width: usize) -> Body {
+pub fn page(app: &App, trace: &Trace, width: usize) -> Body<'static> {
     let fall = waterfall::waterfall(trace);
     let dim = app.theme.dim();
     let name_columns = (width * 2 / 5).clamp(12, 52);
@@ -144,7 +145,12 @@ pub fn page(app: &App, trace: &Trace, width: usize) -> Body {
         dim,
     ));
     lines.push(Line::styled(text::cut(&format!("trace {}", text::clean(&trace.trace_id)), width), dim));
-    Body { head: Some(head.line()), lines, empty: "this trace has no spans".to_owned(), ..Body::default() }
+    Body {
+        head: Some(head.line()),
+        lines: Lines::Page(lines),
+        empty: "this trace has no spans".to_owned(),
+        ..Body::default()
+    }
 }
 
 fn bar_line(

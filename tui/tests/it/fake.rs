@@ -52,6 +52,7 @@ pub async fn start() -> (SocketAddr, Shared) {
         .route("/api/v1/query", post(query))
         .route("/api/v1/query_range", post(query_range))
         .route("/api/v1/graph", get(graph))
+        .route("/api/services", get(services))
         .route("/api/traces", get(traces))
         .route("/api/v1/policies", get(|| async { Json(json!([policy()])) }))
         .route("/api/v1/workloads", get(workloads))
@@ -59,9 +60,9 @@ pub async fn start() -> (SocketAddr, Shared) {
         .route("/api/v1/events", get(events))
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), misbehave))
         .with_state(Arc::clone(&shared));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("it listens");
+    tokio::spawn(async move { axum::serve(listener, router).await });
     (address, shared)
 }
 
@@ -175,9 +176,12 @@ async fn graph(State(switches): State<Shared>) -> Json<Value> {
     Json(json!({"at_ms": 0, "window_seconds": 30.0, "nodes": SERVICES.map(node), "edges": edges}))
 }
 
+async fn services() -> Json<Value> {
+    Json(json!({"data": SERVICES, "total": 10, "limit": 0, "offset": 0, "errors": null}))
+}
+
 #[derive(Deserialize)]
 struct Search {
-    #[serde(default)]
     service: String,
     #[serde(default)]
     tags: String,
@@ -194,7 +198,7 @@ async fn traces(Query(search): Query<Search>) -> Json<Value> {
     };
     let is_error = search.tags.contains("error");
     let process = |name: &str| json!({"serviceName": name, "tags": []});
-    let other = if search.service.is_empty() { "order".to_owned() } else { search.service };
+    let other = if search.service == "gateway" { "order".to_owned() } else { search.service };
     let trace = json!({"traceID": "t1", "spans": [
         span("a", None, "gateway", 0, 30_000, false), span("b", Some("a"), &other, 2_000, 20_000, is_error)],
         "processes": {"gateway": process("gateway"), other.clone(): process(&other)}, "warnings": null});

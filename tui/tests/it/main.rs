@@ -19,7 +19,7 @@ use url::Url;
 const DEADLINE: Duration = Duration::from_secs(15);
 
 fn url(address: SocketAddr) -> Url {
-    format!("http://{address}").parse().unwrap()
+    format!("http://{address}").parse().expect("an address makes a URL")
 }
 
 /// A feed that runs until the test ends.
@@ -43,7 +43,7 @@ impl Running {
 
     async fn until(&mut self, what: &str, holds: impl Fn(&Picture) -> bool) -> Picture {
         let waited = tokio::time::timeout(DEADLINE, self.pictures.wait_for(|picture| holds(picture))).await;
-        waited.unwrap_or_else(|_| panic!("never: {what}")).unwrap().clone()
+        waited.unwrap_or_else(|_| panic!("never: {what}")).expect("the feed runs").clone()
     }
 
     fn refresh(&self) {
@@ -91,6 +91,17 @@ async fn every_source_is_read() {
     assert_eq!(picture.events.data.unwrap()[0].workload.name, "order");
     let traces = picture.traces.data.unwrap();
     assert_eq!((&traces.wish, traces.traces.len()), (&wish, 1));
+}
+
+#[tokio::test]
+async fn traces_of_all_services_are_those_of_the_front_door() {
+    let (address, switches) = fake::start().await;
+    let backends = Backends::new(&url(address), None);
+    let before = switches.calls.load(Ordering::SeqCst);
+    let list = backends.traces(TraceWish::default()).await.unwrap();
+    assert_eq!(list.traces.len(), 1);
+    // Services, graph, and one search each for the gateway and the two that are in no call.
+    assert_eq!(switches.calls.load(Ordering::SeqCst) - before, 5);
 }
 
 #[tokio::test]

@@ -97,3 +97,13 @@ fn nothing_answered_is_no_service_and_no_panic() {
     assert!(metrics.services.is_empty() && metrics.journeys.is_empty());
     assert_eq!(metrics.targets, (0, 0));
 }
+
+#[test]
+fn a_trace_that_several_services_know_is_listed_once() {
+    use crate::fixtures::{span, trace};
+    let early = || trace("a", vec![span("1", None, "gateway", 0, 5)]);
+    let late = || trace("b", vec![span("2", None, "gateway", 10, 5)]);
+    let ids = |traces: Vec<Trace>| traces.into_iter().map(|t| t.trace_id).collect::<Vec<_>>();
+    assert_eq!(ids(newest_traces(vec![vec![early(), late()], vec![late()], vec![]], 9)), ["b", "a"]);
+    assert_eq!(ids(newest_traces(vec![vec![early(), late()]], 1)), ["b"]);
+}
