@@ -115,6 +115,8 @@ pub struct StoreStats {
     pub log_failed: u64,
     /// Bytes of the log.
     pub wal_bytes: u64,
+    /// Bytes of the samples in memory when the store was last tended.
+    pub head_bytes: u64,
 }
 
 #[derive(Default)]
@@ -123,6 +125,7 @@ struct Counters {
     out_of_order: AtomicU64,
     duplicate: AtomicU64,
     log_failed: AtomicU64,
+    head_bytes: AtomicU64,
 }
 
 /// The store.
@@ -167,12 +170,13 @@ impl Store {
         log.drop_before(before_ms)?;
         let mut bytes = self.head_bytes();
         while bytes > self.options.head_bytes_max {
-            let Some(newest_ms) = log.oldest_closed().map(|segment| segment.newest_ms) else { return Ok(()) };
+            let Some(newest_ms) = log.oldest_closed().map(|segment| segment.newest_ms) else { break };
             tracing::warn!(bytes, newest_ms, "memory is full: the oldest samples are forgotten before their time");
             self.head.truncate(newest_ms.saturating_add(1));
             log.drop_before(newest_ms.saturating_add(1))?;
             bytes = self.head_bytes();
         }
+        self.counters.head_bytes.store(bytes as u64, Ordering::Relaxed);
         Ok(())
     }
 
@@ -194,6 +198,7 @@ impl Store {
             duplicate: self.counters.duplicate.load(Ordering::Relaxed),
             log_failed: self.counters.log_failed.load(Ordering::Relaxed),
             wal_bytes: self.log.lock().bytes(),
+            head_bytes: self.counters.head_bytes.load(Ordering::Relaxed),
         }
     }
 

@@ -59,7 +59,6 @@ impl Collector for OwnMetrics {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let counter = |name, help, label, values| Metric { name, help, label, values, kind: MetricType::Counter };
         let gauge = |name, help, label, values| Metric { name, help, label, values, kind: MetricType::Gauge };
-        let head_bytes = self.store.head_bytes() as u64;
         let dropped = vec![
             ("out_of_order", stats.out_of_order),
             ("duplicate", stats.duplicate),
@@ -81,7 +80,7 @@ impl Collector for OwnMetrics {
             ),
             gauge("plimsoll_collector_targets", "Targets by health.", "health", by_health),
             gauge("plimsoll_collector_head_series", "Series in memory.", "", vec![("", stats.series)]),
-            gauge("plimsoll_collector_head_bytes", "Bytes of the samples in memory.", "", vec![("", head_bytes)]),
+            gauge("plimsoll_collector_head_bytes", "Bytes of the samples in memory.", "", vec![("", stats.head_bytes)]),
             gauge("plimsoll_collector_wal_bytes", "Bytes of the write-ahead log.", "", vec![("", stats.wal_bytes)]),
         ];
         metrics.iter().try_for_each(|metric| encode(&mut encoder, metric))
