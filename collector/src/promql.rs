@@ -97,7 +97,13 @@ impl Engine {
     ) -> Result<QueryOutput, QueryError> {
         let expr = parse(query)?;
         let grid = Grid::instant(at_ms);
-        let mut evaluator = self.evaluator(source, query, &expr, Scope { grid, instant: true }, stop);
+        let mut evaluator = self.evaluator(
+            source,
+            query,
+            &expr,
+            Scope { start_ms: at_ms, end_ms: at_ms, step_ms: 0, instant: true },
+            stop,
+        );
         let data = if expr.value_type() == ValueType::Matrix {
             QueryData::Matrix(self.matrix_at(&mut evaluator, &expr, grid)?)
         } else {
@@ -137,7 +143,8 @@ impl Engine {
             return Err(QueryError::Parse(text));
         }
         let grid = Grid::range(start_ms, end_ms, step_ms);
-        let mut evaluator = self.evaluator(source, query, &expr, Scope { grid, instant: false }, stop);
+        let mut evaluator =
+            self.evaluator(source, query, &expr, Scope { start_ms, end_ms, step_ms, instant: false }, stop);
         let series = match evaluator.eval(&expr, grid)? {
             Value::Vector(series) => without_dropped_names(series)?,
             Value::Scalar(values) => vec![Series {

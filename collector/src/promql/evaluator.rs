@@ -26,10 +26,12 @@ const CLOCK_FUNCTIONS: [&str; 11] = [
     "timestamp",
 ];
 
-/// The times that the query asks for.
+/// The times that the query asks for; its end need not be one of its steps.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scope {
-    pub grid: Grid,
+    pub start_ms: i64,
+    pub end_ms: i64,
+    pub step_ms: i64,
     /// Asked at one time, so that the order of series matters.
     pub instant: bool,
 }

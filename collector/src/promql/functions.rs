@@ -65,16 +65,16 @@ impl Evaluator<'_> {
 
     /// Functions whose result is a number.
     fn number_call(&mut self, name: &str, arguments: &[Box<Expr>], grid: Grid) -> Result<Option<Value>, QueryError> {
-        let whole = self.scope.grid;
-        let span = seconds(whole.end_ms().saturating_sub(whole.start_ms));
+        let whole = self.scope;
+        let span = seconds(whole.end_ms.saturating_sub(whole.start_ms));
         let constant = |value: f64| Ok(Some(Value::Scalar(vec![value; grid.count])));
         match name {
             "time" => Ok(Some(Value::Scalar(grid.times().map(seconds).collect()))),
             "pi" => constant(std::f64::consts::PI),
             "start" => constant(seconds(whole.start_ms)),
-            "end" => constant(seconds(whole.end_ms())),
+            "end" => constant(seconds(whole.end_ms)),
             "range" => constant(span),
-            "step" => constant(if self.scope.instant { 0.0 } else { seconds(whole.step_ms) }),
+            "step" => constant(seconds(whole.step_ms)),
             "min_of" | "max_of" => {
                 let (left, right) = (self.scalar(&arguments[0], grid)?, self.scalar(&arguments[1], grid)?);
                 let pick = if name == "min_of" { mathematics::min } else { mathematics::max };

@@ -65,8 +65,8 @@ fn check_size(query: &str) -> Result<(), QueryError> {
     if super::places::operators(query) > OPERATORS_MAX {
         return Err(error(&format!("the query has more than {OPERATORS_MAX} operators and parentheses")));
     }
-    if super::places::has_byte_escape(query) {
-        return Err(error("a text in quotes holds a byte that is not Unicode"));
+    if let Some(text) = super::places::text_with_byte_escape(query) {
+        return Err(QueryError::Execution(format!("invalid label name {text}")));
     }
     Ok(())
 }

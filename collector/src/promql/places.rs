@@ -131,23 +131,25 @@ pub(super) fn operators(query: &str) -> usize {
     count
 }
 
-/// Whether a quoted text writes a byte above 127 by an escape. In Go such a text may not be Unicode, which no label is;
-/// here texts are Unicode, and the escape would silently mean another character.
-pub(super) fn has_byte_escape(query: &str) -> bool {
+/// A quoted text that writes a byte above 127 by an escape, quotes included. In Go such a text may not be Unicode, which no
+/// label is; here texts are Unicode, and the escape would silently mean another character.
+pub(super) fn text_with_byte_escape(query: &str) -> Option<&str> {
     let quoted = tokens(query).into_iter().filter(|(token, _, _)| matches!(token, Token::Other(b'"' | b'\'')));
-    quoted.map(|(_, start, end)| &query.as_bytes()[start..end]).any(|text| {
-        let mut rest = text;
-        while let [first, after @ ..] = rest {
-            rest = match (first, after) {
-                (b'\\', [b'x', b'8'..=b'9' | b'a'..=b'f' | b'A'..=b'F', ..] | [b'2'..=b'3', b'0'..=b'7', ..]) => {
-                    return true;
-                }
-                (b'\\', [_, beyond @ ..]) => beyond,
-                _ => after,
-            };
-        }
-        false
-    })
+    quoted.map(|(_, start, end)| &query[start..end]).find(|text| has_byte_escape(text.as_bytes()))
+}
+
+fn has_byte_escape(text: &[u8]) -> bool {
+    let mut rest = text;
+    while let [first, after @ ..] = rest {
+        rest = match (first, after) {
+            (b'\\', [b'x', b'8'..=b'9' | b'a'..=b'f' | b'A'..=b'F', ..] | [b'2'..=b'3', b'0'..=b'7', ..]) => {
+                return true;
+            }
+            (b'\\', [_, beyond @ ..]) => beyond,
+            _ => after,
+        };
+    }
+    false
 }
 
 /// Where each argument begins, given the place of the opening parenthesis.

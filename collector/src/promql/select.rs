@@ -84,6 +84,15 @@ pub(super) enum Reading {
     Timestamp,
 }
 
+impl Reading {
+    fn of(self, sample: Sample) -> f64 {
+        match self {
+            Self::Value => sample.value,
+            Self::Timestamp => seconds(sample.timestamp_ms),
+        }
+    }
+}
+
 impl Evaluator<'_> {
     pub(super) fn vector_selector(
         &mut self,
@@ -92,6 +101,9 @@ impl Evaluator<'_> {
         reading: Reading,
     ) -> Result<Value, QueryError> {
         let window = WindowShape { range_ms: millis(self.options.lookback), moved: self.moved(selector) };
+        if grid.count == 1 {
+            return self.newest(selector, window.bounds(grid, 0), reading);
+        }
         let selected = self.fetch(selector, window.hull(grid))?;
         let mut series = Vec::with_capacity(selected.len());
         for one in selected {
@@ -103,6 +115,25 @@ impl Evaluator<'_> {
             }
         }
         Ok(Value::Vector(series))
+    }
+
+    /// At one step only the newest sample of each series matters, which a store may find without reading the others.
+    fn newest(
+        &mut self,
+        selector: &VectorSelector,
+        (after_ms, until_ms): (i64, i64),
+        reading: Reading,
+    ) -> Result<Value, QueryError> {
+        let matchers = matchers(selector.name.as_deref(), &selector.matchers)?;
+        let found = self.source.latest(&matchers, after_ms.saturating_add(1), until_ms);
+        self.charge(found.len())?;
+        self.stop.check()?;
+        let present = found.into_iter().filter(|(_, sample)| !is_stale(sample.value));
+        let series = present.map(|(labels, sample)| {
+            let column = Column::full(vec![reading.of(sample)]);
+            Series { labels, drop_name: false, column }
+        });
+        Ok(Value::Vector(series.collect()))
     }
 
     /// The argument of a range function: a range selector or a subquery, in parentheses or not.
@@ -129,7 +160,7 @@ impl Evaluator<'_> {
 
     /// Evaluates the inner expression once, at all steps that any window needs; steps are multiples of the step's length.
     fn subquery(&mut self, subquery: &SubqueryExpr, grid: Grid) -> Result<Ranges, QueryError> {
-        let (start_ms, end_ms) = (self.scope.grid.start_ms, self.scope.grid.end_ms());
+        let (start_ms, end_ms) = (self.scope.start_ms, self.scope.end_ms);
         let moved = Moved {
             offset_ms: offset_ms(subquery.offset.as_ref()),
             fixed_ms: at_ms(subquery.at.as_ref(), start_ms, end_ms),
@@ -151,7 +182,7 @@ impl Evaluator<'_> {
     }
 
     fn moved(&self, selector: &VectorSelector) -> Moved {
-        let (start_ms, end_ms) = (self.scope.grid.start_ms, self.scope.grid.end_ms());
+        let (start_ms, end_ms) = (self.scope.start_ms, self.scope.end_ms);
         Moved {
             offset_ms: offset_ms(selector.offset.as_ref()),
             fixed_ms: at_ms(selector.at.as_ref(), start_ms, end_ms),
@@ -180,13 +211,7 @@ fn latest(samples: &[Sample], window: WindowShape, grid: Grid, reading: Reading)
         let Some(sample) = samples[slide.low..slide.high].last().filter(|sample| !is_stale(sample.value)) else {
             continue;
         };
-        column.set(
-            step,
-            match reading {
-                Reading::Value => sample.value,
-                Reading::Timestamp => seconds(sample.timestamp_ms),
-            },
-        );
+        column.set(step, reading.of(*sample));
     }
     column
 }

@@ -23,7 +23,7 @@ fn store() -> MemoryStore {
 #[test]
 fn too_many_samples_are_an_error() {
     let engine = Engine::new(EngineOptions { samples_max: 50, ..EngineOptions::default() });
-    assert_eq!(engine.instant(&store(), "requests_total", 59_000).unwrap_err(), QueryError::TooManySamples(50));
+    assert_eq!(engine.instant(&store(), "requests_total[1m]", 59_000).unwrap_err(), QueryError::TooManySamples(50));
     let long = "vector(1)[100y:1ms]";
     assert_eq!(engine.instant(&store(), long, 0).unwrap_err(), QueryError::TooManySamples(50));
 }

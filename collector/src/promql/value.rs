@@ -69,10 +69,6 @@ impl Grid {
         self.start_ms.saturating_add(offset)
     }
 
-    pub fn end_ms(&self) -> i64 {
-        self.at(self.count.saturating_sub(1))
-    }
-
     pub fn times(self) -> impl Iterator<Item = i64> {
         (0..self.count).map(move |step| self.at(step))
     }
