@@ -25,8 +25,9 @@ pub const NAMES: [&str; 10] = [
 
 /// Ten services share two cores; more threads would only cost memory.
 const WORKERS: usize = 2;
-/// Password hashing and the fault `cpu` are all that blocks; the rest waits its turn.
-const BLOCKING_MAX: usize = 8;
+/// The fault `cpu` blocks a thread for each of up to 64 cores; beside it there is room for what a service has to do.
+/// Threads are only made when needed.
+const BLOCKING_MAX: usize = 72;
 /// Handlers nest deeply in debug builds; pages that are never touched cost nothing.
 const STACK_BYTES: usize = 2 << 20;
 

@@ -45,6 +45,8 @@ pub struct Config {
     pub admin: SocketAddr,
     /// CPU time burnt per request.
     pub work: Duration,
+    /// The service's name in traces.
+    pub otel_name: String,
     /// The collector's OTLP/HTTP address; without it no spans are exported.
     pub otlp_endpoint: Option<Url>,
     /// Where the service keeps its data.
@@ -86,6 +88,7 @@ impl Config {
             http: SocketAddr::new(ip, HTTP_PORT),
             admin: SocketAddr::new(ip, ADMIN_PORT),
             work: environment.work()?,
+            otel_name: environment.text("OTEL_SERVICE_NAME").unwrap_or_else(|| name.to_owned()),
             otlp_endpoint: environment.otlp_endpoint()?,
             store_url: environment.text("STORE_URL"),
             token_secret: environment.text("TOKEN_SECRET"),
@@ -103,6 +106,7 @@ impl Config {
             http: SocketAddr::new(ip, 0),
             admin: SocketAddr::new(ip, 0),
             work: Duration::ZERO,
+            otel_name: name.to_owned(),
             otlp_endpoint: None,
             store_url: None,
             token_secret: None,

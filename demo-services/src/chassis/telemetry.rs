@@ -81,7 +81,7 @@ pub(super) struct Exporting {
 /// A tracer that samples everything, and what exports its spans if there is somewhere to export them to.
 pub(super) fn start(config: &Config, metrics: &Metrics) -> Result<(SdkTracer, Option<Exporting>), ExporterBuildError> {
     let resource = Resource::builder_empty().with_attributes([
-        KeyValue::new("service.name", config.name.clone()),
+        KeyValue::new("service.name", config.otel_name.clone()),
         KeyValue::new("service.namespace", config.pod.namespace.clone()),
         KeyValue::new("service.instance.id", config.pod.name.clone()),
         KeyValue::new("k8s.pod.name", config.pod.name.clone()),

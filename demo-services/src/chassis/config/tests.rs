@@ -15,6 +15,7 @@ fn reads_what_a_replica_is_given() {
         ("POD_IP", "127.1.0.9"),
         ("POD_NAMESPACE", "shop"),
         ("WORK_MS", "2.5"),
+        ("OTEL_SERVICE_NAME", "orders"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"),
         ("PAYMENT_SERVICE_HOST", "127.2.0.3"),
         ("PAYMENT_SERVICE_PORT", "8080"),
@@ -24,7 +25,7 @@ fn reads_what_a_replica_is_given() {
     assert_eq!(config.admin.to_string(), "127.1.0.9:9901");
     assert_eq!(config.work, Duration::from_micros(2_500));
     assert_eq!(config.peers["payment"].as_str(), "http://127.2.0.3:8080/");
-    assert_eq!(config.pod.name, "order-7");
+    assert_eq!((config.pod.name.as_str(), config.otel_name.as_str()), ("order-7", "orders"));
 }
 
 #[test]
@@ -43,6 +44,13 @@ fn an_error_names_the_variable_and_what_was_expected() {
         message(&[("POD_IP", "::1"), ("USER_SERVICE_HOST", "h")]),
         "the environment variable USER_SERVICE_PORT is not set; expected the service's port"
     );
+}
+
+#[test]
+fn a_collector_that_the_namespace_does_not_have_is_none() {
+    let endpoint = "http://$(COLLECTOR_SERVICE_HOST):$(COLLECTOR_SERVICE_PORT_OTLP_HTTP)";
+    let config = read(&[("POD_IP", "127.0.0.1"), ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)]).unwrap();
+    assert_eq!(config.otlp_endpoint, None);
 }
 
 #[test]
