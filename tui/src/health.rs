@@ -1,7 +1,7 @@
 //! Judges services: failing, suffering from another one, degraded, idle, well; each with its reason in words. Pure.
 //! Start at `judge`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::picture::{Breaker, ReplicaCount};
 use crate::text;
@@ -198,25 +198,33 @@ fn end_of_chain<'a>(name: &'a str, direct: &BTreeMap<&'a str, &'a str>) -> &'a s
     current
 }
 
-/// A service that is well, or only slow, while its breaker keeps it from a failing peer, waits for that peer.
+/// A service that is well, or only slow, although it cannot reach a failing peer, waits for that peer.
 fn find_waiting(facts: &[Facts], breakers: &[Breaker], verdicts: &mut BTreeMap<String, Assessment>) {
+    let slow: BTreeSet<&str> = facts.iter().filter(|f| is_slow(f)).map(|f| f.name.as_str()).collect();
     for fact in facts.iter().filter(|f| !f.stale) {
-        let peers: Vec<String> = breakers.iter().filter(|b| b.service == fact.name).map(|b| b.peer.clone()).collect();
-        let slow_callee = || {
-            let slow = |name: &str| facts.iter().any(|f| f.name == name && is_slow(f));
-            fact.callees.iter().map(|(name, ..)| name).find(|name| **name != fact.name && slow(name)).cloned()
+        let is_failing = |name: &str| verdicts.get(name).is_some_and(|v| v.health == Health::Failing);
+        let others = || fact.callees.iter().filter(|(name, ..)| name != &fact.name);
+        let behind_breaker: Vec<String> =
+            breakers.iter().filter(|b| b.service == fact.name).map(|b| b.peer.clone()).collect();
+        let failing = others().find(|(name, _, errors)| *errors >= ERRORS_FAILING && is_failing(name));
+        let waits = match (behind_breaker.first(), failing) {
+            (Some(first), _) => {
+                Some((first.clone(), format!("waits for {} (its breaker is open)", text::list(&behind_breaker, 3))))
+            }
+            (None, Some((name, _, errors))) => {
+                Some((name.clone(), format!("waits for {name} ({} of its calls fail)", text::percent(*errors))))
+            }
+            (None, None) => None,
         };
+        let slow_callee = others().map(|(name, ..)| name).find(|name| slow.contains(name.as_str())).cloned();
         let Some(verdict) = verdicts.get_mut(&fact.name) else { continue };
         let has_errors = fact.requests >= REQUESTS_ENOUGH && fact.error_ratio >= ERRORS_DEGRADED;
-        if let (Health::Healthy | Health::Idle | Health::Degraded, Some(first), false) =
-            (verdict.health, peers.first(), has_errors)
-        {
-            let why = format!("waits for {} (its breaker is open)", text::list(&peers, 3));
-            *verdict = Assessment { health: Health::Degraded, why, because_of: first.clone() };
-        } else if verdict.health == Health::Degraded
-            && !has_errors
-            && let Some(callee) = slow_callee()
-        {
+        if has_errors || matches!(verdict.health, Health::Failing | Health::Victim | Health::Unknown) {
+            continue;
+        }
+        if let Some((because_of, why)) = waits {
+            *verdict = Assessment { health: Health::Degraded, why, because_of };
+        } else if let (Health::Degraded, Some(callee)) = (verdict.health, slow_callee) {
             verdict.why = format!("{}, waits for {callee}", verdict.why);
             verdict.because_of = callee;
         }

@@ -8,8 +8,8 @@ use crate::picture::{Freshness, JourneyMetrics, Picture};
 use crate::text;
 use crate::triage::{self, Row};
 
-/// Names in one list of the sentence: more do not fit into two lines of 80 columns.
-const NAMES_MAX: usize = 4;
+/// Names in one list of the sentence: as many as the shop has journeys; more do not fit into two lines of 80 columns.
+const NAMES_MAX: usize = 5;
 
 /// The sentence and how bad it is.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -135,3 +135,12 @@ fn a_slow_service_that_calls_a_slow_one_waits_for_it() {
     assert_eq!(verdicts["order"].why, "slow: p99 1.5s, waits for payment");
     assert_eq!(verdicts["payment"].why, "slow: p99 1.4s");
 }
+
+#[test]
+fn a_service_that_copes_with_a_failing_peer_waits_for_it_before_its_breaker_opens() {
+    let order = Facts { callees: vec![calls("payment", 1.0), calls("user", 0.0)], ..fact("order") };
+    let payment = Facts { error_ratio: 1.0, own_error_ratio: Some(1.0), ..fact("payment") };
+    let verdicts = judge(&[order, payment, fact("user")], &[]);
+    assert_eq!(verdicts["order"].health, Health::Degraded);
+    assert_eq!(verdicts["order"].why, "waits for payment (100% of its calls fail)");
+}

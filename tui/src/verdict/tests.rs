@@ -59,7 +59,7 @@ fn without_journeys_the_services_that_are_well_are_named() {
     metrics.journeys.clear();
     picture.metrics.data = Some(Arc::new(metrics));
     let text = said(picture).text;
-    assert!(text.contains("gateway, inventory, notification, product and 4 more are well"), "{text}");
+    assert!(text.contains("gateway, inventory, notification, product, recommendation and 3 more are well"), "{text}");
 }
 
 #[test]
