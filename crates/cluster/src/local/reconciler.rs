@@ -93,6 +93,7 @@ pub(super) struct Reconciler {
     reports: mpsc::Receiver<(u64, Report)>,
     report_to: mpsc::Sender<(u64, Report)>,
     requests: mpsc::Receiver<Request>,
+    answers: Vec<(Reply, Result<(), ClusterError>)>,
     snapshot: watch::Sender<Arc<Snapshot>>,
     changes: watch::Sender<u64>,
 }
@@ -122,6 +123,7 @@ impl Reconciler {
             reports,
             report_to,
             requests,
+            answers: Vec::new(),
             snapshot,
             changes,
         };
@@ -154,6 +156,7 @@ impl Reconciler {
                 self.update_endpoints();
                 self.publish();
             }
+            self.send_answers();
         }
         self.end_all().await;
         ended.cancel();

@@ -45,6 +45,7 @@ async fn says_how_many_are_asked_for_and_ready() {
     let ready = format!("http://{}/readyz", running.cluster.endpoints().api);
     eventually("ready", Duration::from_secs(10), || async { fetch(&ready).await.0 == 200 }).await;
     running.cluster.set_replicas(&reference("front"), Replicas(1)).await.unwrap();
+    assert_eq!(running.workload("front").await.desired, Replicas(1), "what was answered can be seen");
     eventually("one left", Duration::from_secs(5), || async { running.replicas("front").await.len() == 1 }).await;
     let metrics = running.api("/metrics").await;
     for line in [

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use cluster::{Cluster, Replicas};
+use cluster::{Cluster, Replicas, Rollout};
+use tokio::task::JoinHandle;
 
-use crate::harness::{FIXTURE, Running, eventually, reference};
+use crate::harness::{FIXTURE, Running, eventually, manifests, reference};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_see_what_their_manifest_says() {
@@ -43,15 +44,18 @@ async fn requests_of_one_connection_reach_all_ready_replicas() {
     running.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn no_request_fails_while_replicas_come_and_go() {
-    let running = Running::start_ready(FIXTURE).await;
-    let url = format!("{}/slow/40", running.cluster.service_url("front").unwrap());
-    let stop = Arc::new(AtomicBool::new(false));
-    let done = Arc::new(AtomicUsize::new(0));
-    let clients: Vec<_> = (0..8)
-        .map(|_| {
-            let (url, stop, done) = (url.clone(), stop.clone(), done.clone());
+/// Eight clients that ask one after the other until they are stopped.
+struct Load {
+    stop: Arc<AtomicBool>,
+    done: Arc<AtomicUsize>,
+    clients: Vec<JoinHandle<Vec<String>>>,
+}
+
+impl Load {
+    fn start(url: &str) -> Self {
+        let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let client = || {
+            let (url, stop, done) = (url.to_owned(), stop.clone(), done.clone());
             tokio::spawn(async move {
                 let client = reqwest::Client::new();
                 let mut failed = Vec::new();
@@ -64,24 +68,61 @@ async fn no_request_fails_while_replicas_come_and_go() {
                 }
                 failed
             })
-        })
-        .collect();
+        };
+        Self { clients: (0..8).map(|_| client()).collect(), stop, done }
+    }
+
+    async fn goes_on(&self) {
+        let before = self.done.load(Ordering::Relaxed);
+        let more = async || self.done.load(Ordering::Relaxed) > before + 20;
+        eventually("traffic", Duration::from_secs(5), more).await;
+    }
+
+    async fn assert_none_failed(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for client in self.clients {
+            assert_eq!(client.await.unwrap(), Vec::<String>::new());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_fails_while_replicas_come_and_go() {
+    let running = Running::start_ready(FIXTURE).await;
+    let load = Load::start(&format!("{}/slow/40", running.cluster.service_url("front").unwrap()));
     for wanted in [4, 1, 3, 1] {
         running.cluster.set_replicas(&reference("front"), Replicas(wanted)).await.unwrap();
-        eventually("scaled", Duration::from_secs(10), || async {
+        eventually("scaled", Duration::from_secs(10), async || {
             let workload = running.workload("front").await;
             workload.ready().0 == wanted && workload.replicas.len() == wanted as usize
         })
         .await;
-        let before = done.load(Ordering::Relaxed);
-        eventually("traffic", Duration::from_secs(5), || async { done.load(Ordering::Relaxed) > before + 20 }).await;
+        load.goes_on().await;
     }
-    stop.store(true, Ordering::Relaxed);
-    for client in clients {
-        assert_eq!(client.await.unwrap(), Vec::<String>::new());
-    }
+    load.assert_none_failed().await;
     let metrics = running.api("/metrics").await;
     assert!(metrics.contains(r#"plimsoll_proxy_requests_total{service="front",port="http",code="200"}"#), "{metrics}");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_fails_while_a_new_version_is_rolled_out() {
+    let running = Running::start_ready(FIXTURE).await;
+    let before = running.replicas("front").await;
+    let load = Load::start(&format!("{}/slow/40", running.cluster.service_url("front").unwrap()));
+    load.goes_on().await;
+    running.cluster.apply(manifests(&FIXTURE.replacen("value: good", "value: better", 1))).await.unwrap();
+    eventually("rolled out", Duration::from_secs(10), async || {
+        let workload = running.workload("front").await;
+        assert!(workload.ready().0 >= 2, "maxUnavailable is 0: {workload:?}");
+        workload.rollout == Rollout::Complete
+            && workload.replicas.len() == 2
+            && workload.replicas.iter().all(|replica| before.iter().all(|old| old.name != replica.name))
+    })
+    .await;
+    load.goes_on().await;
+    load.assert_none_failed().await;
+    assert_eq!(running.get("front", "/env/VERSION").await.1, "better");
     running.stop().await;
 }
 

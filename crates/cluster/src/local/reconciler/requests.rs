@@ -6,7 +6,7 @@ use crate::local::manifest::Manifests;
 use crate::{ClusterError, EventKind, Replicas, Resources, WorkloadRef};
 
 impl Reconciler {
-    /// Carries out a request and answers it.
+    /// Carries out a request; the answer is sent when everybody can see what it changed.
     pub(super) fn take_request(&mut self, request: Request) {
         let (result, reply) = match request {
             Request::SetReplicas { workload, replicas, reply } => (self.set_replicas(&workload, replicas), reply),
@@ -15,8 +15,14 @@ impl Reconciler {
             }
             Request::Apply { manifests, reply } => (self.apply(*manifests), reply),
         };
-        // Who no longer waits for the answer does not miss it.
-        drop(reply.send(result));
+        self.answers.push((reply, result));
+    }
+
+    pub(super) fn send_answers(&mut self) {
+        for (reply, result) in self.answers.drain(..) {
+            // Who no longer waits for the answer does not miss it.
+            drop(reply.send(result));
+        }
     }
 
     fn find(&self, workload: &WorkloadRef) -> Result<usize, ClusterError> {
