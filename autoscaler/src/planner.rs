@@ -17,7 +17,7 @@ use self::combine::combine;
 use self::explain::Story;
 pub use self::history::History;
 use self::judge::{Verdict, judge};
-use self::limits::{Limit, Limited, Stabilization, limit};
+use self::limits::{Limit, Limited, limit};
 pub use self::observation::{Gap, Observation, Reading};
 pub use self::reason::Reason;
 use self::replicas::Rule;
@@ -163,7 +163,7 @@ impl Planner<'_> {
         let fresh = if doubted { self.from } else { start };
         course.pass("freshness", fresh, doubt.unwrap_or_default());
         let settled = if doubted { fresh } else { combined.replicas.unwrap_or(self.from) };
-        course.pass("tolerance", settled, tolerance_note(start, settled, loudest_rule));
+        course.pass("tolerance", settled, tolerance_note(fresh, settled, loudest_rule));
         if doubted {
             course.reason = Reason::MetricMissingForbidsDown;
         } else {
@@ -220,13 +220,13 @@ impl Planner<'_> {
             std::cmp::Ordering::Greater => Reason::SignalAboveTarget,
             std::cmp::Ordering::Less => Reason::SignalBelowTarget,
             std::cmp::Ordering::Equal if wish == *from => course.reason,
-            std::cmp::Ordering::Equal => match (by, stabilization) {
-                (Some(Limit::UpRate), _) => Reason::ScaleUpLimit,
-                (Some(Limit::DownRate), _) => Reason::ScaleDownLimit,
-                (Some(Limit::Most), _) => Reason::AtMaximum,
-                (Some(Limit::Fewest), _) => Reason::AtMinimum,
-                (None, Stabilization::HeldUp) => Reason::ScaleUpStabilized,
-                (None, _) => Reason::ScaleDownStabilized,
+            std::cmp::Ordering::Equal if wish < *from && stabilized >= *from => Reason::ScaleDownStabilized,
+            std::cmp::Ordering::Equal => match by {
+                Some(Limit::UpRate) => Reason::ScaleUpLimit,
+                Some(Limit::DownRate) => Reason::ScaleDownLimit,
+                Some(Limit::Most) => Reason::AtMaximum,
+                Some(Limit::Fewest) => Reason::AtMinimum,
+                None => Reason::ScaleUpStabilized,
             },
         };
     }

@@ -1,0 +1,114 @@
+//! A cluster in memory for tests: does what it is asked at once, keeps what it was asked, and hangs or refuses on demand.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use cluster::{
+    Cluster, ClusterError, Container, Event, Replica, ReplicaState, Replicas, Resources, Rollout, Workload,
+    WorkloadKind, WorkloadRef,
+};
+use protocol::quantity::Quantity;
+use tokio::sync::watch;
+
+/// One Deployment, `shop/order`, whose replicas are always ready.
+pub struct FakeCluster {
+    replicas: Mutex<u32>,
+    /// What it was asked to write.
+    pub writes: Mutex<Vec<u32>>,
+    /// What it was told.
+    pub events: Mutex<Vec<Event>>,
+    /// Whether it answers at all.
+    pub hangs: AtomicBool,
+    /// Whether it accepts writes.
+    pub refuses: AtomicBool,
+    changes: watch::Sender<u64>,
+}
+
+/// The Deployment.
+pub fn order() -> WorkloadRef {
+    WorkloadRef { kind: WorkloadKind::Deployment, namespace: "shop".to_owned(), name: "order".to_owned() }
+}
+
+impl FakeCluster {
+    pub fn with(replicas: u32) -> Self {
+        Self {
+            replicas: Mutex::new(replicas),
+            writes: Mutex::default(),
+            events: Mutex::default(),
+            hangs: AtomicBool::new(false),
+            refuses: AtomicBool::new(false),
+            changes: watch::Sender::new(0),
+        }
+    }
+
+    pub fn replicas(&self) -> u32 {
+        *self.replicas.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn answer(&self) {
+        if self.hangs.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[async_trait]
+impl Cluster for FakeCluster {
+    async fn workloads(&self) -> Result<Vec<Workload>, ClusterError> {
+        self.answer().await;
+        let request = |text: &str| Quantity::parse(text).ok();
+        let replica = |index: u32| Replica {
+            name: format!("order-{index}"),
+            state: ReplicaState::Running,
+            ready: true,
+            started_at_ms: Some(1_000),
+            ready_changed_at_ms: Some(2_000),
+            restarts: 0,
+            containers: vec![Container {
+                name: "order".to_owned(),
+                resources: Resources {
+                    cpu_request: request("100m"),
+                    memory_request: request("64Mi"),
+                    ..Resources::default()
+                },
+            }],
+            message: String::new(),
+        };
+        let replicas = self.replicas();
+        Ok(vec![Workload {
+            reference: order(),
+            desired: Replicas(replicas),
+            replicas: (0..replicas).map(replica).collect(),
+            rollout: Rollout::Complete,
+        }])
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    async fn set_replicas(&self, workload: &WorkloadRef, replicas: Replicas) -> Result<(), ClusterError> {
+        self.answer().await;
+        if self.refuses.load(Ordering::SeqCst) {
+            return Err(ClusterError::Refused { workload: workload.clone(), reason: "an HPA owns it".to_owned() });
+        }
+        self.writes.lock().unwrap_or_else(PoisonError::into_inner).push(replicas.0);
+        *self.replicas.lock().unwrap_or_else(PoisonError::into_inner) = replicas.0;
+        Ok(())
+    }
+
+    async fn resize(&self, _: &WorkloadRef, _: &str, _: Resources) -> Result<(), ClusterError> {
+        Ok(())
+    }
+
+    async fn record_event(&self, event: Event) -> Result<(), ClusterError> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+        Ok(())
+    }
+
+    async fn events(&self, limit: usize) -> Result<Vec<Event>, ClusterError> {
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(events.iter().rev().take(limit).cloned().collect())
+    }
+}

@@ -1,0 +1,202 @@
+//! The whole autoscaler on port 0: a fake Prometheus over real HTTP, a cluster in memory, and its own API as clients see it.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod fake;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use autoscaler::{Autoscaler, Options, StartError, policy};
+use axum::extract::{Form, State};
+use axum::routing::post;
+use axum::{Json, Router};
+use fake::FakeCluster;
+use lifecycle::CancellationToken;
+use protocol::scaling::{DecisionRecord, ObjectName, ScalingClient};
+use serde_json::{Value, json};
+use url::Url;
+
+const POLICY: &str = "apiVersion: plimsoll.dev/v1alpha1
+kind: ScalingPolicy
+metadata: {name: order, namespace: shop}
+spec:
+  target: {kind: Deployment, name: order}
+  replicas: {min: 1, max: 6}
+  signals:
+    - utilization: {resource: cpu, target: 65%}
+    - query: {name: requests, promql: 'sum(rate(requests_total{service=\"order\"}[10s]))', perReplica: 1000}
+  behavior: {scaleDown: {stabilizationWindowSeconds: 0}}
+";
+
+/// Millicores that every replica is said to use.
+type Load = Arc<AtomicU64>;
+
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
+}
+
+/// Answers the autoscaler's queries for up to six replicas.
+async fn query(State(load): State<Load>, Form(form): Form<HashMap<String, String>>) -> Json<Value> {
+    let query = &form["query"];
+    let per_pod = |value: f64| -> Vec<Value> {
+        let labels = |i: u32| json!({"namespace": "shop", "pod": format!("order-{i}"), "container": "order"});
+        (0..6).map(|i| json!({"metric": labels(i), "value": [now(), value.to_string()]})).collect()
+    };
+    let millicores = load.load(Ordering::SeqCst) as f64;
+    let result = if query.contains("timestamp(requests_total") {
+        vec![json!({"metric": {"selector": "0"}, "value": [now(), now().to_string()]})]
+    } else if query.contains("requests_total") {
+        vec![json!({"metric": {}, "value": [now(), "700"]})]
+    } else if query.contains("timestamp(container_cpu_usage_seconds_total") {
+        per_pod(now() - 1.0)
+    } else {
+        assert!(query.contains("rate(container_cpu_usage_seconds_total{namespace=~\"shop\""), "{query}");
+        per_pod(millicores / 1000.0)
+    };
+    Json(json!({"status": "success", "data": {"resultType": "vector", "result": result}}))
+}
+
+struct Running {
+    cluster: Arc<FakeCluster>,
+    load: Load,
+    client: ScalingClient,
+    base: String,
+    shutdown: CancellationToken,
+    tasks: tokio::task::JoinSet<()>,
+    data: tempfile::TempDir,
+}
+
+async fn start() -> Running {
+    let load = Load::new(AtomicU64::new(65));
+    let mut tasks = tokio::task::JoinSet::new();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let prometheus = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    let router = Router::new().route("/api/v1/query", post(query)).with_state(Arc::clone(&load));
+    tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
+
+    let policies = policy::from_documents(protocol::yaml::split(Path::new("order.yaml"), POLICY)).unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let mut options = Options::new(prometheus, policies);
+    options.listen = "127.0.0.1:0".parse().unwrap();
+    options.interval = Duration::from_millis(50);
+    options.data = Some(data.path().to_owned());
+    let cluster = Arc::new(FakeCluster::with(2));
+    let autoscaler = Autoscaler::bind(options, Arc::clone(&cluster) as Arc<dyn cluster::Cluster>).await.unwrap();
+    let base = format!("http://{}", autoscaler.address());
+    let shutdown = CancellationToken::new();
+    let stop = shutdown.clone();
+    tasks.spawn(async move { autoscaler.run(stop).await.unwrap() });
+    let client = ScalingClient::new(Url::parse(&base).unwrap());
+    Running { cluster, load, client, base, shutdown, tasks, data }
+}
+
+impl Running {
+    /// Waits for a record after `since` that is as wanted.
+    async fn record(&self, wanted: impl Fn(&DecisionRecord) -> bool) -> DecisionRecord {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let records = self.client.decisions(Some("order"), None, 1000).await.unwrap();
+            if let Some(record) = records.iter().find(|r| wanted(r)) {
+                return record.clone();
+            }
+            assert!(Instant::now() < deadline, "no such record; the latest is {:?}", records.first());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn status_and_error(&self, method: reqwest::Method, path: &str) -> (u16, String) {
+        let response = reqwest::Client::new().request(method, format!("{}{path}", self.base)).send().await.unwrap();
+        let status = response.status().as_u16();
+        let body: Value = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
+        (status, body["error"].as_str().unwrap_or_default().to_owned())
+    }
+
+    async fn end(mut self) {
+        self.shutdown.cancel();
+        // The autoscaler ends by itself; the fake server does not.
+        self.tasks.join_next().await.unwrap().unwrap();
+        self.tasks.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn follows_the_load_up_and_down_and_serves_the_record_of_each_tick() {
+    let running = start().await;
+    let held = running.record(|r| r.reason == "WithinTolerance").await;
+    assert_eq!(held.message, "order stays at 2: within tolerance (cpu utilization 65% of target 65%)");
+    assert_eq!(held.signals[1].value, Some(350.0));
+    assert!(held.signals[0].age_seconds.is_some_and(|age| (1.0..5.0).contains(&age)), "{held:?}");
+
+    running.load.store(130, Ordering::SeqCst);
+    let up = running.record(|r| r.applied).await;
+    assert_eq!((up.from, up.to, up.reason.as_str()), (2, 4, "SignalAboveTarget"));
+    assert_eq!(up.message, "order 2 -> 4: cpu utilization 130% is above 65%");
+
+    running.load.store(10, Ordering::SeqCst);
+    let down = running.record(|r| r.applied && r.to < r.from).await;
+    assert_eq!((down.to, running.cluster.replicas()), (1, 1), "{down:?}");
+
+    let events = running.client.events(10).await.unwrap();
+    assert_eq!(events[0].reason, "SuccessfulRescale");
+    let workloads = running.client.workloads().await.unwrap();
+    assert_eq!((workloads[0].desired, workloads[0].policy.as_deref()), (1, Some("order")));
+    let since = running.client.decisions(None, Some(down.sequence), 1000).await.unwrap();
+    assert!(since.iter().all(|r| r.sequence > down.sequence));
+
+    let journal = std::fs::read_to_string(running.data.path().join("decisions.jsonl")).unwrap();
+    let first: DecisionRecord = serde_json::from_str(journal.lines().next().unwrap()).unwrap();
+    assert_eq!(first.sequence, 1);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn pause_goes_on_recommending_and_resume_carries_out() {
+    let running = start().await;
+    let name = ObjectName { namespace: "shop".to_owned(), name: "order".to_owned() };
+    assert!(running.client.pause(&name).await.unwrap().paused);
+    running.load.store(130, Ordering::SeqCst);
+    let wished = running.record(|r| r.wish > r.from).await;
+    assert!(!wished.applied && wished.message.ends_with("(not carried out: paused)"), "{wished:?}");
+    assert!(running.cluster.writes.lock().unwrap().is_empty());
+    assert!(!running.client.resume(&name).await.unwrap().paused);
+    running.record(|r| r.applied).await;
+    assert!(running.client.policies().await.unwrap()[0].last.is_some());
+    running.end().await;
+}
+
+#[tokio::test]
+async fn wrong_requests_get_json_that_says_what_is_wrong() {
+    use reqwest::Method;
+    let running = start().await;
+    for (method, path, status, error) in [
+        (Method::GET, "/api/v1/nothing", 404, "there is nothing at this path"),
+        (Method::POST, "/api/v1/policies/shop/user/pause", 404, "there is no policy shop/user"),
+        (Method::GET, "/api/v1/policies/shop/order/pause", 405, "this path has another method"),
+        (Method::GET, "/api/v1/decisions?limit=0", 400, "limit: found 0, expected 1 to 10000"),
+    ] {
+        assert_eq!(running.status_and_error(method, path).await, (status, error.to_owned()), "{path}");
+    }
+    let (status, error) = running.status_and_error(Method::GET, "/api/v1/decisions?since=yesterday").await;
+    assert!(status == 400 && error.contains("since"), "{status} {error}");
+
+    running.record(|_| true).await;
+    let text = reqwest::get(format!("{}/metrics", running.base)).await.unwrap().text().await.unwrap();
+    for name in ["decisions_total{", "desired_replicas{", "tick_duration_seconds_bucket{", "failures_total{"] {
+        assert!(text.contains(&format!("plimsoll_autoscaler_{name}")), "{name} in {text}");
+    }
+    assert_eq!(reqwest::get(format!("{}/readyz", running.base)).await.unwrap().status().as_u16(), 200);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_taken_port_names_itself_and_the_flag() {
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut options = Options::new(Url::parse("http://127.0.0.1:9").unwrap(), policy::PolicySet::default());
+    options.listen = taken.local_addr().unwrap();
+    let error = Autoscaler::bind(options, Arc::new(FakeCluster::with(1))).await.err();
+    let message = error.as_ref().map(ToString::to_string).unwrap_or_default();
+    assert!(matches!(error, Some(StartError::Listen(_))) && message.contains("--autoscaler"), "{message}");
+}
