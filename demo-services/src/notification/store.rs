@@ -47,7 +47,7 @@ pub struct Messages {
 }
 
 impl Messages {
-    /// On a database with [`SCHEMA`].
+    /// On a database with the tables of `SCHEMA`.
     pub fn new(pool: SqlitePool) -> Self {
         Self { pool }
     }

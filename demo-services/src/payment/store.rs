@@ -73,7 +73,7 @@ pub struct Charges {
 }
 
 impl Charges {
-    /// On a database with [`SCHEMA`].
+    /// On a database with the tables of `SCHEMA`.
     pub fn new(pool: SqlitePool) -> Self {
         Self { pool }
     }

@@ -30,7 +30,7 @@ pub struct Purchases {
 }
 
 impl Purchases {
-    /// On a database with [`SCHEMA`].
+    /// On a database with the tables of `SCHEMA`.
     pub fn new(pool: SqlitePool) -> Self {
         Self { pool }
     }

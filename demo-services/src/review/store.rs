@@ -33,7 +33,7 @@ pub struct ReviewStore {
 }
 
 impl ReviewStore {
-    /// On a database with [`SCHEMA`].
+    /// On a database with the tables of `SCHEMA`.
     pub fn new(pool: SqlitePool) -> Self {
         Self { pool }
     }

@@ -41,7 +41,7 @@ pub struct FakeProcessor {
 }
 
 impl FakeProcessor {
-    /// On a database with [`SCHEMA`].
+    /// On a database with the tables of `SCHEMA`.
     pub fn new(pool: SqlitePool) -> Self {
         Self { pool }
     }
