@@ -109,110 +109,97 @@ fn what_prometheus_refuses_is_refused() {
     assert!(matches!(range, Err(QueryError::Parse(text)) if text.contains("range vector")));
 }
 
+const NUMBERS: [&str; 9] = ["0", "1", "-1", "0.5", "NaN", "Inf", "-Inf", "1e300", "9223372036854775808"];
+const SELECTORS: [&str; 4] = ["m", "h_bucket", "{a=~\".*\",__name__!=\"\"}", "none"];
+const MODIFIERS: [&str; 6] = ["", " offset 7s", " offset -3s", " @ 20", " @ end()", " @ start() offset 1y"];
+const OVER_TIME: [&str; 16] = [
+    "rate",
+    "increase",
+    "irate",
+    "delta",
+    "idelta",
+    "deriv",
+    "changes",
+    "resets",
+    "avg_over_time",
+    "sum_over_time",
+    "min_over_time",
+    "stddev_over_time",
+    "absent_over_time",
+    "last_over_time",
+    "mad_over_time",
+    "ts_of_max_over_time",
+];
+const OF_VECTORS: [&str; 12] = [
+    "abs",
+    "sgn",
+    "year",
+    "days_in_month",
+    "day_of_year",
+    "timestamp",
+    "absent",
+    "round",
+    "sort_desc",
+    "ln",
+    "histogram_sum",
+    "-",
+];
+const OPERATORS: [&str; 13] = [
+    "+",
+    "%",
+    "^",
+    "==",
+    "> bool",
+    "and",
+    "or",
+    "unless",
+    "/ on(a) group_left()",
+    "* ignoring(le) group_right(b)",
+    "- on()",
+    "atan2",
+    "and on(a)",
+];
+const AGGREGATIONS: [&str; 6] = ["sum", "avg by (a) ", "stddev without (a) ", "count", "group by (le) ", "max"];
+const CHOICES: [&str; 5] = ["topk", "bottomk", "limitk", "limit_ratio", "quantile"];
+
+fn one_of(words: &'static [&'static str]) -> impl Strategy<Value = &'static str> {
+    prop::sample::select(words)
+}
+
 /// Selectors, numbers, and everything that combines them.
 fn expression() -> impl Strategy<Value = String> {
-    let number = prop_oneof![
-        Just("0"),
-        Just("1"),
-        Just("-1"),
-        Just("0.5"),
-        Just("NaN"),
-        Just("Inf"),
-        Just("-Inf"),
-        Just("1e300"),
-        Just("9223372036854775808"),
-    ];
-    let modifier = prop_oneof![
-        Just(""),
-        Just(" offset 7s"),
-        Just(" offset -3s"),
-        Just(" @ 20"),
-        Just(" @ end()"),
-        Just(" @ start() offset 1y")
-    ];
-    let selector =
-        (prop_oneof![Just("m"), Just("h_bucket"), Just("{a=~\".*\",__name__!=\"\"}"), Just("none")], modifier.clone())
-            .prop_map(|(name, modifier)| format!("{name}{modifier}"));
     let leaf = prop_oneof![
-        number.clone().prop_map(|n| format!("vector({n})")),
-        selector.clone(),
-        Just("time()").prop_map(|_| "vector(time())".to_owned())
+        one_of(&NUMBERS).prop_map(|number| format!("vector({number})")),
+        (one_of(&SELECTORS), one_of(&MODIFIERS)).prop_map(|(selector, modifier)| format!("{selector}{modifier}")),
+        Just("vector(time())".to_owned()),
+        one_of(&OVER_TIME).prop_map(|function| format!("{function}(m[15s])")),
+        (one_of(&NUMBERS), one_of(&NUMBERS)).prop_map(|(n, t)| format!("predict_linear(m[10s], {n}) + vector({t})")),
     ];
-    let over = prop_oneof![
-        Just("rate"),
-        Just("increase"),
-        Just("irate"),
-        Just("delta"),
-        Just("idelta"),
-        Just("deriv"),
-        Just("changes"),
-        Just("resets"),
-        Just("avg_over_time"),
-        Just("sum_over_time"),
-        Just("min_over_time"),
-        Just("stddev_over_time"),
-        Just("absent_over_time"),
-        Just("last_over_time"),
-        Just("mad_over_time"),
-        Just("ts_of_max_over_time"),
-    ];
-    let single = prop_oneof![
-        Just("abs"),
-        Just("sgn"),
-        Just("year"),
-        Just("days_in_month"),
-        Just("day_of_year"),
-        Just("timestamp"),
-        Just("absent"),
-        Just("round"),
-        Just("sort_desc"),
-        Just("ln"),
-        Just("histogram_sum"),
-        Just("-"),
-    ];
-    let operator = prop_oneof![
-        Just("+"),
-        Just("%"),
-        Just("^"),
-        Just("=="),
-        Just("> bool"),
-        Just("and"),
-        Just("or"),
-        Just("unless"),
-        Just("/ on(a) group_left()"),
-        Just("* ignoring(le) group_right(b)"),
-        Just("- on()"),
-        Just("atan2"),
-        Just("and on(a)"),
-    ];
-    let aggregate = prop_oneof![
-        Just("sum("),
-        Just("avg by (a) ("),
-        Just("stddev without (a) ("),
-        Just("count("),
-        Just("group by (le) ("),
-        Just("max("),
-    ];
-    let choice = prop_oneof![Just("topk"), Just("bottomk"), Just("limitk"), Just("limit_ratio"), Just("quantile")];
-    leaf.prop_recursive(4, 24, 3, move |inner| {
-        prop_oneof![
-            (single.clone(), inner.clone()).prop_map(|(function, x)| format!("{function}({x})")),
-            (inner.clone(), operator.clone(), inner.clone()).prop_map(|(x, op, y)| format!("({x}) {op} ({y})")),
-            (aggregate.clone(), inner.clone()).prop_map(|(function, x)| format!("{function}{x})")),
-            (choice.clone(), number.clone(), inner.clone())
-                .prop_map(|(function, n, x)| format!("{function} by (a) ({n}, {x})")),
-            (over.clone(), inner.clone(), modifier.clone())
-                .prop_map(|(function, x, m)| format!("{function}(({x})[20s:3s]{m})")),
-            (over.clone(), selector.clone()).prop_map(|(function, _)| format!("{function}(m[15s])")),
-            (number.clone(), inner.clone()).prop_map(|(n, x)| format!("histogram_quantile({n}, {x})")),
-            (number.clone(), inner.clone()).prop_map(|(n, x)| format!("histogram_fraction({n}, 1, {x})")),
-            (number.clone(), inner.clone()).prop_map(|(n, x)| format!("clamp({x}, {n}, scalar({x}))")),
-            (number.clone(), number.clone()).prop_map(|(n, t)| format!("predict_linear(m[10s], {n}) + vector({t})")),
-            (number.clone(), inner.clone()).prop_map(|(n, x)| format!("quantile_over_time({n}, ({x})[10s:1s])")),
-            inner.clone().prop_map(|x| format!("count_values(\"v\", {x})")),
-            inner.prop_map(|x| format!("label_replace({x}, \"a\", \"$1-$2\", \"b\", \"(.)(.*)\")")),
-        ]
-    })
+    leaf.prop_recursive(4, 24, 3, |inner| prop_oneof![combined(inner.clone()), computed(inner)])
+}
+
+fn combined(inner: BoxedStrategy<String>) -> impl Strategy<Value = String> {
+    let x = || inner.clone();
+    prop_oneof![
+        (one_of(&OF_VECTORS), x()).prop_map(|(function, x)| format!("{function}({x})")),
+        (x(), one_of(&OPERATORS), x()).prop_map(|(x, operator, y)| format!("({x}) {operator} ({y})")),
+        (one_of(&AGGREGATIONS), x()).prop_map(|(function, x)| format!("{function}({x})")),
+        (one_of(&CHOICES), one_of(&NUMBERS), x()).prop_map(|(function, n, x)| format!("{function} by (a) ({n}, {x})")),
+        (one_of(&OVER_TIME), x(), one_of(&MODIFIERS))
+            .prop_map(|(function, x, m)| format!("{function}(({x})[20s:3s]{m})")),
+    ]
+}
+
+fn computed(inner: BoxedStrategy<String>) -> impl Strategy<Value = String> {
+    let x = || (one_of(&NUMBERS), inner.clone());
+    prop_oneof![
+        x().prop_map(|(n, x)| format!("histogram_quantile({n}, {x})")),
+        x().prop_map(|(n, x)| format!("histogram_fraction({n}, 1, {x})")),
+        x().prop_map(|(n, x)| format!("clamp({x}, {n}, scalar({x}))")),
+        x().prop_map(|(n, x)| format!("quantile_over_time({n}, ({x})[10s:1s])")),
+        x().prop_map(|(_, x)| format!("count_values(\"v\", {x})")),
+        x().prop_map(|(_, x)| format!("label_replace({x}, \"a\", \"$1-$2\", \"b\", \"(.)(.*)\")")),
+    ]
 }
 
 fn sample_value() -> impl Strategy<Value = f64> {
@@ -239,7 +226,7 @@ fn random_store() -> impl Strategy<Value = MemoryStore> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn no_expression_panics_and_steps_agree_with_single_times(
