@@ -175,10 +175,10 @@ fn expression() -> impl Strategy<Value = String> {
         one_of(&OVER_TIME).prop_map(|function| format!("{function}(m[15s])")),
         (one_of(&NUMBERS), one_of(&NUMBERS)).prop_map(|(n, t)| format!("predict_linear(m[10s], {n}) + vector({t})")),
     ];
-    leaf.prop_recursive(4, 24, 3, |inner| prop_oneof![combined(inner.clone()), computed(inner)])
+    leaf.prop_recursive(4, 24, 3, |inner| prop_oneof![combined(&inner), computed(&inner)])
 }
 
-fn combined(inner: BoxedStrategy<String>) -> impl Strategy<Value = String> {
+fn combined(inner: &BoxedStrategy<String>) -> impl Strategy<Value = String> + use<> {
     let x = || inner.clone();
     prop_oneof![
         (one_of(&OF_VECTORS), x()).prop_map(|(function, x)| format!("{function}({x})")),
@@ -190,7 +190,7 @@ fn combined(inner: BoxedStrategy<String>) -> impl Strategy<Value = String> {
     ]
 }
 
-fn computed(inner: BoxedStrategy<String>) -> impl Strategy<Value = String> {
+fn computed(inner: &BoxedStrategy<String>) -> impl Strategy<Value = String> + use<> {
     let x = || (one_of(&NUMBERS), inner.clone());
     prop_oneof![
         x().prop_map(|(n, x)| format!("histogram_quantile({n}, {x})")),
