@@ -1,5 +1,6 @@
 //! A collector that runs, and a target that prints what a test tells it to.
 
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +32,7 @@ struct TargetState {
     status: StatusCode,
     content_type: &'static str,
     body: String,
+    compressed: bool,
     last_headers: HeaderMap,
 }
 
@@ -40,6 +42,7 @@ impl Target {
             status: StatusCode::OK,
             content_type: "text/plain; version=0.0.4",
             body: String::new(),
+            compressed: false,
             last_headers: HeaderMap::new(),
         }));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -60,6 +63,11 @@ impl Target {
         self.state.lock().content_type = content_type;
     }
 
+    /// Answers with gzip, if that is accepted.
+    pub fn compresses(&self) {
+        self.state.lock().compressed = true;
+    }
+
     pub fn fails(&self) {
         self.state.lock().status = StatusCode::INTERNAL_SERVER_ERROR;
     }
@@ -72,6 +80,13 @@ impl Target {
 async fn answer(State(state): State<Arc<Mutex<TargetState>>>, headers: HeaderMap) -> Response {
     let mut state = state.lock();
     state.last_headers = headers;
+    let accepts = |name: &str| state.last_headers.get(header::ACCEPT_ENCODING).is_some_and(|value| value == name);
+    if state.compressed && accepts("gzip") {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        gzip.write_all(state.body.as_bytes()).unwrap();
+        let headers = [(header::CONTENT_TYPE, state.content_type), (header::CONTENT_ENCODING, "gzip")];
+        return (state.status, headers, gzip.finish().unwrap()).into_response();
+    }
     (state.status, [(header::CONTENT_TYPE, state.content_type)], state.body.clone()).into_response()
 }
 

@@ -66,6 +66,22 @@ async fn a_bad_line_is_shown_and_the_good_ones_are_kept() {
 }
 
 #[tokio::test]
+async fn gzip_is_read_and_limited_by_what_comes_out() {
+    let mut tasks = JoinSet::new();
+    let folder = tempfile::tempdir().unwrap();
+    let target = Target::start(&mut tasks).await;
+    target.compresses();
+    target.prints("a 1\n");
+    let config = format!("{}  body_size_limit: 10KB\n", scrape(&[&target.address]));
+    let running = Running::start(&mut tasks, folder.path(), &config).await;
+    running.becomes("a", 1.0).await;
+    target.prints(&"# a bomb\n".repeat(10_000));
+    running.becomes("up", 0.0).await;
+    let view = running.client.targets().await.unwrap().active_targets.remove(0);
+    assert_eq!(view.last_error, "the text is longer than body_size_limit (10240 bytes)");
+}
+
+#[tokio::test]
 async fn discovered_targets_come_and_go() {
     let mut tasks = JoinSet::new();
     let folder = tempfile::tempdir().unwrap();
