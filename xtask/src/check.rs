@@ -5,23 +5,38 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 
-/// The steps: what it is called, the cargo arguments, and the environment it needs.
-const STEPS: [(&str, &[&str], &[(&str, &str)]); 4] = [
-    ("formatting", &["fmt", "--all", "--check"], &[]),
-    ("lints", &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[]),
-    ("tests", &["test", "--workspace", "--locked"], &[]),
-    ("documentation", &["doc", "--workspace", "--no-deps", "--locked"], &[("RUSTDOCFLAGS", "-D warnings")]),
+/// One call of cargo.
+struct Step {
+    name: &'static str,
+    arguments: &'static [&'static str],
+    /// Name and value of a variable that cargo needs to see.
+    environment: Option<(&'static str, &'static str)>,
+}
+
+const STEPS: [Step; 4] = [
+    Step { name: "formatting", arguments: &["fmt", "--all", "--check"], environment: None },
+    Step {
+        name: "lints",
+        arguments: &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
+        environment: None,
+    },
+    Step { name: "tests", arguments: &["test", "--workspace", "--locked"], environment: None },
+    Step {
+        name: "documentation",
+        arguments: &["doc", "--workspace", "--no-deps", "--locked"],
+        environment: Some(("RUSTDOCFLAGS", "-D warnings")),
+    },
 ];
 
 /// Runs all steps and stops at the first that fails.
 pub fn run() -> anyhow::Result<()> {
     crate::tidy::run()?;
-    for (name, arguments, environment) in STEPS {
+    for Step { name, arguments, environment } in STEPS {
         let start = Instant::now();
         println!("== {name}: cargo {}", arguments.join(" "));
         let status = Command::new(env!("CARGO"))
             .args(arguments)
-            .envs(environment.iter().copied())
+            .envs(environment)
             .current_dir(crate::root())
             .status()
             .with_context(|| format!("cannot start cargo for {name}"))?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use autoscaler::Autoscaler;
-use cluster::local::{self, LocalCluster, Runtime};
+use cluster::local::{self, BackOff, LocalCluster, Runtime};
 use cluster::{Cluster, Workload};
 use collector::Collector;
 use demo_services::shoppers::{self, Shoppers};
@@ -24,6 +24,10 @@ const TICK: Duration = Duration::from_secs(2);
 
 /// The window over which the demo's autoscaler reads CPU: ten scrapes at the demo's 1 s.
 const RATE_WINDOW: Duration = Duration::from_secs(10);
+
+/// A replica that has run so long is restarted at once when it ends. Kubernetes' 10 minutes are longer than a demo: whoever
+/// kills the same replica twice would wait for the second one.
+const BACK_OFF_RESET: Duration = Duration::from_secs(10);
 
 /// All programs, bound and not yet running.
 pub struct Stack {
@@ -129,6 +133,7 @@ impl Stack {
                 flag: "--gateway".to_owned(),
             }],
             api: sources.runtime,
+            back_off: BackOff { reset: BACK_OFF_RESET, ..BackOff::default() },
             ..local::Options::new(data.path().join("cluster"))
         };
         let (cluster, runtime) = LocalCluster::bind(options, manifests).await.map_err(text)?;

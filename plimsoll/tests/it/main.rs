@@ -1,5 +1,7 @@
 //! The command as users meet it: the real binary, its ports, its screen in a terminal, its end by `kill -9`.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod bad_input;
 mod dashboards;
 mod demo;

@@ -18,8 +18,11 @@ const SHOWN_MAX: usize = 10;
 /// What a case makes of the functions: nothing when they agree, else where they do not.
 type Verdict = anyhow::Result<Vec<String>>;
 
+/// Runs one case.
+type Run = fn(&Value) -> Verdict;
+
 /// The files and what runs a line of each.
-const FILES: [(&str, fn(&Value) -> Verdict); 3] =
+const FILES: [(&str, Run); 3] =
     [("replicas.jsonl", replicas::run), ("metrics.jsonl", metrics::run), ("behavior.jsonl", behavior::run)];
 
 /// Runs all files of a folder.
