@@ -2,6 +2,7 @@
 //! Never reads metrics and never decides. Files become policies in `load`; what people may write is in `raw`.
 
 mod check;
+pub mod crd;
 mod load;
 mod promql;
 mod raw;

@@ -1,0 +1,336 @@
+//! The custom resource `ScalingPolicy` as Kubernetes is told of it: exactly the fields that `raw` reads, with the defaults of
+//! the checked types. Never reads a policy. What a schema cannot say (PromQL, names used twice) `check` alone refuses.
+
+use cluster::WorkloadKind;
+use protocol::duration::Display;
+use protocol::scaling::Mode;
+use serde_json::{Value, json};
+
+use super::{CPU_PERCENT_DEFAULT, Change, MAX_AGE_DEFAULT, RatePolicy, ScalingRules, Select, TOLERANCE_DEFAULT};
+
+/// The first lines of the file.
+const HEADER: &str = "# Written by `cargo xtask bless` from autoscaler/src/policy/crd.rs; change it there.\n";
+
+/// As `check` refuses; a test tries the loader on both sides of each limit.
+const REPLICAS_MAX: u32 = 150_000;
+
+/// As `check` refuses.
+const WINDOW_SECONDS_MAX: u32 = 3600;
+
+/// As `check` refuses.
+const PERIOD_SECONDS_MAX: u32 = 1800;
+
+/// As `check` refuses.
+const PERCENT_MAX: u32 = 1000;
+
+/// Names as `check` takes them.
+const NAME: &str = "^[a-z0-9.-]+$";
+
+/// Durations as `protocol::duration` reads them.
+const DURATION: &str = "^(0|([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?)$";
+
+/// Whole percentages from 1 to 1000.
+const PERCENT: &str = r"^\+?0*([1-9][0-9]{0,2}|1000)\s*%$";
+
+/// Quantities as `protocol::quantity` reads them, above 0: a digit other than 0 stands before the point or after it.
+const QUANTITY: &str = concat!(
+    r"^\+?([0-9]*[1-9][0-9]*(\.[0-9]*)?|[0-9]*\.[0-9]*[1-9][0-9]*)",
+    r"([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?$"
+);
+
+/// The file `k8s/crds/scalingpolicies.plimsoll.dev.yaml`.
+pub fn yaml() -> String {
+    let body = serde_saphyr::to_string(&definition()).expect("YAML has a form for every JSON value");
+    format!("{HEADER}{body}")
+}
+
+fn definition() -> Value {
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "scalingpolicies.plimsoll.dev"},
+        "spec": {
+            "group": "plimsoll.dev",
+            "names": {
+                "kind": "ScalingPolicy",
+                "listKind": "ScalingPolicyList",
+                "plural": "scalingpolicies",
+                "singular": "scalingpolicy",
+                "shortNames": ["sp"],
+            },
+            "scope": "Namespaced",
+            "versions": [{
+                "name": "v1alpha1",
+                "served": true,
+                "storage": true,
+                "additionalPrinterColumns": [
+                    {"name": "Target", "type": "string", "jsonPath": ".spec.target.name"},
+                    {"name": "Mode", "type": "string", "jsonPath": ".spec.mode"},
+                    {"name": "Min", "type": "integer", "jsonPath": ".spec.replicas.min"},
+                    {"name": "Max", "type": "integer", "jsonPath": ".spec.replicas.max"},
+                    {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+                ],
+                "subresources": {"status": {}},
+                "schema": {"openAPIV3Schema": resource()},
+            }],
+        },
+    })
+}
+
+fn resource() -> Value {
+    object(
+        "Says which workload is scaled, by which signals and within which limits.",
+        &["spec"],
+        json!({
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {"type": "object"},
+            "spec": spec(),
+            "status": {"type": "object", "description": "What the autoscaler says of this policy. Nothing writes it yet."},
+        }),
+    )
+}
+
+fn spec() -> Value {
+    let properties = json!({
+        "target": target(),
+        "mode": words(
+            "Off: not evaluated. Recommend: evaluated and recorded, nothing is written. Auto: carried out. ScaleUpOnly, \
+             ScaleDownOnly: carried out in that direction only.",
+            &json!([Mode::Off, Mode::Recommend, Mode::Auto, Mode::ScaleUpOnly, Mode::ScaleDownOnly]),
+            Some(&json!(Mode::Auto)),
+        ),
+        "replicas": replicas(),
+        "signals": {
+            "type": "array",
+            "description": "Readings that ask for capacity; the largest wish wins. Each needs a name of its own.",
+            "minItems": 1,
+            "default": [{"utilization": {
+                "resource": "cpu",
+                "target": format!("{CPU_PERCENT_DEFAULT}%"),
+                "maxAge": Display(MAX_AGE_DEFAULT).to_string(),
+            }}],
+            "items": signal(),
+        },
+        "behavior": behavior(),
+        "fallback": fallback(),
+    });
+    let rule = "!has(self.fallback) || self.fallback.replicas <= self.replicas.max";
+    let spec = object("What is scaled, and how.", &["target", "replicas"], properties);
+    with_rule(spec, rule, "fallback.replicas must not be above replicas.max")
+}
+
+fn target() -> Value {
+    object(
+        "The workload, in the policy's own namespace. No two policies may have one target.",
+        &["kind", "name"],
+        json!({
+            "kind": words(
+                "The kind of the workload, of apps/v1.",
+                &json!([WorkloadKind::Deployment, WorkloadKind::StatefulSet]),
+                None,
+            ),
+            "name": {
+                "type": "string", "description": "The name of the workload.", "pattern": NAME, "maxLength": 253,
+            },
+        }),
+    )
+}
+
+fn replicas() -> Value {
+    let mut min = integer("The fewest replicas.", 1, REPLICAS_MAX);
+    min["default"] = json!(1);
+    let max = integer("The most replicas.", 1, REPLICAS_MAX);
+    let bounds = object("The bounds of every plan.", &["max"], json!({"min": min, "max": max}));
+    with_rule(bounds, "self.min <= self.max", "min must not be above max")
+}
+
+fn signal() -> Value {
+    let properties = json!({"utilization": utilization(), "query": query()});
+    let signal = object("One reading: a utilization or a query.", &[], properties);
+    one_of(signal, &["utilization", "query"])
+}
+
+fn utilization() -> Value {
+    let mut target = int_or_string("Percent of what the containers request, such as 65%.", PERCENT);
+    target["minimum"] = json!(1);
+    target["maximum"] = json!(PERCENT_MAX);
+    object(
+        "Usage of the replicas as a share of what their containers request.",
+        &["resource", "target"],
+        json!({
+            "resource": words("The resource.", &json!(["cpu", "memory"]), None),
+            "container": {
+                "type": "string",
+                "description": "Only this container of each replica. Left out, all containers count.",
+            },
+            "target": target,
+            "maxAge": max_age(),
+        }),
+    )
+}
+
+fn query() -> Value {
+    let number = |description| {
+        let mut number = int_or_string(description, QUANTITY);
+        number["minimum"] = json!(1);
+        number
+    };
+    let properties = json!({
+        "name": {
+            "type": "string",
+            "description": "What records and sentences call the reading. Left out, the start of the query.",
+            "pattern": r"\S",
+        },
+        "promql": {
+            "type": "string",
+            "description": "PromQL that reads at least one metric; several series are summed.",
+            "minLength": 1,
+        },
+        "perReplica": number("So much for each replica, above 0: replicas are value / perReplica. Quote fractions."),
+        "target": number("So much in all, above 0: replicas grow as value / target does. Quote fractions."),
+        "maxAge": max_age(),
+    });
+    let query = object("A number from PromQL, with perReplica or target.", &["promql"], properties);
+    one_of(query, &["perReplica", "target"])
+}
+
+fn max_age() -> Value {
+    let mut age = duration("A reading older than this is none; more than 0, such as 30s or 2m.");
+    age["default"] = json!(Display(MAX_AGE_DEFAULT).to_string());
+    age
+}
+
+fn behavior() -> Value {
+    object(
+        "How fast replicas may change. Left out, a tick may go up to the larger of 4 and twice the replicas, and down to \
+         the highest wish of the last five minutes.",
+        &[],
+        json!({
+            "scaleUp": rules("How fast upwards.", &ScalingRules::up_default()),
+            "scaleDown": rules("How fast downwards.", &ScalingRules::down_default()),
+        }),
+    )
+}
+
+fn rules(description: &str, default: &ScalingRules) -> Value {
+    let mut window = integer("The most cautious wish of this many seconds counts.", 0, WINDOW_SECONDS_MAX);
+    window["default"] = json!(default.window.as_secs());
+    let mut rules = object(
+        description,
+        &[],
+        json!({
+            "stabilizationWindowSeconds": window,
+            "selectPolicy": words(
+                "Which of the policies counts: Max, the one that allows most; Min, the one that allows least; Disabled, \
+                 none, so that this direction is closed.",
+                &json!([select(Select::Max), select(Select::Min), select(Select::Disabled)]),
+                Some(&json!(select(default.select))),
+            ),
+            "policies": {
+                "type": "array",
+                "description": "How much may change within how long.",
+                "minItems": 1,
+                "default": default.policies.iter().map(rate_default).collect::<Vec<_>>(),
+                "items": rate(),
+            },
+            "tolerance": {
+                "type": "number",
+                "description": "Nothing is done while a reading is within this share of its target, such as 0.1.",
+                "minimum": 0,
+                "default": TOLERANCE_DEFAULT,
+            },
+        }),
+    );
+    rules["default"] = json!({});
+    rules
+}
+
+fn rate() -> Value {
+    object(
+        "At most so much change within a period.",
+        &["type", "value", "periodSeconds"],
+        json!({
+            "type": words("What value counts.", &json!(["Pods", "Percent"]), None),
+            "value": integer("So many pods, or so many percent of the replicas.", 1, REPLICAS_MAX),
+            "periodSeconds": integer("The period.", 1, PERIOD_SECONDS_MAX),
+        }),
+    )
+}
+
+fn rate_default(rate: &RatePolicy) -> Value {
+    let (kind, value) = match rate.change {
+        Change::Pods(pods) => ("Pods", pods),
+        Change::Percent(percent) => ("Percent", percent),
+    };
+    json!({"type": kind, "value": value, "periodSeconds": rate.period.as_secs()})
+}
+
+fn select(select: Select) -> &'static str {
+    match select {
+        Select::Max => "Max",
+        Select::Min => "Min",
+        Select::Disabled => "Disabled",
+    }
+}
+
+fn fallback() -> Value {
+    object(
+        "What to do when no signal could be read for long. Left out, replicas are held.",
+        &["afterMissing", "replicas"],
+        json!({
+            "afterMissing": duration("How long nothing must have been readable, such as 3m."),
+            "replicas": integer("At least so many replicas then, never fewer than there are.", 1, REPLICAS_MAX),
+        }),
+    )
+}
+
+fn object(description: &str, required: &[&str], properties: Value) -> Value {
+    let mut object = json!({"type": "object", "description": description});
+    object["properties"] = properties;
+    if !required.is_empty() {
+        object["required"] = json!(required);
+    }
+    object
+}
+
+fn words(description: &str, words: &Value, default: Option<&Value>) -> Value {
+    let mut schema = json!({"type": "string", "description": description, "enum": words});
+    if let Some(default) = default {
+        schema["default"] = default.clone();
+    }
+    schema
+}
+
+fn integer(description: &str, minimum: u32, maximum: u32) -> Value {
+    json!({
+        "type": "integer", "format": "int32", "description": description, "minimum": minimum, "maximum": maximum,
+    })
+}
+
+fn duration(description: &str) -> Value {
+    json!({"type": "string", "description": description, "minLength": 1, "pattern": DURATION})
+}
+
+/// A number or a text; the pattern binds the text alone.
+fn int_or_string(description: &str, pattern: &str) -> Value {
+    json!({
+        "x-kubernetes-int-or-string": true,
+        "anyOf": [{"type": "integer"}, {"type": "string"}],
+        "description": description,
+        "pattern": pattern,
+    })
+}
+
+fn one_of(mut schema: Value, fields: &[&str]) -> Value {
+    schema["oneOf"] = fields.iter().map(|field| json!({"required": [field]})).collect();
+    schema
+}
+
+fn with_rule(mut schema: Value, rule: &str, message: &str) -> Value {
+    schema["x-kubernetes-validations"] = json!([{"rule": rule, "message": message}]);
+    schema
+}
+
+#[cfg(test)]
+mod tests;
