@@ -39,7 +39,7 @@ pub struct Arguments {
     #[arg(long, default_value = "wave", value_parser = shoppers::Profile::parse)]
     profile: shoppers::Profile,
     /// Journeys a second at the profile's peak.
-    #[arg(long, value_name = "RPS", default_value_t = 30.0, value_parser = rate)]
+    #[arg(long, value_name = "RPS", default_value_t = 30.0, allow_negative_numbers = true, value_parser = rate)]
     rate: f64,
     /// The same seed makes the same journeys at the same times.
     #[arg(long, value_name = "N", default_value_t = 1)]

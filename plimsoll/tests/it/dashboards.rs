@@ -16,7 +16,7 @@ fn every_query_is_answered_with_data() {
     let _turn = turn();
     let demo = Demo::start(&["--seconds", "60", "--profile", "steady", "--rate", "6"]);
     wait_until("the shoppers are scraped", Duration::from_secs(30), || {
-        vector(query(&demo.collector, "count(rate(journeys_total[5s]) > 0)", None), "").len() == 1
+        vector(query(&demo.collector, "count(rate(journey_duration_seconds_bucket[5s]) > 0)", None), "").len() == 1
             && vector(query(&demo.collector, "count(traces_service_graph_request_total)", None), "").len() == 1
     });
     let mut empty = Vec::new();

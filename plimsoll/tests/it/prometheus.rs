@@ -2,6 +2,7 @@
 //! or `prometheus` on the PATH; without it the comparison is skipped, loudly.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -45,6 +46,24 @@ impl Drop for Prometheus {
     }
 }
 
+/// The shop with its policies switched off: a real Prometheus sees a new replica up to 5 s late, and what the replica served
+/// until then is in nobody's rate.
+fn manifests_that_do_not_scale() -> tempfile::TempDir {
+    let shop = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../k8s/shop");
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("policies")).unwrap();
+    for below in ["", "policies"] {
+        for entry in fs::read_dir(shop.join(below)).unwrap() {
+            let file = entry.unwrap().path();
+            if file.is_file() {
+                let text = fs::read_to_string(&file).unwrap().replace("mode: Auto", "mode: \"Off\"");
+                fs::write(folder.path().join(below).join(file.file_name().unwrap()), text).unwrap();
+            }
+        }
+    }
+    folder
+}
+
 fn mean_rates(url: &str, moments: &[f64]) -> BTreeMap<String, f64> {
     let mut sums: BTreeMap<String, f64> = BTreeMap::new();
     for at in moments {
@@ -60,7 +79,19 @@ fn a_real_prometheus_with_the_same_configuration_agrees() {
     let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().to_str().unwrap();
-    let demo = Demo::start(&["--seconds", "600", "--profile", "steady", "--rate", "20", "--data", data]);
+    let manifests = manifests_that_do_not_scale();
+    let demo = Demo::start(&[
+        "--seconds",
+        "600",
+        "--profile",
+        "steady",
+        "--rate",
+        "20",
+        "--data",
+        data,
+        "--manifests",
+        manifests.path().to_str().unwrap(),
+    ]);
     let config = folder.path().join("scrape.yml");
     let Some(prometheus) = Prometheus::start(config.to_str().unwrap(), &folder.path().join("prometheus")) else {
         eprintln!("SKIPPED: no prometheus found (PROMETHEUS=/path/to/prometheus), nothing was compared");
