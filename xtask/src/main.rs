@@ -22,7 +22,7 @@ struct Arguments {
 enum Chore {
     /// The gate: formatting, lints, tests, documentation, tidiness.
     Check,
-    /// Rewrites every generated file (dashboards) from its source.
+    /// Rewrites every generated file (dashboards, the custom resource) from its source.
     Bless,
     /// Checks the rules of the source tree alone: headers, arrows between packages, the map in ARCHITECTURE.md.
     Tidy,
