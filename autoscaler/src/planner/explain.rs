@@ -49,7 +49,7 @@ impl Story<'_> {
             Reason::FallbackReplicas => format!("{}, so the fallback holds", self.note("fallback")),
             Reason::WithinTolerance => format!("within tolerance ({})", self.winner("of target")),
             Reason::SameCount => format!("{} asks for {from}", self.winner("of target")),
-            Reason::ReadingsIncomplete => format!("{}, but {}", self.winner("of target"), self.note("tolerance")),
+            Reason::ReadingsIncomplete => format!("{}, but {}", self.winner("of target"), self.doubt()),
             Reason::MetricMissingForbidsDown => {
                 format!("{} would be enough, but {}", self.before("freshness"), self.note("freshness"))
             }
@@ -67,6 +67,19 @@ impl Story<'_> {
             Reason::AtMinimum => format!("{}, but {} are the fewest allowed", self.winner("is below"), bounds.min),
             Reason::ScaledToZero => "someone has set it to zero, so it is left alone".to_owned(),
             _ => self.note("freshness"),
+        }
+    }
+
+    /// Why a signal that is off its target changes nothing: the guard's words, or what the signal had to assume.
+    fn doubt(&self) -> String {
+        let said = self.note("tolerance");
+        if !said.is_empty() {
+            return said;
+        }
+        let assumed = self.course.winner.and_then(|index| self.verdicts[index].proposal.as_ref().ok()).map(assumptions);
+        match assumed {
+            Some(assumed) if !assumed.is_empty() => format!("{assumed}, and {} are there already", self.from),
+            _ => "its readings are incomplete".to_owned(),
         }
     }
 

@@ -273,7 +273,28 @@ prop_compose! {
     }
 }
 
+#[test]
+fn a_wish_that_is_met_by_starting_replicas_says_so() {
+    let mut observed = observation(START_MS, &[114, 0]);
+    observed.pods[1].started_ms = Some(START_MS - 5_000);
+    observed.pods[1].ready = Some(ReadyCondition { status: Some(false), changed_ms: START_MS - 5_000 });
+    let plan = plan(&policy(CPU_65), &observed, &History::default());
+    assert_eq!(
+        plan.message,
+        "order stays at 2: cpu utilization 114% of target 65%, but 1 replica is starting or not ready and left out, \
+         and 2 are there already"
+    );
+}
+
 proptest! {
+    #[test]
+    fn every_sentence_is_whole(case in any_case()) {
+        let (policy, observed, history) = case;
+        let message = plan(&policy, &observed, &history).message;
+        let is_cut = message.ends_with(' ') || message.ends_with(':') || message.contains("  ") || message.contains("but ,");
+        prop_assert!(!is_cut, "{message:?}");
+    }
+
     #[test]
     fn the_wish_can_be_recomputed_from_the_record(case in any_case()) {
         let (policy, observed, history) = case;
