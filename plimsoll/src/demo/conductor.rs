@@ -72,7 +72,15 @@ impl Conductor {
             () = shutdown.cancelled() => return Ok(()),
             ready = self.view.cluster.wait_ready(READY_DEADLINE) => ready?,
         }
-        self.say(&format!("all services ready after {:.1} s", started.elapsed().as_secs_f64()));
+        let seconds = started.elapsed().as_secs_f64();
+        let processes = self.view.cluster.processes();
+        let resident: u64 = processes.iter().map(|(_, pid)| resident_kib(*pid)).sum();
+        self.say(&format!(
+            "all services ready after {seconds:.1} s: {} processes, {} MiB resident in all · limits {}",
+            processes.len(),
+            resident / 1024,
+            self.view.cluster.limits(),
+        ));
         let load_started = Instant::now();
         if let Some(doors) = self.view.open_doors.take()
             && doors.send(()).is_err()
@@ -126,6 +134,13 @@ impl Conductor {
             println!("{line}");
         }
     }
+}
+
+/// Resident memory of a process as the kernel counts it (`VmRSS`), shared pages included; 0 when it has ended.
+fn resident_kib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
 fn trimmed(url: &url::Url) -> &str {
