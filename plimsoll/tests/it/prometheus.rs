@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::process::{Demo, query, turn, vector, wait_until};
+use super::process::{Demo, query, skipped, turn, vector, wait_until};
 
 /// What both are asked: issue-free PromQL that every dashboard uses.
 const QUERY: &str = "sum by (service) (rate(http_server_request_duration_seconds_count[1m]))";
@@ -94,7 +94,7 @@ fn a_real_prometheus_with_the_same_configuration_agrees() {
     ]);
     let config = folder.path().join("scrape.yml");
     let Some(prometheus) = Prometheus::start(config.to_str().unwrap(), &folder.path().join("prometheus")) else {
-        eprintln!("SKIPPED: no prometheus found (PROMETHEUS=/path/to/prometheus), nothing was compared");
+        skipped("no prometheus found (PROMETHEUS=/path/to/prometheus), nothing was compared");
         return;
     };
     let full = "count(count_over_time(up{job=\"shop\"}[1m]) >= 59)";

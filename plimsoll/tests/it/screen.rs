@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use super::process::{PLIMSOLL, turn, wait_until};
+use super::process::{PLIMSOLL, skipped, turn, wait_until};
 
 /// A tmux server of its own, ended with the test.
 struct Tmux {
@@ -37,7 +37,7 @@ impl Drop for Tmux {
 fn names_payment_at(size: (u16, u16)) {
     let _turn = turn();
     if Command::new("tmux").arg("-V").output().is_err() {
-        eprintln!("SKIPPED: tmux is not installed, the screen was not looked at");
+        skipped("tmux is not installed, the screen was not looked at");
         return;
     }
     let command = format!(
