@@ -304,13 +304,14 @@ impl LocalCluster {
         match timeout_at(Instant::now() + within, ready).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) => Err("the local runtime has ended".to_owned()),
-            Err(_) => Err(self.describe_unready(within)),
+            Err(_) => Err(format!("not ready within {within:?}:{}", self.unready())),
         }
     }
 
-    fn describe_unready(&self, within: Duration) -> String {
+    /// What is not ready, with reasons and last words: lines that each begin with a line break.
+    pub fn unready(&self) -> String {
         let snapshot = self.snapshot.borrow();
-        let mut text = format!("not ready within {within:?}:");
+        let mut text = String::new();
         for workload in snapshot.workloads.iter().filter(|workload| workload.ready() < workload.desired) {
             let (ready, desired) = (workload.ready().0, workload.desired.0);
             text.push_str(&format!("\n  {}: {ready} of {desired} ready", workload.reference));

@@ -2,8 +2,8 @@
 //! both sides are kept, bodies stream. Decides nothing about which replicas are ready: the reconciler says so.
 //!
 //! A replica that leaves gets no new request; its `InFlight` tells when the last one is done. When a connection cannot
-//! be made, or ended before anything of the request was sent, another ready replica is tried; a request of which
-//! anything was sent is never sent twice.
+//! be made, or ended before anything of the request was sent, another ready replica is tried. A request that a replica
+//! may have seen is sent to a second one only if HTTP calls its method idempotent and it has no body, and only once.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode, Version, header};
-use http_body_util::{Either, Full};
-use hyper::body::Incoming;
+use http_body_util::{Either, Empty, Full};
+use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use lifecycle::CancellationToken;
@@ -24,7 +24,7 @@ mod backend;
 mod body;
 
 pub(super) use backend::{Backend, InFlight};
-use backend::{Lease, SendError};
+use backend::{Lease, Outgoing, SendError};
 use body::LeasedBody;
 
 /// Open client connections of one Service port; more wait to be accepted. Far above what ten services pool, and with
@@ -52,6 +52,7 @@ pub(super) struct Route {
     pub service: String,
     backends: ArcSwap<Vec<Arc<Backend>>>,
     codes: Box<[AtomicU64]>,
+    repeated: AtomicU64,
 }
 
 /// Status codes that HTTP knows: 100 to 599.
@@ -61,7 +62,7 @@ impl Route {
     /// A route without replicas.
     pub fn new(service: &str) -> Arc<Self> {
         let codes = CODES.map(|_| AtomicU64::new(0)).collect();
-        Arc::new(Self { service: service.to_owned(), backends: ArcSwap::default(), codes })
+        Arc::new(Self { service: service.to_owned(), backends: ArcSwap::default(), codes, repeated: AtomicU64::new(0) })
     }
 
     /// The replicas of now.
@@ -82,6 +83,11 @@ impl Route {
             .filter(|(_, count)| *count > 0)
     }
 
+    /// Requests sent to a second replica because the first broke off before it answered.
+    pub fn repeated(&self) -> u64 {
+        self.repeated.load(Ordering::Relaxed)
+    }
+
     async fn answer(&self, mut request: Request<Incoming>) -> Answer {
         remove_hop_by_hop(request.headers_mut());
         *request.version_mut() = Version::HTTP_11;
@@ -92,8 +98,10 @@ impl Route {
         answer
     }
 
-    async fn forward(&self, mut request: Request<Incoming>) -> Answer {
+    async fn forward(&self, request: Request<Incoming>) -> Answer {
         let backends = self.backends.load_full();
+        let mut copy = repeatable(&request);
+        let mut request = request.map(Either::Left);
         let mut tried: Vec<usize> = Vec::new();
         let mut reason = String::new();
         while let Some((position, lease)) = pick(&backends, &tried) {
@@ -104,9 +112,15 @@ impl Route {
                     reason = why;
                     tried.push(position);
                 }
-                Err(SendError::Lost { reason }) => {
-                    let text = format!("a replica of Service {} broke off: {reason}\n", self.service);
-                    return refuse(StatusCode::BAD_GATEWAY, text);
+                Err(SendError::Lost { reason: why }) => {
+                    tried.push(position);
+                    let others = tried.len() < backends.len();
+                    let Some(same) = copy.take().filter(|_| others) else {
+                        let text = format!("a replica of Service {} broke off: {why}\n", self.service);
+                        return refuse(StatusCode::BAD_GATEWAY, text);
+                    };
+                    self.repeated.fetch_add(1, Ordering::Relaxed);
+                    (request, reason) = (same, why);
                 }
             }
         }
@@ -116,6 +130,19 @@ impl Route {
         };
         refuse(StatusCode::SERVICE_UNAVAILABLE, text)
     }
+}
+
+/// A copy to send when a replica broke off before it answered (RFC 9110, 9.2.2); none of a request that may not be
+/// repeated, or whose body would be used up.
+fn repeatable(request: &Request<Incoming>) -> Option<Request<Outgoing>> {
+    if !request.method().is_idempotent() || !request.body().is_end_stream() {
+        return None;
+    }
+    let mut copy = Request::new(Either::Right(Empty::new()));
+    copy.method_mut().clone_from(request.method());
+    copy.uri_mut().clone_from(request.uri());
+    copy.headers_mut().clone_from(request.headers());
+    Some(copy)
 }
 
 /// The less busy of two replicas drawn at random: nearly as even as the least busy of all, without looking at all

@@ -130,11 +130,21 @@ fn proxies(page: &mut Page, endpoints: &[Endpoint]) {
     let name = "plimsoll_proxy_requests_total";
     page.family(name, "counter", "Requests answered through a Service.");
     for endpoint in endpoints {
-        let port = &endpoint.service.ports[endpoint.port];
-        let port = port.name.clone().unwrap_or_else(|| port.port.to_string());
+        let port = port_name(endpoint);
         for (code, count) in endpoint.route.answered() {
             let service = &endpoint.route.service;
             page.sample(name, &format!(r#"service="{service}",port="{port}",code="{code}""#), count);
         }
     }
+    let name = "plimsoll_proxy_repeated_requests_total";
+    page.family(name, "counter", "Requests sent to a second replica because the first broke off before it answered.");
+    for endpoint in endpoints {
+        let (service, port) = (&endpoint.route.service, port_name(endpoint));
+        page.sample(name, &format!(r#"service="{service}",port="{port}""#), endpoint.route.repeated());
+    }
+}
+
+fn port_name(endpoint: &Endpoint) -> String {
+    let port = &endpoint.service.ports[endpoint.port];
+    port.name.clone().unwrap_or_else(|| port.port.to_string())
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response};
+use http_body_util::{Either, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -20,6 +22,9 @@ const IDLE_MAX: usize = 32;
 
 /// Loopback connects in microseconds; only a replica whose accept queue is full takes longer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A request's body on its way to a replica: the client's, or none when it is sent again.
+pub(super) type Outgoing = Either<Incoming, Empty<Bytes>>;
 
 /// Requests that are with one replica, over all Service ports that lead to it.
 #[derive(Debug, Default)]
@@ -72,7 +77,7 @@ pub(in crate::local) struct Backend {
     pub pod: String,
     address: SocketAddr,
     in_flight: Arc<InFlight>,
-    idle: Mutex<Vec<SendRequest<Incoming>>>,
+    idle: Mutex<Vec<SendRequest<Outgoing>>>,
     /// Owns the tasks that drive connections; they end when their connection is dropped.
     connections: TaskTracker,
 }
@@ -80,7 +85,7 @@ pub(in crate::local) struct Backend {
 /// Why a replica gave no answer.
 pub(super) enum SendError {
     /// Nothing reached it: the request can go elsewhere.
-    NothingSent { request: Box<Request<Incoming>>, reason: String },
+    NothingSent { request: Box<Request<Outgoing>>, reason: String },
     /// Something did.
     Lost { reason: String },
 }
@@ -101,7 +106,7 @@ impl Backend {
         self.in_flight.enter().then(|| Lease { backend: self.clone(), connection: None })
     }
 
-    async fn connect(&self) -> Result<SendRequest<Incoming>, String> {
+    async fn connect(&self) -> Result<SendRequest<Outgoing>, String> {
         let failed = |error: &dyn std::fmt::Display| format!("{} at {}: {error}", self.pod, self.address);
         let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(self.address))
             .await
@@ -113,7 +118,7 @@ impl Backend {
         Ok(sender)
     }
 
-    async fn connection(&self) -> Result<SendRequest<Incoming>, String> {
+    async fn connection(&self) -> Result<SendRequest<Outgoing>, String> {
         loop {
             let Some(mut kept) = self.idle.lock().pop() else { return self.connect().await };
             if kept.ready().await.is_ok() {
@@ -122,7 +127,7 @@ impl Backend {
         }
     }
 
-    fn keep(&self, connection: SendRequest<Incoming>) {
+    fn keep(&self, connection: SendRequest<Outgoing>) {
         let leaving = self.in_flight.leaving.load(Ordering::Relaxed);
         let mut idle = self.idle.lock();
         if !leaving && !connection.is_closed() && idle.len() < IDLE_MAX {
@@ -135,12 +140,12 @@ impl Backend {
 #[derive(Debug)]
 pub(super) struct Lease {
     backend: Arc<Backend>,
-    connection: Option<SendRequest<Incoming>>,
+    connection: Option<SendRequest<Outgoing>>,
 }
 
 impl Lease {
     /// Sends the request and waits for the head of the answer.
-    pub async fn send(mut self, mut request: Request<Incoming>) -> Result<(Response<Incoming>, Self), SendError> {
+    pub async fn send(mut self, mut request: Request<Outgoing>) -> Result<(Response<Incoming>, Self), SendError> {
         loop {
             let mut connection = match self.backend.connection().await {
                 Ok(connection) => connection,

@@ -86,25 +86,72 @@ async fn says_when_none_is_ready_or_none_can_be_reached() {
     );
 }
 
-#[tokio::test]
-async fn what_a_replica_may_have_seen_is_not_sent_twice() {
+/// Reads each request, says `says` and hangs up; answers how many connections there were until none came any more.
+async fn rude(says: &'static str) -> (SocketAddr, tokio::task::JoinHandle<u32>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let rude = listener.local_addr().unwrap();
+    let address = listener.local_addr().unwrap();
     let seen = tokio::spawn(async move {
         let mut seen = 0;
-        // Reads the request and hangs up; a second connection would be a second try.
-        while let Ok(Ok((mut stream, _))) = tokio::time::timeout(Duration::from_millis(300), listener.accept()).await {
+        while let Ok(Ok((mut stream, _))) = tokio::time::timeout(Duration::from_millis(500), listener.accept()).await {
             let mut request = [0; 1024];
             let _ = stream.read(&mut request).await;
+            let _ = stream.write_all(says.as_bytes()).await;
             let _ = stream.shutdown().await;
             seen += 1;
         }
         seen
     });
-    let (_, url) = proxy(&[rude, rude]).await;
-    let answer = reqwest::Client::new().post(&url).body("pay").send().await.unwrap();
-    assert_eq!(answer.status().as_u16(), 502);
-    assert_eq!(seen.await.unwrap(), 1);
+    (address, seen)
+}
+
+#[tokio::test]
+async fn what_a_replica_may_have_seen_is_not_sent_twice() {
+    let client = reqwest::Client::new();
+    for request in [client.post("http://a/").body("pay"), client.post("http://a/"), client.put("http://a/").body("x")] {
+        let (rude, seen) = rude("").await;
+        let (route, url) = proxy(&[rude, rude]).await;
+        let mut request = request.build().unwrap();
+        *request.url_mut() = url.parse().unwrap();
+        let answer = client.execute(request).await.unwrap();
+        assert_eq!((answer.status().as_u16(), route.repeated()), (502, 0));
+        assert_eq!(seen.await.unwrap(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_question_that_a_replica_broke_off_is_put_to_another_one() {
+    let router = || {
+        Router::new().route(
+            "/{item}",
+            get(|headers: http::HeaderMap, uri: http::Uri| async move {
+                format!("{uri} {:?}", headers.get("x-trace").unwrap())
+            }),
+        )
+    };
+    let ((rude, _), good) = (rude("").await, listen(router()).await);
+    let (route, url) = proxy(&[rude, good]).await;
+    let client = reqwest::Client::new();
+    for _ in 0..20 {
+        let answer = client.get(format!("{url}tea?cups=2")).header("x-trace", "7").send().await.unwrap();
+        assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (200, "/tea?cups=2 \"7\""));
+    }
+    assert!(route.repeated() > 0);
+}
+
+#[tokio::test]
+async fn a_question_is_put_to_two_replicas_at_most() {
+    let (rude, seen) = rude("").await;
+    let (route, url) = proxy(&[rude, rude, rude]).await;
+    assert_eq!(reqwest::get(&url).await.unwrap().status().as_u16(), 502);
+    assert_eq!((seen.await.unwrap(), route.repeated()), (2, 1));
+}
+
+#[tokio::test]
+async fn an_answer_that_has_begun_is_not_asked_for_again() {
+    let (rude, seen) = rude("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf").await;
+    let (route, url) = proxy(&[rude, rude]).await;
+    assert!(reqwest::get(&url).await.unwrap().text().await.is_err());
+    assert_eq!((seen.await.unwrap(), route.repeated()), (1, 0));
 }
 
 #[tokio::test]
