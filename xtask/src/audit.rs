@@ -61,8 +61,7 @@ fn print_licences(packages: &[Package]) -> usize {
     for package in packages {
         let licence = package.license.as_deref().or(package.license_file.as_deref()).unwrap_or("none stated");
         *counts.entry(licence).or_default() += 1;
-        let alternatives = licence.split(" OR ").all(|choice| COPYLEFT.iter().any(|name| choice.contains(name)));
-        if alternatives {
+        if is_copyleft_only(licence) {
             println!("copyleft: {} {}: {licence}", package.name, package.version);
             copyleft += 1;
         }
@@ -72,6 +71,12 @@ fn print_licences(packages: &[Package]) -> usize {
         println!("  {count:4} {licence}");
     }
     copyleft
+}
+
+/// Whether every choice that the expression leaves is copyleft; a slash is how old manifests write `OR`.
+fn is_copyleft_only(licence: &str) -> bool {
+    let expression = licence.replace('/', " OR ");
+    expression.split(" OR ").all(|choice| COPYLEFT.iter().any(|name| choice.contains(name)))
 }
 
 /// Cargo writes its timings as HTML with the data as one JSON array.
@@ -95,4 +100,22 @@ fn print_slowest(metadata: &Metadata) -> anyhow::Result<()> {
         println!("  {:6.1} s  {}", unit.duration, unit.name);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_copyleft_only;
+
+    #[test]
+    fn one_permissive_choice_is_enough() {
+        for (licence, expected) in [
+            ("MIT OR Apache-2.0", false),
+            ("Apache-2.0 / MIT / MPL-2.0", false),
+            ("MIT OR LGPL-2.1-or-later", false),
+            ("GPL-3.0-only", true),
+            ("LGPL-3.0 OR MPL-2.0", true),
+        ] {
+            assert_eq!(is_copyleft_only(licence), expected, "{licence}");
+        }
+    }
 }

@@ -31,6 +31,7 @@ const STEPS: [Step; 4] = [
 /// Runs all steps and stops at the first that fails.
 pub fn run() -> anyhow::Result<()> {
     crate::tidy::run()?;
+    crate::audit::run()?;
     for Step { name, arguments, environment } in STEPS {
         let start = Instant::now();
         println!("== {name}: cargo {}", arguments.join(" "));

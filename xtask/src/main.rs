@@ -20,7 +20,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Chore {
-    /// The gate: formatting, lints, tests, documentation, tidiness.
+    /// The gate: tidiness, licences, formatting, lints, tests, documentation.
     Check,
     /// Rewrites every generated file (dashboards, the custom resource) from its source.
     Bless,
