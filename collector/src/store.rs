@@ -148,8 +148,8 @@ impl Store {
         let replay_error = |source| OpenStoreError::Replay { path: wal.clone(), source };
         fs::create_dir_all(&wal).map_err(replay_error)?;
         let head = Head::default();
-        let (segments, replayed) = replay::replay(&wal, &head).map_err(replay_error)?;
-        let log = Log::new(wal, segments, options.wal_sync == WalSync::Always);
+        let (segments, next_number, replayed) = replay::replay(&wal, &head).map_err(replay_error)?;
+        let log = Log::new(wal, segments, next_number, options.wal_sync == WalSync::Always);
         let (log, counters, exemplars) = (Mutex::new(log), Counters::default(), Exemplars::default());
         let store = Self { head, log, exemplars, counters, clock, options, _lock: lock };
         if let Err(error) = store.truncate() {

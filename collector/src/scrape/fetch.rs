@@ -74,8 +74,10 @@ pub(super) async fn fetch(
             return Err(format!("the target answered {}", response.status()));
         }
         let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let format = Format::from_content_type(content_type.unwrap_or_default())
-            .ok_or_else(|| format!("the target's Content-Type is {content_type:?}, which is no format for metrics"))?;
+        let format = Format::from_content_type(content_type.unwrap_or_default()).ok_or_else(|| match content_type {
+            Some(other) => format!("the target's Content-Type is {other:?}, which is no format for metrics"),
+            None => "the target sends no Content-Type".to_owned(),
+        })?;
         while let Some(chunk) = response.chunk().await.map_err(|error| cause(&error))? {
             if body.len() + chunk.len() > body_bytes_max {
                 return Err(format!("the text is longer than body_size_limit ({body_bytes_max} bytes)"));

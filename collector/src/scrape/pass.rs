@@ -10,6 +10,10 @@ use crate::exposition::{
 };
 use crate::series::{Ingest, Labels, Sample, SeriesRef, stale_nan};
 
+/// How far a sample's own time may be ahead of the scrape: Prometheus' limit. A later one would keep out all that follows,
+/// and the log's segment from being forgotten.
+const AHEAD_MAX_MS: i64 = 600_000;
+
 /// What one text held.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Found {
@@ -162,6 +166,9 @@ impl Reader<'_, '_> {
     fn damaged_text(&mut self, body: &[u8]) -> Result<(), String> {
         let mut good = String::with_capacity(body.len());
         for (i, line) in body.split(|byte| *byte == b'\n').enumerate() {
+            if i > 0 {
+                good.push('\n');
+            }
             match std::str::from_utf8(line) {
                 Ok(line) => good.push_str(line),
                 Err(_) => {
@@ -169,7 +176,6 @@ impl Reader<'_, '_> {
                     self.problem(&String::from_utf8_lossy(line), "the line is not UTF-8");
                 }
             }
-            good.push('\n');
         }
         self.line = 0;
         self.text(&good)
@@ -275,7 +281,7 @@ impl Reader<'_, '_> {
     }
 
     fn emit(&mut self, place: usize, kind: Kind, value: f64, timestamp_ms: Option<i64>) {
-        self.pass.cache.touch(place);
+        let first = self.pass.cache.touch(place);
         match kind {
             Kind::Silent => {}
             Kind::End => self.ended = true,
@@ -283,11 +289,23 @@ impl Reader<'_, '_> {
             Kind::Series(series) => {
                 self.found.scraped += 1;
                 self.found.kept += 1;
+                if timestamp_ms.is_none() && !first {
+                    return self.refused(place, "the series is printed twice");
+                }
+                if timestamp_ms.is_some_and(|own| own > self.at_ms.saturating_add(AHEAD_MAX_MS)) {
+                    return self.refused(place, "the timestamp is more than 10 minutes ahead");
+                }
                 let sample = Sample { timestamp_ms: timestamp_ms.unwrap_or(self.at_ms), value };
                 self.pass.batch.samples.push((series, sample));
                 self.pass.batch.places.push(place);
             }
         }
+    }
+
+    /// A line that can be read, but not be stored.
+    fn refused(&mut self, place: usize, reason: &'static str) {
+        let line = self.pass.cache.entry(place).map(|entry| entry.text.clone());
+        self.problem(&line.unwrap_or_default(), reason);
     }
 
     fn problem(&mut self, line: &str, reason: &'static str) {

@@ -43,6 +43,8 @@ pub struct TargetLoop {
     automatic: [SeriesRef; AUTOMATIC.len()],
     /// The last time that lies on the schedule.
     scheduled_ms: Option<i64>,
+    /// Whether the last batch could not be stored.
+    store_failed: bool,
 }
 
 impl TargetLoop {
@@ -69,6 +71,7 @@ impl TargetLoop {
             body: Vec::new(),
             automatic,
             scheduled_ms: None,
+            store_failed: false,
         }
     }
 
@@ -122,9 +125,10 @@ impl TargetLoop {
             Err(_) => _ = self.report.counts.failed.fetch_add(1, Ordering::Relaxed),
         }
         self.automatic_samples(&result, duration, at_ms);
-        self.append(at_ms);
+        let stored = self.append(at_ms);
         let shown = result.as_ref().map(Into::into).unwrap_or_default();
-        self.status.scraped(Scraped { at_ms, duration, error: result.err(), found: shown });
+        let error = stored.and(result.map(|_| ())).err();
+        self.status.scraped(Scraped { at_ms, duration, error, found: shown });
     }
 
     fn aligned(&mut self, now_ms: i64) -> i64 {
@@ -157,7 +161,7 @@ impl TargetLoop {
     }
 
     /// Stores the batch; what the store has forgotten meanwhile is looked up and stored again.
-    fn append(&mut self, at_ms: i64) {
+    fn append(&mut self, at_ms: i64) -> Result<(), String> {
         let mut gone = Vec::new();
         let mut result = self.store.append_resolved(&self.batch.samples, &mut gone).map(|_| ());
         if !gone.is_empty() && result.is_ok() {
@@ -172,13 +176,21 @@ impl TargetLoop {
             self.batch.samples.extend(lost.into_iter().filter_map(renewed));
             result = self.store.append_resolved(&self.batch.samples, &mut Vec::new()).map(|_| ());
         }
-        if let Err(error) = result {
-            self.complain(&error, at_ms);
-        }
+        self.note(result.as_ref().err(), at_ms);
+        result.map_err(|error| format!("the samples could not be stored: {error}"))
     }
 
-    fn complain(&self, error: &AppendError, at_ms: i64) {
-        tracing::error!(%error, url = %self.target.url, at_ms, "the samples of a scrape could not be stored");
+    /// Logs the first failure, and the first success after it: not every scrape while a disk is full.
+    fn note(&mut self, error: Option<&AppendError>, at_ms: i64) {
+        let failed_before = std::mem::replace(&mut self.store_failed, error.is_some());
+        let url = &self.target.url;
+        match error {
+            Some(error) if !failed_before => {
+                tracing::error!(%error, %url, at_ms, "the samples of a scrape could not be stored");
+            }
+            None if failed_before => tracing::info!(%url, at_ms, "samples are stored again"),
+            _ => {}
+        }
     }
 
     /// The target is gone: so are its series.
@@ -187,7 +199,8 @@ impl TargetLoop {
         self.pass().fail(now_ms);
         let automatic = self.automatic.to_vec();
         self.batch.stale(automatic, now_ms);
-        self.append(now_ms);
+        // Logged; nobody asks how a target is that is gone.
+        let _ = self.append(now_ms);
     }
 }
 

@@ -5,7 +5,7 @@
 //! File: [`MAGIC`], creation time (milliseconds, i64), records. Record: length (u32), CRC32 of the payload (u32), payload. All
 //! little-endian.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,7 +36,6 @@ pub(super) const RECORD_BYTES_SPLIT: usize = 4 << 20;
 /// A closed or open segment.
 #[derive(Debug, Clone)]
 pub(super) struct Segment {
-    pub number: u64,
     pub path: PathBuf,
     pub bytes: u64,
     pub newest_ms: i64,
@@ -62,9 +61,8 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Continues after `segments`, in a segment of its own.
-    pub fn new(dir: PathBuf, segments: Vec<Segment>, sync_always: bool) -> Self {
-        let next_number = segments.last().map_or(1, |last| last.number + 1);
+    /// Continues after `segments`, in a segment of its own, whose number no file of the folder has.
+    pub fn new(dir: PathBuf, segments: Vec<Segment>, next_number: u64, sync_always: bool) -> Self {
         Self {
             dir,
             segments,
@@ -90,8 +88,12 @@ impl Log {
         self.next_number += 1;
         let mut header = MAGIC.to_vec();
         header.extend_from_slice(&now_ms.to_le_bytes());
-        file.write_all(&header)?;
-        self.segments.push(Segment { number, path, bytes: FILE_HEADER as u64, newest_ms: i64::MIN });
+        if let Err(error) = file.write_all(&header) {
+            // Else a full disk would gather a file with every attempt.
+            let _ = fs::remove_file(&path);
+            return Err(error);
+        }
+        self.segments.push(Segment { path, bytes: FILE_HEADER as u64, newest_ms: i64::MIN });
         self.file = Some(Arc::new(file));
         self.created_ms = now_ms;
         self.record.start_segment(number);
@@ -119,15 +121,21 @@ impl Log {
                 segment.bytes += self.buffer.len() as u64;
                 segment.newest_ms = segment.newest_ms.max(newest_ms);
             }
-            (Err(_), Some(segment)) => {
-                if let Some(file) = self.file.take() {
-                    // Best effort: reading stops at a torn record anyway.
-                    let _ = file.set_len(segment.bytes);
-                }
-            }
-            _ => {}
+            (Err(_), _) => self.abandon(),
+            (Ok(()), None) => {}
         }
         written
+    }
+
+    /// Ends the segment being written at its last whole record; one without any is deleted, as a full disk would gather
+    /// one with every attempt.
+    fn abandon(&mut self) {
+        let (Some(file), Some(segment)) = (self.file.take(), self.segments.last()) else { return };
+        // Best effort: reading stops at a torn record anyway.
+        let _ = file.set_len(segment.bytes);
+        if segment.bytes <= FILE_HEADER as u64 && fs::remove_file(&segment.path).is_ok() {
+            self.segments.pop();
+        }
     }
 
     fn write(&mut self) -> io::Result<()> {
@@ -152,7 +160,7 @@ impl Log {
         let closed = self.segments.len() - usize::from(self.file.is_some());
         let mut dropped = 0;
         while dropped < closed && self.segments[dropped].newest_ms < before_ms {
-            std::fs::remove_file(&self.segments[dropped].path)?;
+            fs::remove_file(&self.segments[dropped].path)?;
             dropped += 1;
         }
         self.segments.drain(..dropped);
@@ -163,3 +171,6 @@ impl Log {
         self.segments.iter().map(|s| s.bytes).sum()
     }
 }
+
+#[cfg(test)]
+mod tests;

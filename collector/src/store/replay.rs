@@ -1,5 +1,6 @@
 //! Reading the log back when the store opens. A segment is read up to its first damaged record; in the newest one that is
-//! the torn end a `kill -9` may leave, and it is cut off. Never refuses to start over damage: says what it left out.
+//! the torn end a `kill -9` may leave, and it is cut off. Never refuses to start over damage: says what it left out. A file
+//! that cannot be read, or is of another format, is left alone.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -19,20 +20,28 @@ pub struct Replayed {
     pub records: u64,
     /// Samples read.
     pub samples: u64,
-    /// Segments that ended in a damaged record.
+    /// Segments that ended in a damaged record, or were left alone.
     pub damaged_segments: usize,
     /// Bytes left out because of damage.
     pub damaged_bytes: u64,
 }
 
-/// Reads all segments of `dir` into `head`.
-pub(super) fn replay(dir: &Path, head: &Head) -> io::Result<(Vec<Segment>, Replayed)> {
+/// Reads all segments of `dir` into `head`; gives them, the next free number, and what was found.
+pub(super) fn replay(dir: &Path, head: &Head) -> io::Result<(Vec<Segment>, u64, Replayed)> {
     let mut report = Replayed::default();
     let mut segments = Vec::new();
-    for (number, path) in listed(dir)? {
-        let mut content = Vec::new();
-        File::open(&path)?.read_to_end(&mut content)?;
-        let mut segment = Segment { number, path, bytes: content.len() as u64, newest_ms: i64::MIN };
+    let listed = listed(dir)?;
+    let next_number = listed.last().map_or(1, |(number, _)| number.saturating_add(1));
+    for (_, path) in listed {
+        let content = match content(&path) {
+            Ok(content) => content,
+            Err(error) => {
+                report.damaged_segments += 1;
+                tracing::error!(segment = %path.display(), %error, "a segment of the write-ahead log is left alone");
+                continue;
+            }
+        };
+        let mut segment = Segment { path, bytes: content.len() as u64, newest_ms: i64::MIN };
         let good = read_segment(&content, head, &mut segment, &mut report);
         report.segments += 1;
         if good < content.len() {
@@ -48,7 +57,17 @@ pub(super) fn replay(dir: &Path, head: &Head) -> io::Result<(Vec<Segment>, Repla
         }
         segments.push(segment);
     }
-    Ok((segments, report))
+    Ok((segments, next_number, report))
+}
+
+/// A segment's bytes. One shorter than a header is the torn beginning that a `kill -9` may leave.
+fn content(path: &Path) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    File::open(path)?.read_to_end(&mut content)?;
+    if content.len() >= FILE_HEADER && !content.starts_with(MAGIC) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is of another format"));
+    }
+    Ok(content)
 }
 
 /// Segment files in order of number.
@@ -68,7 +87,7 @@ fn listed(dir: &Path) -> io::Result<Vec<(u64, std::path::PathBuf)>> {
 
 /// Returns the length of the part that is whole.
 fn read_segment(content: &[u8], head: &Head, segment: &mut Segment, report: &mut Replayed) -> usize {
-    if content.len() < FILE_HEADER || !content.starts_with(MAGIC) {
+    if content.len() < FILE_HEADER {
         return 0;
     }
     let mut reader: RecordReader<Arc<MemSeries>> = RecordReader::new();

@@ -213,6 +213,29 @@ fn reads_the_ways_to_sync() {
     }
 }
 
+#[test]
+fn files_that_cannot_be_read_are_left_alone_and_cost_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    for second in 0..4 {
+        // Each store begins a segment of its own.
+        open(dir.path()).append(&[(labels("a", "1"), sample(second, 1.0))]).unwrap();
+    }
+    let segment = |number: u64| dir.path().join(format!("wal/{number:08}.wal"));
+    let foreign = b"plmwal02 and what a later version wrote";
+    std::fs::write(segment(2), foreign).unwrap();
+    for unreadable in [3, 9] {
+        let _ = std::fs::remove_file(segment(unreadable));
+        std::fs::create_dir(segment(unreadable)).unwrap();
+    }
+    for _ in 0..2 {
+        let (store, replayed) = Store::open(dir.path(), options(), Arc::new(ManualClock::at(START_MS))).unwrap();
+        assert_eq!((replayed.damaged_segments, all(&store)[0].samples.len() >= 2), (3, true));
+        store.append(&[(labels("b", "1"), sample(5, 1.0))]).unwrap();
+    }
+    assert_eq!(std::fs::read(segment(2)).unwrap(), foreign);
+    assert!(segment(3).is_dir() && segment(9).is_dir() && segment(10).is_file());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 

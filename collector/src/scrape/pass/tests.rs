@@ -176,6 +176,40 @@ fn openmetrics_must_end_and_nothing_follows() {
 }
 
 #[test]
+fn bytes_that_are_not_utf_8_move_no_line() {
+    let mut bench = Bench::new("honor_labels: false");
+    for text in [&b"\xff 1\na 1\n# EOF\n"[..], &b"\xff 1\na 1\n# EOF"[..]] {
+        let found = bench.scrape(text, Format::OpenMetrics).unwrap();
+        assert_eq!((found.scraped, found.problems), (1, 1));
+    }
+    let cut = bench.scrape(b"a 1\n\xff 1\n", Format::OpenMetrics).unwrap();
+    assert_eq!(cut.problems, 2, "and it ends without # EOF");
+}
+
+#[test]
+fn a_series_printed_twice_is_a_problem_and_its_first_value_counts() {
+    let mut bench = Bench::new("honor_labels: false");
+    for _ in 0..2 {
+        let found = bench.scrape("a 1\na 2\nb 3 400\nb 4 500\n", Format::Text).unwrap();
+        assert_eq!((found.scraped, found.problems), (4, 1));
+        assert_eq!(found.first_problem.unwrap().reason, "the series is printed twice");
+    }
+    assert_eq!(bench.stored(), ["a{} 1@1 1@2", "b{} 3@0.4 4@0.5"]);
+}
+
+#[test]
+fn a_time_far_ahead_is_a_problem_and_keeps_nothing_out() {
+    let mut bench = Bench::new("honor_labels: false");
+    for text in ["a 1 601001\n", "a 1 9223372036854775807\n", "a 1 603001\n"] {
+        let problem = bench.scrape(text, Format::Text).unwrap().first_problem.unwrap();
+        assert_eq!(problem.reason, "the timestamp is more than 10 minutes ahead");
+    }
+    // What was too far ahead is so no longer when it is printed again.
+    assert_eq!(bench.scrape("a 1 603001\n", Format::Text).unwrap().problems, 0);
+    assert_eq!(bench.stored(), ["a{} 1@603.001"]);
+}
+
+#[test]
 fn exemplars_are_kept_once() {
     let mut bench = Bench::new("honor_labels: false");
     for value in ["1", "1", "2"] {
@@ -219,7 +253,8 @@ proptest! {
         for lines in texts {
             let text: String = lines.iter().map(|(s, v)| format!("m{{s=\"{s}\"}} {v}\n")).collect();
             let found = bench.scrape(&text, Format::Text).unwrap();
-            prop_assert_eq!((found.scraped, found.problems), (lines.len(), 0));
+            let distinct = lines.iter().map(|(s, _)| s).collect::<std::collections::HashSet<_>>().len();
+            prop_assert_eq!((found.scraped, found.problems), (lines.len(), lines.len() - distinct));
             let now = bench.store.select(&[], bench.at_ms, bench.at_ms);
             for series in now {
                 let s: usize = series.labels.get("s").unwrap().parse().unwrap();
