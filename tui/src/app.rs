@@ -10,16 +10,20 @@ use protocol::graph::Graph;
 use protocol::jaeger::Trace;
 use protocol::scaling::DecisionRecord;
 
+use crate::feed::queries::HISTORY_STEP_SECONDS;
 use crate::health::Health;
 use crate::keys::{self, Key};
 use crate::layers::{self, Branch};
 use crate::palette;
 use crate::picture::{Picture, TraceWish, Wants};
 use crate::screens;
+use crate::since::Since;
 use crate::theme::Theme;
 use crate::triage::{self, Row};
-use crate::verdict::{self, Since, Verdict};
+use crate::verdict::{self, Verdict};
 
+/// The history's points lie on whole multiples of this.
+const STEP_MS: i64 = HISTORY_STEP_SECONDS as i64 * 1_000;
 /// How long a change of replicas is pointed out: two minutes, as long as somebody looks away.
 const TREND_SHOWN_MS: i64 = 120_000;
 /// Places that Esc goes back to; the oldest is forgotten.
@@ -270,7 +274,7 @@ impl App {
             rows: Vec::new(),
             branches: Vec::new(),
             verdict: Verdict { health: Health::Unknown, text: String::new() },
-            since: Since::new(),
+            since: Since::default(),
             trends: BTreeMap::new(),
             row_ids: Vec::new(),
             service_sort: (ServiceSort::Health, false),
@@ -326,14 +330,14 @@ impl App {
         let now_ms = self.picture_now_ms();
         self.rows = triage::rows(&self.picture, now_ms);
         if !triage::is_stale(&self.picture, now_ms) {
+            let history = self.picture.history.data.as_ref().zip(self.picture.history.at_ms);
             for row in &self.rows {
-                let health = row.assessment.health;
-                let since = self.since.entry(row.name.clone()).or_insert((health, now_ms));
-                if since.0 != health {
-                    *since = (health, now_ms);
-                }
+                let errors = history.as_ref().and_then(|(history, at_ms)| {
+                    Some((history.get(&row.name)?.error_ratio.as_slice(), at_ms.div_euclid(STEP_MS) * STEP_MS))
+                });
+                self.since.see(&row.name, row.assessment.health, errors, now_ms);
             }
-            self.since.retain(|name, _| row_of(&self.rows, name).is_some());
+            self.since.retain(|name| row_of(&self.rows, name).is_some());
         }
         self.follow_replicas(now_ms);
         self.verdict = verdict::verdict(&self.picture, &self.rows, &self.since, now_ms);

@@ -420,6 +420,7 @@ pub fn app(picture: Picture, size: (u16, u16)) -> App {
     let theme = Theme { color: true, ascii: false };
     let mut app = App::new("plimsoll demo".to_owned(), "127.0.0.1:9090".to_owned(), theme, NOW_MS - 30_000, size);
     update(&mut app, Message::Picture(Box::new(picture)));
+    app.since.watched();
     update(&mut app, Message::Tick(NOW_MS));
     app
 }

@@ -163,16 +163,21 @@ fn blame_peers_behind_breakers(facts: &[Facts], breakers: &[Breaker], verdicts: 
 fn find_victims(facts: &[Facts], verdicts: &mut BTreeMap<String, Assessment>) {
     let mut direct: BTreeMap<&str, &str> = BTreeMap::new();
     for fact in facts {
-        let own = fact.own_error_ratio.unwrap_or(fact.error_ratio);
         let has_errors = fact.requests >= REQUESTS_ENOUGH && fact.error_ratio >= ERRORS_DEGRADED;
-        if fact.stale || !has_errors || own >= fact.error_ratio * OWN_SHARE_OF_VICTIM {
+        let is_own = fact.own_error_ratio.is_some_and(|own| own >= fact.error_ratio * OWN_SHARE_OF_VICTIM);
+        if fact.stale || !has_errors || is_own {
             continue;
         }
-        let failing = |name: &str| verdicts.get(name).is_some_and(|v| v.health <= Health::Degraded);
+        let health = |name: &str| verdicts.get(name).map_or(Health::Idle, |v| v.health);
+        let is_cause = |name: &str, errors: f64| match fact.own_error_ratio {
+            Some(_) => errors >= ERRORS_DEGRADED && health(name) <= Health::Degraded,
+            // Spans come seconds after metrics: until they tell where errors are born, a failing callee explains them.
+            None => health(name) == Health::Failing,
+        };
         let worst = fact
             .callees
             .iter()
-            .filter(|(name, _, errors)| name != &fact.name && *errors >= ERRORS_DEGRADED && failing(name))
+            .filter(|(name, _, errors)| name != &fact.name && is_cause(name, *errors))
             .max_by(|a, b| (a.1 * a.2).total_cmp(&(b.1 * b.2)));
         if let Some((name, ..)) = worst {
             direct.insert(&fact.name, name);

@@ -11,6 +11,7 @@ pub mod layers;
 pub mod palette;
 pub mod picture;
 pub mod screens;
+pub mod since;
 mod terminal;
 mod text;
 pub mod theme;

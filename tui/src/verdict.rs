@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::health::{ERRORS_DEGRADED, ERRORS_FAILING, Health};
 use crate::picture::{Freshness, JourneyMetrics, Picture};
+use crate::since::Since;
 use crate::text;
 use crate::triage::{self, Row};
 
@@ -19,9 +20,6 @@ pub struct Verdict {
     /// The sentence.
     pub text: String,
 }
-
-/// When each service began to be as it is, in milliseconds since the epoch.
-pub type Since = BTreeMap<String, (Health, i64)>;
 
 /// Says in a sentence how things are.
 pub fn verdict(picture: &Picture, rows: &[Row], since: &Since, now_ms: i64) -> Verdict {
@@ -73,7 +71,7 @@ fn failing(rows: &[Row], since: &Since) -> Vec<String> {
     let mut failing = named(rows, Health::Failing);
     failing.sort_by(|a, b| (b.red.rate * b.red.error_ratio).total_cmp(&(a.red.rate * a.red.error_ratio)));
     for row in failing.iter().take(2) {
-        let since = since.get(&row.name).map(|(_, at)| format!(" since {}", text::clock(*at))).unwrap_or_default();
+        let since = since.of(&row.name).map(|began| format!(" {}", began.words())).unwrap_or_default();
         let why = &row.assessment.why;
         clauses.push(match why.contains("breaker") {
             true => format!("{} is failing ({why}){since}", row.name),

@@ -57,6 +57,27 @@ impl Backends {
 
     /// One round of PromQL. Only the requests by service must answer; the rest may be missing.
     pub async fn metrics(&self, window: u64) -> Result<Metrics, Trouble> {
+        if window != queries::WINDOW_SECONDS {
+            return self.metrics_over(window).await;
+        }
+        let (metrics, recent) = futures::join!(Box::pin(self.metrics_over(window)), Box::pin(self.recent()));
+        let mut metrics = metrics?;
+        reading::sharpen(&mut metrics, &recent, queries::WINDOW_SECONDS_RECENT as f64);
+        Ok(metrics)
+    }
+
+    /// Services and journeys in the last seconds; what is not answered is missing.
+    async fn recent(&self) -> Answers {
+        let window = queries::WINDOW_SECONDS_RECENT;
+        let (rate_by_code, buckets) = (queries::rate_by_code(window), queries::buckets(window));
+        let (journeys, journey_buckets) = (queries::journeys(window), queries::journey_buckets(window));
+        let ask = |query| async move { self.prometheus.query(query, None).await.ok() };
+        let (rate_by_code, buckets, journeys, journey_buckets) =
+            futures::join!(ask(&rate_by_code), ask(&buckets), ask(&journeys), ask(&journey_buckets));
+        Answers { rate_by_code, buckets, journeys, journey_buckets, ..Answers::default() }
+    }
+
+    async fn metrics_over(&self, window: u64) -> Result<Metrics, Trouble> {
         let (rate_by_code, buckets) = (queries::rate_by_code(window), queries::buckets(window));
         let (journeys, journey_buckets) = (queries::journeys(window), queries::journey_buckets(window));
         let cpu_used = queries::cpu_used(window);

@@ -4,7 +4,13 @@
 /// which sees only probes, still has requests in it.
 pub const WINDOW_SECONDS: u64 = 30;
 
-/// The same on servers that scrape every 15 to 30 seconds: Grafana's rule of four scrapes a window.
+/// Seconds that rates cover where enough happens in them: an outage shows whole, and is over when it is over.
+pub const WINDOW_SECONDS_RECENT: u64 = 10;
+
+/// Requests that are enough to judge errors by the last seconds alone: one error among them is no failing share yet.
+pub const REQUESTS_ENOUGH_RECENTLY: f64 = 11.0;
+
+/// The window on servers that scrape every 15 to 30 seconds: Grafana's rule of four scrapes a window.
 pub const WINDOW_SECONDS_SLOW: u64 = 120;
 
 /// Points of a sparkline.

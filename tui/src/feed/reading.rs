@@ -7,6 +7,8 @@ use protocol::graph::Red;
 use protocol::jaeger::Trace;
 use protocol::prometheus::{InstantSeries, LabelMap, QueryData};
 
+use crate::feed::queries::REQUESTS_ENOUGH_RECENTLY;
+use crate::health::REQUESTS_ENOUGH_FOR_P99;
 use crate::picture::{Breaker, Cpu, History, JourneyMetrics, Metrics, ReplicaCount, ServiceHistory, ServiceMetrics};
 
 /// The answers of one round, in the terms of `queries`. `None` where the server could not say.
@@ -63,6 +65,22 @@ pub fn metrics(answers: &Answers, window_seconds: f64) -> Metrics {
         journeys: journeys(answers),
         breakers: breakers(answers.breakers.as_ref()),
         targets: (targets.iter().filter(|up| **up > 0.0).count(), targets.len()),
+    }
+}
+
+/// Puts the last seconds in the place of the wider window wherever enough happened in them.
+pub fn sharpen(metrics: &mut Metrics, recent: &Answers, recent_seconds: f64) {
+    let is_enough = |rate: f64| rate * recent_seconds >= REQUESTS_ENOUGH_RECENTLY;
+    for (name, service) in red_by_service(recent) {
+        let Some(known) = metrics.services.get_mut(&name).filter(|_| is_enough(service.red.rate)) else { continue };
+        let has_quantiles = service.red.rate * recent_seconds >= REQUESTS_ENOUGH_FOR_P99;
+        let Red { rate, error_ratio, .. } = service.red;
+        known.red = if has_quantiles { service.red } else { Red { rate, error_ratio, ..known.red } };
+    }
+    for (name, journey) in journeys(recent) {
+        if let Some(known) = metrics.journeys.get_mut(&name).filter(|_| is_enough(journey.rate)) {
+            *known = journey;
+        }
     }
 }
 

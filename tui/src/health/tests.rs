@@ -114,8 +114,19 @@ fn own_errors_stay_ones_own_and_without_traces_too() {
         Facts { error_ratio: 0.6, own_error_ratio: Some(0.5), callees: vec![calls("payment", 1.0)], ..fact("order") };
     let payment = Facts { error_ratio: 1.0, own_error_ratio: Some(1.0), ..fact("payment") };
     assert_eq!(judge(&[order.clone(), payment.clone()], &[])["order"].health, Health::Failing);
-    let untraced = Facts { own_error_ratio: None, ..order };
+    let untraced = Facts { own_error_ratio: None, callees: vec![], ..order };
     assert_eq!(judge(&[untraced, payment], &[])["order"].health, Health::Failing);
+}
+
+#[test]
+fn a_caller_is_not_accused_while_spans_are_late_and_its_callee_fails() {
+    let gateway =
+        Facts { error_ratio: 0.3, own_error_ratio: None, callees: vec![calls("search", 0.0)], ..fact("gateway") };
+    let search = Facts { error_ratio: 1.0, own_error_ratio: None, ..fact("search") };
+    let verdicts = judge(&[gateway.clone(), search], &[]);
+    assert_eq!(verdicts["gateway"].why, "victim of search: 30% of requests answer errors");
+    assert_eq!(verdicts["search"].health, Health::Failing);
+    assert_eq!(judge(&[gateway, fact("search")], &[])["gateway"].health, Health::Failing);
 }
 
 #[test]

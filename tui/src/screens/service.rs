@@ -42,7 +42,7 @@ pub fn body(app: &App, name: &str, width: usize) -> Body<'static> {
 
 fn heading(app: &App, row: &Row, width: usize) -> Vec<Line<'static>> {
     let health = row.assessment.health;
-    let since = app.since.get(&row.name).map(|(_, at)| format!("since {}", text::clock(*at))).unwrap_or_default();
+    let since = app.since.of(&row.name).map(|began| began.words()).unwrap_or_default();
     let red = &row.red;
     let node = app.picture.graph.data.as_ref().and_then(|g| g.nodes.iter().find(|n| n.service == row.name));
     let own = node

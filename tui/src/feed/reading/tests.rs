@@ -34,6 +34,33 @@ fn counts_5xx_as_errors_and_4xx_not() {
 }
 
 #[test]
+fn the_last_seconds_count_where_enough_happened_in_them() {
+    let answers = |payment_ok, payment_failed, browse_failed| Answers {
+        rate_by_code: instant(&[
+            (&[("service", "payment"), ("http_response_status_code", "200")], payment_ok),
+            (&[("service", "payment"), ("http_response_status_code", "500")], payment_failed),
+            (&[("service", "user"), ("http_response_status_code", "200")], 0.1),
+        ]),
+        journeys: instant(&[
+            (&[("journey", "browse"), ("outcome", "ok")], 8.0),
+            (&[("journey", "browse"), ("outcome", "error")], browse_failed),
+        ]),
+        ..Answers::default()
+    };
+    let wide = || metrics(&answers(2.0, 2.0, 2.0), 30.0);
+    let mut over = wide();
+    sharpen(&mut over, &answers(3.0, 0.0, 0.0), 10.0);
+    assert_eq!((over.services["payment"].red.rate, over.services["payment"].red.error_ratio), (3.0, 0.0));
+    assert_eq!(over.journeys["browse"].error_ratio, 0.0);
+    let mut quiet = wide();
+    sharpen(&mut quiet, &answers(1.0, 0.0, 0.0), 10.0);
+    assert_eq!(quiet.services["payment"].red.error_ratio, 0.5);
+    let mut unanswered = wide();
+    sharpen(&mut unanswered, &Answers::default(), 10.0);
+    assert_eq!(unanswered, wide());
+}
+
+#[test]
 fn quantiles_are_those_of_histogram_quantile() {
     let buckets = [(0.1, 50.0), (0.2, 90.0), (0.5, 100.0), (f64::INFINITY, 100.0)];
     assert_eq!(quantile(&buckets, 0.5), Some(0.1));
