@@ -152,7 +152,9 @@ fn healthy_metrics() -> Metrics {
         };
         ((*name).to_owned(), metrics)
     };
-    let journey = |name: &str, rate| (name.to_owned(), JourneyMetrics { rate, error_ratio: 0.0, p99_ms: Some(62.0) });
+    let journey = |name: &str, rate| {
+        (name.to_owned(), JourneyMetrics { rate, error_ratio: 0.0, p50_ms: Some(30.0), p99_ms: Some(62.0) })
+    };
     Metrics {
         window_seconds: 30.0,
         services: SERVICES.iter().enumerate().map(service).collect(),

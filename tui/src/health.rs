@@ -16,6 +16,8 @@ pub const REQUESTS_ENOUGH: f64 = 3.0;
 pub const REQUESTS_ENOUGH_FOR_P99: f64 = 20.0;
 /// From this p99 on a service is slow: four times the usual objective of 250 ms, where no policy states one.
 pub const P99_SLOW_MS: f64 = 1_000.0;
+/// From this p50 on a service or a journey is slow, however few are worse: twice the usual objective, for every second one.
+pub const P50_SLOW_MS: f64 = 500.0;
 /// A service whose own share of its errors is below this has them from elsewhere.
 pub const OWN_SHARE_OF_VICTIM: f64 = 0.5;
 /// Less than one request in this many seconds is no traffic.
@@ -66,6 +68,8 @@ pub struct Facts {
     pub rate: f64,
     /// Share of requests that failed.
     pub error_ratio: f64,
+    /// Milliseconds.
+    pub p50_ms: Option<f64>,
     /// Milliseconds.
     pub p99_ms: Option<f64>,
     /// Share of requests that failed here although no call below failed; `None` without traces.
@@ -128,7 +132,8 @@ fn judge_alone(fact: &Facts) -> Assessment {
         return Assessment::new(Health::Degraded, answers_errors(fact));
     }
     if is_slow(fact) {
-        return Assessment::new(Health::Degraded, format!("slow: p99 {}", text::millis(fact.p99_ms)));
+        let (quantile, value) = if has_slow_median(fact) { ("p50", fact.p50_ms) } else { ("p99", fact.p99_ms) };
+        return Assessment::new(Health::Degraded, format!("slow: {quantile} {}", text::millis(value)));
     }
     if fact.rate < IDLE_BELOW_RATE {
         return Assessment::new(Health::Idle, "");
@@ -141,7 +146,12 @@ fn answers_errors(fact: &Facts) -> String {
 }
 
 fn is_slow(fact: &Facts) -> bool {
-    fact.requests >= REQUESTS_ENOUGH_FOR_P99 && fact.p99_ms.is_some_and(|p99| p99 >= P99_SLOW_MS)
+    let has_slow_tail = fact.p99_ms.is_some_and(|p99| p99 >= P99_SLOW_MS);
+    fact.requests >= REQUESTS_ENOUGH_FOR_P99 && (has_slow_tail || has_slow_median(fact))
+}
+
+fn has_slow_median(fact: &Facts) -> bool {
+    fact.p50_ms.is_some_and(|p50| p50 >= P50_SLOW_MS)
 }
 
 /// A service behind an open breaker gets no requests, and so has no errors to show: the breaker speaks for it.

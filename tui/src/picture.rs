@@ -127,6 +127,8 @@ pub struct JourneyMetrics {
     /// Share that failed, 0 to 1.
     pub error_ratio: f64,
     /// Milliseconds.
+    pub p50_ms: Option<f64>,
+    /// Milliseconds.
     pub p99_ms: Option<f64>,
 }
 

@@ -111,6 +111,7 @@ fn facts(name: &str, picture: &Picture, index: &Index<'_>) -> Facts {
         requests: red.rate * metrics.map_or(0.0, |m| m.window_seconds),
         rate: red.rate,
         error_ratio: red.error_ratio,
+        p50_ms: red.p50_ms,
         p99_ms: red.p99_ms,
         own_error_ratio: index.nodes.get(name).and_then(|n| own_error_share(n)).map(|share| share * red.error_ratio),
         callees: edges.iter().map(|e| (e.server.clone(), e.red.rate, e.red.error_ratio)).collect(),

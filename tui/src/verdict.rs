@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::health::{ERRORS_DEGRADED, ERRORS_FAILING, Health};
+use crate::health::{ERRORS_DEGRADED, ERRORS_FAILING, Health, P50_SLOW_MS};
 use crate::picture::{Freshness, JourneyMetrics, Picture};
 use crate::since::Since;
 use crate::text;
@@ -101,8 +101,11 @@ fn victims(rows: &[Row]) -> Vec<String> {
 fn degraded(rows: &[Row]) -> Vec<String> {
     let mut degraded = named(rows, Health::Degraded);
     degraded.sort_by(|a, b| triage::worst_first(a, b));
-    let mut clauses: Vec<String> =
-        degraded.iter().take(2).map(|r| format!("{}: {}", r.name, r.assessment.why)).collect();
+    let clause = |row: &&Row| match row.assessment.why.strip_prefix("slow") {
+        Some(how) => format!("{} is slow{how}", row.name),
+        None => format!("{}: {}", row.name, row.assessment.why),
+    };
+    let mut clauses: Vec<String> = degraded.iter().take(2).map(clause).collect();
     if degraded.len() > 2 {
         clauses.push(format!("{} more degraded", degraded.len() - 2));
     }
@@ -135,8 +138,14 @@ pub fn journey_health(journey: &JourneyMetrics) -> Health {
         _ if journey.rate <= 0.0 => Health::Idle,
         errors if errors >= ERRORS_FAILING => Health::Failing,
         errors if errors >= ERRORS_DEGRADED => Health::Degraded,
+        _ if is_slow(journey) => Health::Degraded,
         _ => Health::Healthy,
     }
+}
+
+/// Whether every second customer waits too long.
+pub fn is_slow(journey: &JourneyMetrics) -> bool {
+    journey.p50_ms.is_some_and(|p50| p50 >= P50_SLOW_MS)
 }
 
 /// The service that keeps a journey's orders waiting: a failing one that another waits for.
@@ -154,7 +163,7 @@ pub fn is_waiting(name: &str, journey: &JourneyMetrics, rows: &[Row]) -> bool {
 }
 
 fn journey_clauses(journeys: &BTreeMap<String, JourneyMetrics>, rows: &[Row], is_well: bool) -> Vec<String> {
-    let (mut failing, mut pending, mut well) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut failing, mut slow, mut pending, mut well) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (name, journey) in journeys {
         match journey_health(journey) {
             Health::Idle => {}
@@ -162,6 +171,12 @@ fn journey_clauses(journeys: &BTreeMap<String, JourneyMetrics>, rows: &[Row], is
                 pending.push(format!("{name}: orders wait for {} (pending)", waited_for(rows).unwrap_or_default()));
             }
             Health::Healthy => well.push(name.clone()),
+            Health::Degraded if journey.error_ratio < ERRORS_DEGRADED => {
+                slow.push(format!(
+                    "{name} journeys are slow (half of them take {} or more)",
+                    text::millis(journey.p50_ms)
+                ));
+            }
             _ => failing.push(format!("{} of {name} journeys fail", text::percent(journey.error_ratio))),
         }
     }
@@ -170,7 +185,7 @@ fn journey_clauses(journeys: &BTreeMap<String, JourneyMetrics>, rows: &[Row], is
         all if all == journeys.len() && is_well => Some("every journey is well".to_owned()),
         _ => Some(format!("{} {} well", text::list(&well, NAMES_MAX), text::are(&well))),
     };
-    failing.into_iter().chain(well).chain(pending).collect()
+    failing.into_iter().chain(slow).chain(well).chain(pending).collect()
 }
 
 #[cfg(test)]

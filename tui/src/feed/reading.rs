@@ -119,7 +119,8 @@ fn journeys(answers: &Answers) -> BTreeMap<String, JourneyMetrics> {
     }
     for (name, buckets) in buckets_by(answers.journey_buckets.as_ref(), "journey") {
         if let Some(journey) = journeys.get_mut(&name) {
-            journey.p99_ms = quantile(&buckets, 0.99).map(|seconds| seconds * 1_000.0);
+            let ms = |q| quantile(&buckets, q).map(|seconds| seconds * 1_000.0);
+            (journey.p50_ms, journey.p99_ms) = (ms(0.5), ms(0.99));
         }
     }
     journeys

@@ -64,6 +64,8 @@ fn a_crashing_replica_degrades_and_a_slow_service_too() {
     assert_eq!((crashing.health, crashing.why.as_str()), (Health::Degraded, "1 replica keeps crashing"));
     let slow = alone(Facts { p99_ms: Some(1_200.0), ..fact("a") });
     assert_eq!((slow.health, slow.why.as_str()), (Health::Degraded, "slow: p99 1.2s"));
+    let slow = alone(Facts { p50_ms: Some(820.0), p99_ms: Some(990.0), ..fact("a") });
+    assert_eq!((slow.health, slow.why.as_str()), (Health::Degraded, "slow: p50 820ms"));
     assert_eq!(alone(Facts { p99_ms: Some(1_200.0), requests: 5.0, ..fact("a") }).health, Health::Healthy);
 }
 

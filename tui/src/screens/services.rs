@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 
 use crate::app::{App, ServiceSort};
 use crate::filter;
-use crate::health::Health;
+use crate::health::{ERRORS_DEGRADED, Health};
 use crate::picture::{Cpu, ReplicaCount};
 use crate::screens::{Body, Lines, error_style, nothing, notice, state};
 use crate::text;
@@ -217,6 +217,9 @@ fn journeys(app: &App, width: usize) -> Line<'static> {
                 _ if verdict::is_waiting(name, journey, &app.rows) => (Health::Degraded, "pending".to_owned()),
                 Health::Healthy => (Health::Healthy, "well".to_owned()),
                 Health::Idle => (Health::Idle, "idle".to_owned()),
+                health if verdict::is_slow(journey) && journey.error_ratio < ERRORS_DEGRADED => {
+                    (health, "slow".to_owned())
+                }
                 health => (health, format!("{} err", text::percent(journey.error_ratio))),
             };
             let p99 = journey.p99_ms.filter(|_| width >= 120 && !is_stale);

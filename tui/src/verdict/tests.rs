@@ -47,8 +47,22 @@ fn names_the_culprit_before_its_victims_and_what_customers_notice() {
     assert_eq!(
         text,
         "order is failing: 31% of requests answer errors since 14:02:10 · 2.0% of browse journeys fail · 31% of checkout \
-         journeys fail · search, sign-in and track are well · gateway suffers from order · search: slow: p99 1.3s · \
+         journeys fail · search, sign-in and track are well · gateway suffers from order · search is slow: p99 1.3s · \
          review: 1 replica keeps crashing"
+    );
+}
+
+#[test]
+fn a_journey_that_takes_long_is_not_called_well() {
+    let mut picture = fixtures::healthy();
+    let mut metrics = picture.metrics.data.as_deref().cloned().unwrap();
+    metrics.services.get_mut("search").unwrap().red.p50_ms = Some(820.0);
+    metrics.journeys.get_mut("search").unwrap().p50_ms = Some(850.0);
+    picture.metrics.data = Some(Arc::new(metrics));
+    assert_eq!(
+        said(picture).text,
+        "search journeys are slow (half of them take 850ms or more) · browse, checkout, sign-in and track are well · search is \
+         slow: p50 820ms"
     );
 }
 
