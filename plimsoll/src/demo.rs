@@ -10,9 +10,11 @@ mod progress;
 mod report;
 mod scrape_config;
 mod stack;
+mod switchboard;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use demo_services::shoppers;
 use lifecycle::{CancellationToken, Supervisor};
@@ -22,6 +24,7 @@ use crate::demo::data_dir::DataDir;
 use crate::demo::fault::FaultSpec;
 use crate::demo::stack::Stack;
 use crate::outcome::{Outcome, run_until_signal};
+use crate::report_file;
 
 /// The command line.
 #[derive(Debug, clap::Args)]
@@ -57,7 +60,7 @@ pub struct Arguments {
     #[arg(long, value_name = "ADDR")]
     gateway: Option<SocketAddr>,
     /// A fault, in seconds since the shop is ready: SERVICE:KIND[=VALUE]@START[+DURATION], such as payment:error=1@30+30.
-    /// Kinds: error=RATIO, latency=DURATION, crash, hang, cpu=CORES. May be given several times.
+    /// Kinds: error=RATIO, latency=DURATION, crash, hang, cpu=CORES. May be given several times. No fault outlasts the load.
     #[arg(long, value_name = "FAULT")]
     fault: Vec<FaultSpec>,
     /// Reads the shop's manifests from this folder, and its policies from `policies` below it, instead of the built-in ones.
@@ -82,16 +85,31 @@ pub fn run(arguments: Arguments) -> Outcome {
         Ok(data) => data,
         Err(error) => return Outcome::bad_input(error),
     };
+    if let Some(Err(error)) = arguments.report.as_deref().map(report_file::check) {
+        return Outcome::bad_input(error);
+    }
+    if let Some(error) = too_late(&arguments) {
+        return Outcome::bad_input(error);
+    }
     let log = data.path().join("plimsoll.log");
     if let Err(error) = lifecycle::logging::to_file(&log) {
         return Outcome::bad_input(format!("cannot write {}: {error}", log.display()));
     }
-    run_until_signal(|shutdown| conduct(arguments, data, shutdown))
+    // The folder outlives every task that writes to it, and goes, if it is temporary, after the last one.
+    run_until_signal(|shutdown| conduct(arguments, &data, shutdown))
 }
 
-async fn conduct(arguments: Arguments, data: DataDir, shutdown: CancellationToken) -> Outcome {
+/// A fault that would never come is a mistake in the command line.
+fn too_late(arguments: &Arguments) -> Option<String> {
+    let seconds = arguments.seconds?;
+    let late = arguments.fault.iter().find(|fault| fault.start >= Duration::from_secs(seconds))?;
+    let (label, start) = (late.label(), late.start.as_secs_f64());
+    Some(format!("--fault {label}@{start} would begin when the load is over: --seconds is {seconds}"))
+}
+
+async fn conduct(arguments: Arguments, data: &DataDir, shutdown: CancellationToken) -> Outcome {
     let mut supervisor = Supervisor::new(shutdown.clone());
-    let stack = match Stack::bind(&arguments, &data).await {
+    let stack = match Stack::bind(&arguments, data).await {
         Ok(stack) => stack,
         Err(error) => return Outcome::bad_input(error),
     };
@@ -113,7 +131,7 @@ async fn conduct(arguments: Arguments, data: DataDir, shutdown: CancellationToke
             result
         });
     }
-    let conductor = Conductor { arguments, data, view };
+    let conductor = Conductor { arguments, data: data.describe(), view };
     supervisor.spawn("the demo", async move {
         let result = conductor.run(&shutdown).await;
         shutdown.cancel();

@@ -6,6 +6,7 @@ mod demo;
 mod manifests;
 mod outcome;
 mod policy;
+mod report_file;
 mod shop;
 mod tui;
 

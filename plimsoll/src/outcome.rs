@@ -62,8 +62,10 @@ where
         let program = program(shutdown.clone());
         tokio::pin!(program);
         tokio::select! {
-            outcome = &mut program => return outcome,
+            // Signals first: one that comes during the program's first step must already find somebody listening.
+            biased;
             () = stop_signal() => shutdown.cancel(),
+            outcome = &mut program => return outcome,
         }
         program.await
     })

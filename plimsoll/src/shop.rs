@@ -9,6 +9,7 @@ use lifecycle::CancellationToken;
 use url::Url;
 
 use crate::outcome::{Outcome, run_until_signal, stop_signal};
+use crate::report_file;
 
 /// The command line.
 #[derive(Debug, clap::Args)]
@@ -59,7 +60,12 @@ struct ShopperArguments {
 pub fn run(arguments: Arguments) -> Outcome {
     match arguments.action {
         Action::Serve { service } => serve(&service),
-        Action::Shoppers(arguments) => run_until_signal(|shutdown| load(arguments, shutdown)),
+        Action::Shoppers(arguments) => {
+            if let Some(Err(error)) = arguments.report.as_deref().map(report_file::check) {
+                return Outcome::bad_input(error);
+            }
+            run_until_signal(|shutdown| load(arguments, shutdown))
+        }
     }
 }
 
@@ -104,17 +110,12 @@ async fn load(arguments: ShopperArguments, shutdown: CancellationToken) -> Outco
         Ok(report) => report,
         Err(error) => return Outcome::failed(error),
     };
-    let text = match serde_json::to_string_pretty(&report) {
-        Ok(text) => text,
-        Err(error) => return Outcome::failed(error),
-    };
-    match arguments.report {
-        Some(file) => {
-            Outcome::of(std::fs::write(&file, text).map_err(|e| format!("cannot write {}: {e}", file.display())))
-        }
-        None => {
-            println!("{text}");
-            Outcome::Done
-        }
+    if let Some(file) = arguments.report {
+        return Outcome::of(report_file::write(&file, &report));
     }
+    match serde_json::to_string_pretty(&report) {
+        Ok(text) => println!("{text}"),
+        Err(error) => return Outcome::failed(error),
+    }
+    Outcome::Done
 }

@@ -1,24 +1,29 @@
 //! The course of a demo: wait until all is ready, let the shoppers in, switch faults on and off, wait for the end of
-//! the load, let the orders settle, write the report.
+//! the load, let the orders settle, write the report. Knows what happens when, and nothing of how.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::io::Write;
 use std::time::Duration;
+
+use cluster::{ReplicaState, Workload};
 
 use lifecycle::CancellationToken;
 use tokio::time::Instant;
 
-use super::data_dir::DataDir;
-use super::fault::FaultSpec;
 use super::report::ReplicasReport;
 use super::stack::View;
+use super::switchboard::Switchboard;
 use super::{Arguments, gather, progress};
+use crate::report_file;
 
 /// How long the ten services may take to become ready before the demo gives up and says what holds it.
 const READY_DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long orders may take to end after the load has ended.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(20);
+
+/// How often a run that is not ready yet says what holds it: three times what a start takes on two cores.
+const UNREADY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How often faults are switched, replicas counted and the end looked for.
 const BEAT: Duration = Duration::from_millis(250);
@@ -30,8 +35,8 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 pub struct Conductor {
     /// The command line.
     pub arguments: Arguments,
-    /// Removed, if temporary, when the conductor goes.
-    pub data: DataDir,
+    /// Where everything is kept, with a remark.
+    pub data: String,
     /// The programs.
     pub view: View,
 }
@@ -41,10 +46,27 @@ pub struct Conductor {
 pub struct Tally {
     /// Replicas asked for, by service.
     pub replicas: BTreeMap<String, ReplicasReport>,
+    /// Restarts by service and replica, those replicas included that have gone since.
+    restarts: BTreeMap<(String, String), u32>,
 }
 
 impl Tally {
-    fn count(&mut self, service: &str, desired: u32) {
+    fn count(&mut self, workloads: &[Workload]) {
+        for workload in workloads {
+            let service = &workload.reference.name;
+            self.count_desired(service, workload.desired.0);
+            for replica in &workload.replicas {
+                self.restarts.insert((service.clone(), replica.name.clone()), replica.restarts);
+            }
+        }
+    }
+
+    /// Restarts of all replicas that a service has had.
+    pub fn restarts(&self, service: &str) -> u64 {
+        self.restarts.iter().filter(|((name, _), _)| name == service).map(|(_, count)| u64::from(*count)).sum()
+    }
+
+    fn count_desired(&mut self, service: &str, desired: u32) {
         let entry = self.replicas.entry(service.to_owned()).or_insert(ReplicasReport {
             min: desired,
             max: desired,
@@ -61,16 +83,15 @@ impl Conductor {
     pub async fn run(mut self, shutdown: &CancellationToken) -> Result<(), String> {
         let started = Instant::now();
         self.say(&format!(
-            "plimsoll demo: collector {} · autoscaler {} · shop {} · data {}{}",
+            "plimsoll demo: collector {} · autoscaler {} · shop {} · data {}",
             trimmed(&self.view.collector_url),
             trimmed(&self.view.autoscaler_url),
             trimmed(&self.view.gateway_url),
-            self.data.path().display(),
-            if self.data.is_temporary() { " (removed at the end)" } else { "" },
+            self.data,
         ));
-        tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
-            ready = self.view.cluster.wait_ready(READY_DEADLINE) => ready?,
+        self.wait_ready(shutdown).await?;
+        if shutdown.is_cancelled() {
+            return self.stopped();
         }
         let seconds = started.elapsed().as_secs_f64();
         let processes = self.view.cluster.processes();
@@ -87,36 +108,89 @@ impl Conductor {
         {
             return Err("the shoppers were gone before the shop was ready".to_owned());
         }
-        let tally = self.watch(load_started, shutdown).await;
-        if shutdown.is_cancelled() {
-            return Ok(());
-        }
-        let seconds = load_started.elapsed().as_secs_f64();
-        let report = gather::report(&self.view, &tally, seconds, SETTLE_DEADLINE).await?;
+        let (mut tally, mut faults) = (Tally::default(), Switchboard::new(&self.arguments.fault));
+        self.watch(&mut tally, &mut faults, load_started, shutdown).await;
+        let report = tokio::select! {
+            () = shutdown.cancelled() => return self.stopped(),
+            report = self.report(&mut tally, &mut faults, load_started.elapsed()) => report?,
+        };
         self.say(&progress::summary(&report));
         if let Some(file) = &self.arguments.report {
-            write_report(file, &report)?;
+            report_file::write(file, &report)?;
             self.say(&format!("report written: {}", file.display()));
         }
         Ok(())
     }
 
+    /// A headless run was asked for its end, and did not get there.
+    fn stopped(&self) -> Result<(), String> {
+        match self.arguments.seconds.filter(|_| self.arguments.headless) {
+            Some(seconds) => Err(format!("stopped before its {seconds} s were over; there is no report")),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until every service is ready; says meanwhile what is not. A replica that ends again and again will not be
+    /// ready soon, so that is an error at once, with its last words.
+    async fn wait_ready(&self, shutdown: &CancellationToken) -> Result<(), String> {
+        let ready = self.view.cluster.wait_ready(READY_DEADLINE);
+        tokio::pin!(ready);
+        let began = Instant::now();
+        let mut next_line = began + UNREADY_INTERVAL;
+        let mut beat = tokio::time::interval(BEAT);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                ready = &mut ready => return ready,
+                _ = beat.tick() => {}
+            }
+            let workloads = self.view.workloads().await;
+            let loops = |workload: &Workload| {
+                workload.replicas.iter().any(|replica| replica.state == ReplicaState::CrashLoopBackOff)
+            };
+            if workloads.iter().any(loops) {
+                return Err(format!("the shop cannot start:{}", self.view.cluster.unready()));
+            }
+            if Instant::now() >= next_line {
+                next_line += UNREADY_INTERVAL;
+                let seconds = began.elapsed().as_secs_f64();
+                self.say(&format!("{seconds:4.0} s  not ready yet:{}", self.view.cluster.unready()));
+            }
+        }
+    }
+
+    async fn report(
+        &self,
+        tally: &mut Tally,
+        faults: &mut Switchboard,
+        elapsed: Duration,
+    ) -> Result<super::report::Report, String> {
+        let served = gather::served(&self.view, elapsed.as_secs_f64()).await?;
+        for change in faults.end(&self.view, elapsed).await {
+            self.say(&change);
+        }
+        tally.count(&self.view.workloads().await);
+        gather::report(&self.view, tally, served, SETTLE_DEADLINE).await
+    }
+
     /// Counts and switches faults until the load ends or shutdown is asked for.
-    async fn watch(&mut self, load_started: Instant, shutdown: &CancellationToken) -> Tally {
-        let mut tally = Tally::default();
-        let mut faults = Faults::new(&self.arguments.fault);
+    async fn watch(
+        &mut self,
+        tally: &mut Tally,
+        faults: &mut Switchboard,
+        load_started: Instant,
+        shutdown: &CancellationToken,
+    ) {
         let mut beat = tokio::time::interval(BEAT);
         let mut next_line = load_started + PROGRESS_INTERVAL;
         loop {
             tokio::select! {
-                () = shutdown.cancelled() => return tally,
-                _ = &mut self.view.load_ended => return tally,
+                () = shutdown.cancelled() => return,
+                _ = &mut self.view.load_ended => return,
                 _ = beat.tick() => {}
             }
             let workloads = self.view.workloads().await;
-            for workload in &workloads {
-                tally.count(&workload.reference.name, workload.desired.0);
-            }
+            tally.count(&workloads);
             for change in faults.switch(&self.view, load_started.elapsed()).await {
                 self.say(&change);
             }
@@ -131,7 +205,8 @@ impl Conductor {
     fn say(&self, line: &str) {
         tracing::info!("{line}");
         if self.arguments.headless {
-            println!("{line}");
+            // Whoever closed the pipe has read enough; the run and its report go on.
+            let _ = writeln!(std::io::stdout(), "{line}");
         }
     }
 }
@@ -147,53 +222,39 @@ fn trimmed(url: &url::Url) -> &str {
     url.as_str().trim_end_matches('/')
 }
 
-fn write_report(file: &Path, report: &super::report::Report) -> Result<(), String> {
-    let text = serde_json::to_string_pretty(report).map_err(|error| format!("cannot write the report: {error}"))?;
-    std::fs::write(file, text + "\n").map_err(|error| format!("cannot write {}: {error}", file.display()))
-}
+#[cfg(test)]
+mod tests {
+    use cluster::{Replica, Replicas, Rollout, WorkloadKind, WorkloadRef};
 
-/// The faults of the command line and which of them are on.
-struct Faults {
-    specs: Vec<(FaultSpec, bool)>,
-    http: reqwest::Client,
-}
+    use super::*;
 
-impl Faults {
-    fn new(specs: &[FaultSpec]) -> Self {
-        let http = reqwest::Client::builder().timeout(Duration::from_millis(500)).build().unwrap_or_default();
-        Self { specs: specs.iter().map(|spec| (spec.clone(), false)).collect(), http }
+    fn workload(desired: u32, restarts: &[(&str, u32)]) -> Workload {
+        let replica = |(name, restarts): &(&str, u32)| Replica {
+            name: (*name).to_owned(),
+            state: ReplicaState::Running,
+            ready: true,
+            started_at_ms: None,
+            ready_changed_at_ms: None,
+            restarts: *restarts,
+            containers: Vec::new(),
+            message: String::new(),
+        };
+        let (namespace, name) = ("shop".to_owned(), "order".to_owned());
+        Workload {
+            reference: WorkloadRef { kind: WorkloadKind::Deployment, namespace, name },
+            desired: Replicas(desired),
+            replicas: restarts.iter().map(replica).collect(),
+            rollout: Rollout::Complete,
+        }
     }
 
-    /// Brings every replica to the state that the time asks for; says what changed.
-    async fn switch(&mut self, view: &View, elapsed: Duration) -> Vec<String> {
-        let mut changes = Vec::new();
-        for (spec, was_on) in &mut self.specs {
-            let is_on = spec.is_on(elapsed);
-            if !is_on && !*was_on {
-                continue;
-            }
-            for admin in view.cluster.pod_addresses(&spec.service, "admin") {
-                let result = if is_on {
-                    spec.switch_on(&self.http, admin).await
-                } else {
-                    spec.switch_off(&self.http, admin).await
-                };
-                if let Err(error) = result {
-                    tracing::warn!(service = spec.service, kind = spec.kind, %error, "a fault could not be switched in a replica");
-                }
-            }
-            if is_on != *was_on {
-                let value = spec.value.as_ref().map_or_else(String::new, |v| format!("={v}"));
-                changes.push(format!(
-                    "{:4.0} s  fault {}:{}{value} {}",
-                    elapsed.as_secs_f64(),
-                    spec.service,
-                    spec.kind,
-                    if is_on { "on" } else { "off" }
-                ));
-                *was_on = is_on;
-            }
-        }
-        changes
+    #[test]
+    fn restarts_of_a_replica_that_has_gone_still_count() {
+        let mut tally = Tally::default();
+        tally.count(&[workload(2, &[("a", 0), ("b", 0)])]);
+        tally.count(&[workload(2, &[("a", 1), ("b", 2)])]);
+        tally.count(&[workload(1, &[("a", 3)])]);
+        assert_eq!((tally.restarts("order"), tally.restarts("user")), (5, 0));
+        assert_eq!(tally.replicas["order"], ReplicasReport { min: 1, max: 2, last: 1 });
     }
 }

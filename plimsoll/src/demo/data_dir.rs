@@ -1,9 +1,13 @@
 //! The folder in which one demo keeps everything: given and kept, or made for the run and removed after it.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
+
+/// Begins the name of every temporary folder.
+const PREFIX: &str = "plimsoll-demo-";
 
 /// The folder, locked against a second demo.
 #[derive(Debug)]
@@ -36,10 +40,14 @@ impl DataDir {
     /// Opens the folder given, or one of its own in the system's folder for temporary files.
     pub fn open(given: Option<&Path>) -> Result<Self, DataDirError> {
         let is_temporary = given.is_none();
-        let path = given
-            .map_or_else(|| std::env::temp_dir().join(format!("plimsoll-demo-{}", std::process::id())), Path::to_owned);
+        let path = given.map_or_else(|| temporary(&std::env::temp_dir()), Path::to_owned);
         let unusable = |source| DataDirError::Unusable { path: path.clone(), source };
-        fs::create_dir_all(&path).map_err(unusable)?;
+        if is_temporary {
+            // New and for this user alone: a folder that is there already is somebody else's.
+            DirBuilder::new().mode(0o700).create(&path).map_err(unusable)?;
+        } else {
+            fs::create_dir_all(&path).map_err(unusable)?;
+        }
         let path = path.canonicalize().map_err(unusable)?;
         let unusable = |source| DataDirError::Unusable { path: path.clone(), source };
         let lock = File::create(path.join("lock")).map_err(unusable)?;
@@ -53,9 +61,28 @@ impl DataDir {
         &self.path
     }
 
-    /// Whether it goes away with the run.
-    pub fn is_temporary(&self) -> bool {
-        self.is_temporary
+    /// The folder, and whether it goes away with the run.
+    pub fn describe(&self) -> String {
+        let remark = if self.is_temporary { " (removed at the end)" } else { "" };
+        format!("{}{remark}", self.path.display())
+    }
+}
+
+/// A name that no other run uses, also when process ids come again; folders of runs that were killed are removed first.
+fn temporary(parent: &Path) -> PathBuf {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX)) {
+            remove_if_left(&entry.path());
+        }
+    }
+    parent.join(format!("{PREFIX}{}-{:08x}", std::process::id(), rand::random::<u32>()))
+}
+
+/// A folder without its lock, or whose lock somebody holds, is in use. Others' folders cannot be opened or removed.
+fn remove_if_left(folder: &Path) {
+    let Ok(lock) = File::options().write(true).open(folder.join("lock")) else { return };
+    if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+        let _ = fs::remove_dir_all(folder);
     }
 }
 
@@ -81,5 +108,21 @@ mod tests {
         assert!(message.contains("in use by another demo"), "{message}");
         drop(first);
         assert!(DataDir::open(Some(folder.path())).is_ok());
+    }
+
+    #[test]
+    fn temporary_folders_of_killed_runs_are_removed_and_those_in_use_are_not() {
+        let parent = tempfile::tempdir().unwrap();
+        let make = |name: &str| {
+            let folder = parent.path().join(name);
+            std::fs::create_dir(&folder).unwrap();
+            std::fs::write(folder.join("lock"), "").unwrap();
+            folder
+        };
+        let (left, used, foreign) = (make("plimsoll-demo-1-a"), make("plimsoll-demo-2-b"), make("other"));
+        let in_use = DataDir::open(Some(&used)).unwrap();
+        let new = super::temporary(parent.path());
+        assert!(!left.exists() && used.exists() && foreign.exists() && !new.exists());
+        drop(in_use);
     }
 }

@@ -16,6 +16,10 @@ const KINDS: [(&str, Value); 5] = [
     ("cpu", Value::Cores),
 ];
 
+/// The longest latency that a replica's admin port takes.
+const LATENCY_MAX: Duration = Duration::from_secs(60);
+const LATENCY_SHAPE: &str = "a duration such as 300ms, up to 1m";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Value {
     None,
@@ -85,10 +89,12 @@ fn check_value(kind: &str, expected: Value, value: Option<&str>) -> Result<(), F
         (Value::None, value) => (value.is_none(), "no value"),
         (Value::Ratio, Some(v)) => (number(v).is_some_and(|v| (0.0..=1.0).contains(&v)), "a ratio from 0 to 1"),
         (Value::Cores, Some(v)) => (number(v).is_some_and(|v| v > 0.0 && v <= 64.0), "a number of cores"),
-        (Value::Duration, Some(v)) => (protocol::duration::parse(v).is_ok(), "a duration such as 300ms"),
+        (Value::Duration, Some(v)) => {
+            (protocol::duration::parse(v).is_ok_and(|latency| latency <= LATENCY_MAX), LATENCY_SHAPE)
+        }
         (Value::Ratio, None) => (false, "a ratio from 0 to 1"),
         (Value::Cores, None) => (false, "a number of cores"),
-        (Value::Duration, None) => (false, "a duration such as 300ms"),
+        (Value::Duration, None) => (false, LATENCY_SHAPE),
     };
     if is_right { Ok(()) } else { Err(problem(format!("the fault {kind} takes {shape}"))) }
 }
@@ -107,6 +113,12 @@ impl FaultSpec {
         elapsed >= self.start && !has_ended
     }
 
+    /// As written, without its times.
+    pub fn label(&self) -> String {
+        let value = self.value.as_ref().map_or_else(String::new, |v| format!("={v}"));
+        format!("{}:{}{value}", self.service, self.kind)
+    }
+
     /// Switches the fault on in one replica; switching on what is on changes nothing.
     pub async fn switch_on(&self, http: &reqwest::Client, admin: SocketAddr) -> Result<(), reqwest::Error> {
         let url = format!("http://{admin}/faults/{}", self.kind);
@@ -115,11 +127,13 @@ impl FaultSpec {
         Ok(())
     }
 
-    /// Switches the fault off in one replica.
+    /// Switches the fault off in one replica; one that does not run has no fault.
     pub async fn switch_off(&self, http: &reqwest::Client, admin: SocketAddr) -> Result<(), reqwest::Error> {
         let url = format!("http://{admin}/faults/{}", self.kind);
-        http.delete(url).send().await?.error_for_status()?;
-        Ok(())
+        match http.delete(url).send().await {
+            Err(error) if error.is_connect() && !error.is_timeout() => Ok(()),
+            answer => answer?.error_for_status().map(drop),
+        }
     }
 }
 
@@ -152,6 +166,7 @@ mod tests {
             ("payment:explode@3", "there is no fault \"explode\""),
             ("payment:error=2@3", "the fault error takes a ratio from 0 to 1"),
             ("payment:latency@3", "the fault latency takes a duration such as 300ms"),
+            ("payment:latency=2m@3", "the fault latency takes a duration such as 300ms, up to 1m"),
             ("payment:crash=1@3", "the fault crash takes no value"),
             ("payment:crash@soon", "\"soon\" is not a time in seconds"),
         ] {

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cluster::Workload;
 use demo_services::audit::{self, AuditUrls};
 use lifecycle::{Clock, SystemClock};
 use protocol::prometheus::{PrometheusClient, QueryData};
@@ -21,11 +20,20 @@ use super::report::{
 };
 use super::stack::View;
 
-/// Asks every program; `seconds` is how long the load lasted, `settle` how long orders may still take to end.
-pub async fn report(view: &View, tally: &Tally, seconds: f64, settle: Duration) -> Result<Report, String> {
-    let health = health(view).await;
-    let totals = Totals::query(view, seconds).await?;
-    let restarts = restarts(&view.workloads().await);
+/// How the services did under load, at its end.
+pub struct Served {
+    seconds: f64,
+    health: BTreeMap<String, String>,
+    totals: Totals,
+}
+
+/// Asks the collector as soon as the load has ended, which lasted for `seconds`.
+pub async fn served(view: &View, seconds: f64) -> Result<Served, String> {
+    Ok(Served { seconds, health: health(view).await, totals: Totals::query(view, seconds).await? })
+}
+
+/// Asks the other programs; `settle` is how long orders may still take to end.
+pub async fn report(view: &View, tally: &Tally, served: Served, settle: Duration) -> Result<Report, String> {
     let shoppers = view.shoppers.stats();
     let books = AuditUrls {
         order: service_url(view, "order")?,
@@ -35,8 +43,10 @@ pub async fn report(view: &View, tally: &Tally, seconds: f64, settle: Duration) 
     let orders = audit::audit(&books, &shoppers.acknowledged_orders, Instant::now() + settle)
         .await
         .map_err(|error| format!("the shop's books could not be read: {error}"))?;
-    let services =
-        tally.replicas.iter().map(|(name, replicas)| totals.service(name, *replicas, &health, &restarts)).collect();
+    let Served { seconds, health, totals } = served;
+    let service =
+        |(name, replicas): (&String, &ReplicasReport)| totals.service(name, *replicas, &health, tally.restarts(name));
+    let services = tally.replicas.iter().map(service).collect();
     let journeys = shoppers
         .journeys
         .iter()
@@ -125,7 +135,7 @@ impl Totals {
         name: &str,
         replicas: ReplicasReport,
         health: &BTreeMap<String, String>,
-        restarts: &BTreeMap<String, u64>,
+        restarts: u64,
     ) -> ServiceReport {
         let whole = |values: &ByService| values.get(name).map_or(0, |v| v.max(0.0).round() as u64);
         ServiceReport {
@@ -136,7 +146,7 @@ impl Totals {
             errors: whole(&self.errors),
             p50_ms: self.p50.get(name).copied(),
             p99_ms: self.p99.get(name).copied(),
-            restarts: restarts.get(name).copied().unwrap_or(0),
+            restarts,
         }
     }
 }
@@ -153,11 +163,4 @@ async fn health(view: &View) -> BTreeMap<String, String> {
 fn service_url(view: &View, service: &str) -> Result<Url, String> {
     let url = view.cluster.service_url(service).ok_or_else(|| format!("the manifests have no Service {service}"))?;
     Url::parse(&url).map_err(|error| format!("{url}: {error}"))
-}
-
-fn restarts(workloads: &[Workload]) -> BTreeMap<String, u64> {
-    workloads
-        .iter()
-        .map(|w| (w.reference.name.clone(), w.replicas.iter().map(|r| u64::from(r.restarts)).sum()))
-        .collect()
 }

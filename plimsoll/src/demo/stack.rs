@@ -29,6 +29,10 @@ const RATE_WINDOW: Duration = Duration::from_secs(10);
 /// kills the same replica twice would wait for the second one.
 const BACK_OFF_RESET: Duration = Duration::from_secs(10);
 
+/// A replica that crashed as long as a fault asked is back this long after it at the latest; orders then still settle.
+/// Kubernetes' 5 minutes would outlast the demo.
+const BACK_OFF_MAX: Duration = Duration::from_secs(10);
+
 /// All programs, bound and not yet running.
 pub struct Stack {
     cluster: LocalCluster,
@@ -109,8 +113,9 @@ impl Stack {
             autoscaler: place(arguments.autoscaler, 9091, "--autoscaler")?,
         };
         let scrape_file = data.path().join("scrape.yml");
-        std::fs::write(&scrape_file, scrape_config::text(&sources))
-            .map_err(|error| format!("cannot write {}: {error}", scrape_file.display()))?;
+        std::fs::write(&scrape_file, scrape_config::text(&sources)).map_err(|error| {
+            format!("cannot write {}: {error}; choose another folder with --data", scrape_file.display())
+        })?;
 
         let mut options = collector::Options::new(scrape_file, data.path().join("collector"));
         options.listen = sources.collector;
@@ -133,7 +138,7 @@ impl Stack {
                 flag: "--gateway".to_owned(),
             }],
             api: sources.runtime,
-            back_off: BackOff { reset: BACK_OFF_RESET, ..BackOff::default() },
+            back_off: BackOff { reset: BACK_OFF_RESET, max: BACK_OFF_MAX, ..BackOff::default() },
             ..local::Options::new(data.path().join("cluster"))
         };
         let (cluster, runtime) = LocalCluster::bind(options, manifests).await.map_err(text)?;

@@ -28,7 +28,17 @@ fn flags_that_are_wrong_are_named() {
     refused(&["demo", "--rate", "-3"], &["--rate"]);
     refused(&["demo", "--headless"], &["--seconds"]);
     refused(&["demo", "--profile", "trace:/nowhere.csv"], &["/nowhere.csv"]);
+    refused(&["demo", "--fault", "payment:latency=2m@3"], &["--fault", "300ms", "1m"]);
+    refused(&["demo", "--seconds", "20", "--fault", "payment:error=1@30"], &["payment:error=1@30", "--seconds"]);
     refused(&["shop", "serve", "bakery"], &["bakery", "gateway"]);
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_known_before_the_run() {
+    refused(&["demo", "--headless", "--seconds", "1", "--report", "/nowhere/a.json"], &["/nowhere/a.json", "--report"]);
+    refused(&["demo", "--headless", "--seconds", "1", "--data", "/dev/null/a"], &["/dev/null/a", "--data"]);
+    let shoppers = ["shop", "shoppers", "--gateway", "http://127.0.0.1:1", "--seconds", "1", "--report"];
+    refused(&[&shoppers[..], &["/nowhere/b.json"]].concat(), &["/nowhere/b.json", "--report"]);
 }
 
 #[test]

@@ -36,13 +36,19 @@ pub struct Demo {
 impl Demo {
     /// Starts a demo on free ports and waits until its services are ready.
     pub fn start(arguments: &[&str]) -> Self {
-        let mut child = Command::new(PLIMSOLL)
+        Self::start_with(arguments, |_| {})
+    }
+
+    /// The same, in changed surroundings.
+    pub fn start_with(arguments: &[&str], change: impl FnOnce(&mut Command)) -> Self {
+        let mut command = Command::new(PLIMSOLL);
+        command
             .args(["demo", "--headless", "--collector", "127.0.0.1:0", "--autoscaler", "127.0.0.1:0"])
             .args(["--gateway", "127.0.0.1:0"])
             .args(arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
+            .stdout(Stdio::piped());
+        change(&mut command);
+        let mut child = command.spawn().expect("the binary starts");
         let stdout = child.stdout.take().expect("stdout is piped");
         let (send, lines) = channel();
         std::thread::spawn(move || {
@@ -92,6 +98,11 @@ impl Demo {
             std::thread::sleep(Duration::from_millis(50));
         }
         panic!("the demo did not end within {patience:?}; seen: {:#?}", self.seen);
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Everything printed so far.
