@@ -106,7 +106,7 @@ pub fn judge(facts: &[Facts], breakers: &[Breaker]) -> BTreeMap<String, Assessme
     let mut verdicts: BTreeMap<String, Assessment> =
         facts.iter().map(|fact| (fact.name.clone(), judge_alone(fact))).collect();
     blame_peers_behind_breakers(facts, breakers, &mut verdicts);
-    find_victims(facts, &mut verdicts);
+    find_victims(facts, breakers, &mut verdicts);
     find_waiting(facts, breakers, &mut verdicts);
     verdicts
 }
@@ -169,16 +169,25 @@ fn blame_peers_behind_breakers(facts: &[Facts], breakers: &[Breaker], verdicts: 
     }
 }
 
-/// A service whose errors come from below is a victim of the service at the end of the chain.
-fn find_victims(facts: &[Facts], verdicts: &mut BTreeMap<String, Assessment>) {
+/// A service whose errors come from below is a victim of the service at the end of the chain. What an open breaker refuses
+/// leaves no call below and looks like an error of one's own: the peer behind it is the cause.
+fn find_victims(facts: &[Facts], breakers: &[Breaker], verdicts: &mut BTreeMap<String, Assessment>) {
     let mut direct: BTreeMap<&str, &str> = BTreeMap::new();
     for fact in facts {
         let has_errors = fact.requests >= REQUESTS_ENOUGH && fact.error_ratio >= ERRORS_DEGRADED;
         let is_own = fact.own_error_ratio.is_some_and(|own| own >= fact.error_ratio * OWN_SHARE_OF_VICTIM);
-        if fact.stale || !has_errors || is_own {
+        let health = |name: &str| verdicts.get(name).map_or(Health::Idle, |v| v.health);
+        if fact.stale || !has_errors {
             continue;
         }
-        let health = |name: &str| verdicts.get(name).map_or(Health::Idle, |v| v.health);
+        let refused = breakers.iter().filter(|b| b.service == fact.name && b.peer != fact.name);
+        if let Some(breaker) = refused.min_by_key(|b| health(&b.peer)) {
+            direct.insert(&fact.name, &breaker.peer);
+            continue;
+        }
+        if is_own {
+            continue;
+        }
         let is_cause = |name: &str, errors: f64| match fact.own_error_ratio {
             Some(_) => errors >= ERRORS_DEGRADED && health(name) <= Health::Degraded,
             // Spans come seconds after metrics: until they tell where errors are born, a failing callee explains them.
@@ -195,7 +204,9 @@ fn find_victims(facts: &[Facts], verdicts: &mut BTreeMap<String, Assessment>) {
     }
     for fact in facts.iter().filter(|f| direct.contains_key(f.name.as_str())) {
         let culprit = end_of_chain(&fact.name, &direct).to_owned();
-        let why = format!("victim of {culprit}: {}", answers_errors(fact));
+        let is_refusing = breakers.iter().any(|b| b.service == fact.name && b.peer == culprit);
+        let breaker = if is_refusing { " (its breaker is open)" } else { "" };
+        let why = format!("victim of {culprit}{breaker}: {}", answers_errors(fact));
         verdicts.insert(fact.name.clone(), Assessment { health: Health::Victim, why, because_of: culprit });
     }
 }

@@ -93,7 +93,10 @@ fn victims(rows: &[Row]) -> Vec<String> {
     }
     for (culprit, names) in victims {
         let verb = if names.len() == 1 { "suffers" } else { "suffer" };
-        clauses.push(format!("{} {verb} from {culprit}", text::list(&names, NAMES_MAX)));
+        // A peer that is back is not used before the breaker closes.
+        let is_back = rows.iter().any(|r| r.name == culprit && r.assessment.health >= Health::Healthy);
+        let why = if is_back { " (back, but a breaker is still open)" } else { "" };
+        clauses.push(format!("{} {verb} from {culprit}{why}", text::list(&names, NAMES_MAX)));
     }
     clauses
 }

@@ -132,6 +132,19 @@ fn a_caller_is_not_accused_while_spans_are_late_and_its_callee_fails() {
 }
 
 #[test]
+fn what_a_breaker_refuses_is_no_error_of_ones_own() {
+    let gateway =
+        Facts { error_ratio: 0.5, own_error_ratio: Some(0.5), callees: vec![calls("product", 0.0)], ..fact("gateway") };
+    let hung = Facts { replicas: Some(ReplicaCount { ready: 0, desired: 2 }), ..fact("product") };
+    let verdicts = judge(&[gateway.clone(), hung], &[open("gateway", "product")]);
+    assert_eq!(verdicts["gateway"].why, "victim of product (its breaker is open): 50% of requests answer errors");
+    assert_eq!(verdicts["product"].health, Health::Failing);
+    let back = judge(&[gateway.clone(), fact("product")], &[open("gateway", "product")]);
+    assert_eq!((back["gateway"].health, back["product"].health), (Health::Victim, Health::Healthy));
+    assert_eq!(judge(&[gateway, fact("product")], &[])["gateway"].health, Health::Failing);
+}
+
+#[test]
 fn a_circle_of_victims_ends() {
     let a = Facts { error_ratio: 0.5, callees: vec![calls("b", 0.5)], ..fact("a") };
     let b = Facts { error_ratio: 0.5, callees: vec![calls("a", 0.5)], ..fact("b") };

@@ -67,6 +67,21 @@ fn a_journey_that_takes_long_is_not_called_well() {
 }
 
 #[test]
+fn a_peer_that_is_back_behind_an_open_breaker_is_said_to_be_back() {
+    let mut picture = fixtures::healthy();
+    let mut metrics = picture.metrics.data.as_deref().cloned().unwrap();
+    metrics.services.get_mut("gateway").unwrap().red.error_ratio = 0.04;
+    metrics.journeys.get_mut("sign-in").unwrap().error_ratio = 1.0;
+    metrics.breakers.push(Breaker { service: "gateway".to_owned(), peer: "user".to_owned(), half_open: false });
+    picture.metrics.data = Some(Arc::new(metrics));
+    assert_eq!(
+        said(picture).text,
+        "100% of sign-in journeys fail · browse, checkout, search and track are well · gateway suffers from user (back, but \
+         a breaker is still open)"
+    );
+}
+
+#[test]
 fn without_journeys_the_services_that_are_well_are_named() {
     let mut picture = fixtures::payment_failing();
     let mut metrics = picture.metrics.data.as_deref().cloned().unwrap();
