@@ -159,6 +159,8 @@ fn count_values(
     grid: Grid,
 ) -> Result<Vec<Series>, QueryError> {
     let mut found = Vec::new();
+    let without =
+        by.is_some_and(|by| matches!(by, LabelModifier::Exclude(gone) if gone.labels.iter().any(|l| l == label)));
     for group in groups(series, by) {
         let mut counts: HashMap<String, Column> = HashMap::new();
         for member in &group.members {
@@ -171,7 +173,8 @@ fn count_values(
         let mut counts: Vec<(String, Column)> = counts.into_iter().collect();
         counts.sort_by(|a, b| a.0.cmp(&b.0));
         found.extend(counts.into_iter().map(|(value, column)| Series {
-            labels: with_label(&group.labels, label, &value),
+            // A label that `without` takes away is taken away from the answer, too.
+            labels: with_label(&group.labels, label, if without { "" } else { &value }),
             drop_name: group.drop_name,
             column,
         }));

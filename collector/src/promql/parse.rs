@@ -83,7 +83,38 @@ fn check_tree(expr: &Expr) -> Result<(), QueryError> {
     Ok(())
 }
 
+/// Durations and times that Prometheus, which counts nanoseconds and milliseconds in 64 bits, has no room for.
+fn check_times(
+    offset: Option<&Offset>,
+    at: Option<&AtModifier>,
+    ranges: &[Option<Duration>],
+) -> Result<(), QueryError> {
+    let offset = offset.map(|offset| match offset {
+        Offset::Pos(duration) | Offset::Neg(duration) => *duration,
+    });
+    let too_long = |duration: &Duration| i64::try_from(duration.as_nanos()).is_err();
+    if ranges.iter().copied().chain([offset]).flatten().any(|duration| too_long(&duration)) {
+        return Err(error("duration out of range"));
+    }
+    match at_ms(at, 0, 0) {
+        Some(ms) if ms.unsigned_abs() >= i64::MAX.unsigned_abs() => {
+            Err(error("timestamp out of bounds for @ modifier"))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn check_node(node: &Expr) -> Result<(), QueryError> {
+    match node {
+        Expr::VectorSelector(selector) => check_times(selector.offset.as_ref(), selector.at.as_ref(), &[])?,
+        Expr::MatrixSelector(selector) => {
+            check_times(selector.vs.offset.as_ref(), selector.vs.at.as_ref(), &[Some(selector.range)])?;
+        }
+        Expr::Subquery(subquery) => {
+            check_times(subquery.offset.as_ref(), subquery.at.as_ref(), &[Some(subquery.range), subquery.step])?;
+        }
+        _ => {}
+    }
     match node {
         Expr::VectorSelector(selector) => check_matchers(&selector.matchers),
         Expr::MatrixSelector(selector) if selector.range.is_zero() => Err(error("duration must be greater than 0")),

@@ -274,6 +274,8 @@ impl Reader<'_, '_> {
 
     fn metadata(&mut self, metadata: Metadata, name: &str, text: &str) {
         self.pass.report.note_metadata(name, |known| match metadata {
+            // As OpenMetrics and Prometheus say it.
+            Metadata::Type if text == "untyped" => "unknown".clone_into(&mut known.kind),
             Metadata::Type => text.clone_into(&mut known.kind),
             Metadata::Help => known.help = crate::exposition::unescape_help(text),
             Metadata::Unit => text.clone_into(&mut known.unit),

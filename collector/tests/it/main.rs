@@ -1,7 +1,11 @@
 //! The whole collector on free ports against targets of our own: what it scrapes, answers, and keeps when it is killed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+mod answers;
 mod durability;
+mod exposition;
+mod prometheus;
+mod questions;
 mod running;
 mod scraping;
 mod spans;

@@ -30,6 +30,9 @@ struct WireExemplar {
 /// `/api/v1/query_exemplars`
 pub(super) async fn exemplars(State(shared): State<Arc<Shared>>, params: Params) -> Result<Json, ApiError> {
     let (start_ms, end_ms) = times(&params)?;
+    if end_ms < start_ms {
+        return Err(ApiError::parameter("end", "end timestamp must not be before start timestamp"));
+    }
     let selectors = selectors(params.query())?;
     let Some(source) = shared.api.exemplars.clone() else { return success(Vec::<WireSeries>::new()) };
     let timeout = shared.api.engine.options().timeout;

@@ -79,9 +79,13 @@ impl Params {
 
     /// A number of things; zero, which is no limit, if it is absent.
     pub fn limit(&self, name: &str) -> Result<usize, ApiError> {
-        let Some(text) = self.get(name) else { return Ok(0) };
-        let number: i64 = text.parse().map_err(|reason| ApiError::parameter(name, reason))?;
+        let number = self.integer(name)?.unwrap_or(0);
         usize::try_from(number).map_err(|_| ApiError::parameter(name, "limit must be non-negative"))
+    }
+
+    /// A whole number, if it is given.
+    pub fn integer(&self, name: &str) -> Result<Option<i64>, ApiError> {
+        self.get(name).map(|text| text.parse().map_err(|reason| ApiError::parameter(name, reason))).transpose()
     }
 }
 

@@ -73,7 +73,8 @@ fn range_times(params: &Params) -> Result<(i64, i64, i64), ApiError> {
 fn engine(shared: &Shared, params: &Params) -> Result<Engine, ApiError> {
     let engine = shared.api.engine.clone();
     match params.duration_ms("lookback_delta")? {
-        None => Ok(engine),
+        // As in Prometheus, what is not positive stands for the default.
+        None | Some(..=0) => Ok(engine),
         Some(millis) => {
             let lookback = Duration::from_millis(u64::try_from(millis).unwrap_or(0));
             let options = EngineOptions { lookback, ..engine.options().clone() };

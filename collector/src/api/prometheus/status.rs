@@ -61,11 +61,12 @@ pub(super) async fn flags(State(shared): State<Arc<Shared>>) -> Result<Json, Api
 pub(super) async fn targets(State(shared): State<Arc<Shared>>, params: Params) -> Result<Json, ApiError> {
     let mut targets = shared.api.targets.targets();
     let state = params.get("state").unwrap_or("any").to_ascii_lowercase();
-    if state == "dropped" {
+    if !["any", "active"].contains(&&*state) {
         targets.active_targets.clear();
     }
-    if state == "active" {
+    if !["any", "dropped"].contains(&&*state) {
         targets.dropped_targets.clear();
+        targets.dropped_target_counts.clear();
     }
     if let Some(pool) = params.get("scrapePool") {
         targets.active_targets.retain(|target| target.scrape_pool == pool);
@@ -95,18 +96,20 @@ struct WireMetadata {
 
 /// `/api/v1/metadata`
 pub(super) async fn metadata(State(shared): State<Arc<Shared>>, params: Params) -> Result<Json, ApiError> {
-    let (limit, limit_per_metric) = (params.limit("limit")?, params.limit("limit_per_metric")?);
+    // Unlike elsewhere in the API, a limit of zero is one, and a negative one is none.
+    let limit = params.integer("limit")?.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let per_metric = params.integer("limit_per_metric")?.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(0);
     let mut metrics: BTreeMap<String, Vec<WireMetadata>> = BTreeMap::new();
     for (name, metadata) in shared.api.targets.metadata() {
         if params.get("metric").is_some_and(|wanted| wanted != name) {
             continue;
         }
-        if limit > 0 && metrics.len() >= limit && !metrics.contains_key(&name) {
+        if metrics.len() >= limit && !metrics.contains_key(&name) {
             continue;
         }
         let known = metrics.entry(name).or_default();
         let wire = WireMetadata { kind: metadata.kind, help: metadata.help, unit: metadata.unit };
-        if !known.contains(&wire) && (limit_per_metric == 0 || known.len() < limit_per_metric) {
+        if !known.contains(&wire) && (per_metric == 0 || known.len() < per_metric) {
             known.push(wire);
         }
     }

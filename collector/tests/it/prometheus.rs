@@ -1,0 +1,118 @@
+//! Side by side with a real Prometheus: both scrape the same text, whose samples have times of their own, and are then asked
+//! the same (`tests/prometheus/*.txt`). Needs `PROMETHEUS=/path/to/prometheus`; without it nothing is compared, and it says so.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use crate::answers::{Answer, agrees};
+use crate::exposition::{SECONDS, exposition};
+use crate::questions::{Question, questions};
+use crate::running::{Running, Target};
+
+/// Everything both are asked.
+const QUESTIONS: [&str; 2] = [include_str!("../prometheus/queries.txt"), include_str!("../prometheus/requests.txt")];
+
+/// How long both may take to start and scrape.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A Prometheus of our own, ended when dropped.
+struct Prometheus {
+    child: Child,
+    address: String,
+}
+
+impl Prometheus {
+    /// None, and a word about it, where there is none.
+    fn start(folder: &Path) -> Option<Self> {
+        let Ok(binary) = std::env::var("PROMETHEUS") else {
+            eprintln!("SKIPPED: PROMETHEUS=/path/to/prometheus is not set, nothing was compared");
+            return None;
+        };
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let child = Command::new(&binary)
+            .arg(format!("--config.file={}", folder.join("scrape.yml").display()))
+            .arg(format!("--storage.tsdb.path={}", folder.join("prometheus").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .arg("--enable-feature=promql-experimental-functions")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{binary}: {error}"));
+        Some(Self { child, address })
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+async fn ask(address: &str, question: &Question) -> Answer {
+    let url = format!("http://{address}{}", question.path);
+    let request = reqwest::Client::new().request(question.method.parse().unwrap(), url).timeout(DEADLINE);
+    let request = match &question.form {
+        None => request,
+        Some(form) => request.header("content-type", "application/x-www-form-urlencoded").body(form.clone()),
+    };
+    let answered = request.send().await.unwrap_or_else(|error| panic!("{}: {error}", question.text));
+    let status = answered.status().as_u16();
+    let body = answered.text().await.unwrap();
+    Answer { status, body: serde_json::from_str(&body).unwrap_or(Value::Null) }
+}
+
+/// Waits until the text's last series is there to be asked for.
+async fn has_scraped(address: &str, base: i64) {
+    let path = format!("/api/v1/query?query=done&time={}", base + SECONDS);
+    let question = Question { path, ..Question::default() };
+    let scraped = async {
+        loop {
+            let listens = tokio::net::TcpStream::connect(address).await.is_ok();
+            if listens && ask(address, &question).await.body["data"]["result"][0].is_object() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, scraped).await.unwrap_or_else(|_| panic!("{address} has not scraped"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_real_prometheus_answers_the_same() {
+    let (mut tasks, folder) = (JoinSet::new(), tempfile::tempdir().unwrap());
+    let target = Target::start(&mut tasks).await;
+    let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap();
+    // A whole multiple of every step; recent enough for Prometheus to take in.
+    let base = (now - SECONDS - 600) / 600 * 600;
+    target.prints(&exposition(base));
+    let config = format!(
+        "global: {{ scrape_interval: 1s }}\nscrape_configs:\n- job_name: t\n  static_configs: [{{ targets: [{:?}] }}]\n",
+        target.address
+    );
+    std::fs::write(folder.path().join("scrape.yml"), &config).unwrap();
+    let Some(prometheus) = Prometheus::start(folder.path()) else { return };
+    let running = Running::start(&mut tasks, folder.path(), &config).await;
+    let ours = running.endpoints.http.to_string();
+    has_scraped(&ours, base).await;
+    has_scraped(&prometheus.address, base).await;
+
+    let (mut asked, mut wrong) = (0, Vec::new());
+    for question in QUESTIONS.iter().flat_map(|text| questions(text, base)) {
+        asked += 1;
+        let (our, their) = (ask(&ours, &question).await, ask(&prometheus.address, &question).await);
+        let verdict = agrees(&our, &their, question.ordered);
+        match (verdict, question.differs) {
+            (Ok(()), false) | (Err(_), true) => {}
+            (Ok(()), true) => wrong.push(format!("{}\n    agrees now: take its ~ away", question.text)),
+            (Err(reason), false) => wrong.push(format!("{}\n    {reason}", question.text)),
+        }
+    }
+    println!("{asked} questions, {} answers wrong", wrong.len());
+    assert!(wrong.is_empty(), "of {asked} answers {} are wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
