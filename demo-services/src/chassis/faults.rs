@@ -73,7 +73,8 @@ pub enum FaultError {
 
 impl Faults {
     /// Turns a fault on. `crash` ends the process here and now.
-    pub fn set(&self, kind: &str, value: Option<&str>) -> Result<(), FaultError> {
+    /// Whether that changed anything.
+    pub fn set(&self, kind: &str, value: Option<&str>) -> Result<bool, FaultError> {
         let mut active = self.0.borrow().clone();
         match kind {
             "error" => active.error = number("error", value, 1.0, "a ratio from 0 to 1")?,
@@ -88,8 +89,9 @@ impl Faults {
             }
             other => return Err(FaultError::UnknownKind(other.to_owned())),
         }
+        let changed = *self.0.borrow() != active;
         self.0.send_replace(active);
-        Ok(())
+        Ok(changed)
     }
 
     /// Turns a fault off; well if it was not on.
@@ -207,8 +209,10 @@ async fn set(
     Path(kind): Path<String>,
     Json(body): Json<FaultValue>,
 ) -> Result<StatusCode, AppError> {
-    faults.set(&kind, body.value.as_deref())?;
-    tracing::info!(kind, value = body.value, "a fault was set");
+    // Whoever wants a fault to hold says so again and again; that must not drown what else the replica says.
+    if faults.set(&kind, body.value.as_deref())? {
+        tracing::info!(kind, value = body.value, "a fault was set");
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -267,7 +271,8 @@ mod tests {
     #[test]
     fn lists_what_is_on_until_it_is_cleared() {
         let faults = Faults::default();
-        faults.set("error", Some("0.5")).unwrap();
+        assert_eq!(faults.set("error", Some("0.5")), Ok(true));
+        assert_eq!(faults.set("error", Some("0.5")), Ok(false));
         faults.set("latency", Some("250ms")).unwrap();
         assert_eq!(
             faults.list(),

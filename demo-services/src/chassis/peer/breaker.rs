@@ -103,7 +103,8 @@ impl Breaker {
             (Some(false), true) => self.open(now),
             (Some(succeeded), false) => {
                 self.count(succeeded, now);
-                if self.fails(now) {
+                // A peer that has just answered well is not left alone for what it did before.
+                if !succeeded && self.fails(now) {
                     self.open(now);
                 }
             }

@@ -76,6 +76,19 @@ fn old_failures_are_forgotten() {
 }
 
 #[test]
+fn a_success_never_opens_it() {
+    let mut breaker = Breaker::default();
+    for n in 0..8 {
+        call(&mut breaker, false, at(n));
+    }
+    // The peer is back: what was missing for a judgement now comes from good answers.
+    for n in 0..30 {
+        assert!(call(&mut breaker, true, at(3_000 + n)));
+    }
+    assert_eq!(breaker.state(), State::Closed);
+}
+
+#[test]
 fn results_from_before_it_opened_do_not_close_it() {
     let mut breaker = Breaker::default();
     let early = breaker.ask(at(0)).unwrap();
