@@ -167,6 +167,7 @@ fn healthy_metrics() -> Metrics {
         ]
         .into(),
         breakers: Vec::new(),
+        breakers_of_late: Vec::new(),
         targets: (14, 14),
     }
 }

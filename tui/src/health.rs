@@ -80,6 +80,10 @@ pub struct Facts {
     pub replicas: Option<ReplicaCount>,
     /// Replicas that start and die again.
     pub crashing: usize,
+    /// All its replicas were started moments ago, and it has not served yet.
+    pub starting: bool,
+    /// Peers whose calls its breakers refuse, or refused in the last seconds.
+    pub refused: Vec<String>,
     /// What was known is too old to judge by.
     pub stale: bool,
 }
@@ -101,6 +105,9 @@ impl Assessment {
     }
 }
 
+/// Why nothing is known yet of a service that has only just been started.
+pub const STARTING: &str = "starting";
+
 /// Judges all services together: blame goes along calls and breakers.
 pub fn judge(facts: &[Facts], breakers: &[Breaker]) -> BTreeMap<String, Assessment> {
     let mut verdicts: BTreeMap<String, Assessment> =
@@ -117,6 +124,9 @@ fn judge_alone(fact: &Facts) -> Assessment {
         return Assessment::new(Health::Unknown, "no fresh data");
     }
     if let Some(ReplicaCount { ready: 0, desired: desired @ 1.. }) = fact.replicas {
+        if fact.starting && fact.crashing == 0 {
+            return Assessment::new(Health::Unknown, STARTING);
+        }
         let why = if fact.crashing > 0 { ", they keep crashing" } else { "" };
         return Assessment::new(Health::Failing, format!("no replica is ready (0 of {desired}){why}"));
     }
@@ -180,9 +190,9 @@ fn find_victims(facts: &[Facts], breakers: &[Breaker], verdicts: &mut BTreeMap<S
         if fact.stale || !has_errors {
             continue;
         }
-        let refused = breakers.iter().filter(|b| b.service == fact.name && b.peer != fact.name);
-        if let Some(breaker) = refused.min_by_key(|b| health(&b.peer)) {
-            direct.insert(&fact.name, &breaker.peer);
+        let refused = fact.refused.iter().filter(|peer| **peer != fact.name);
+        if let Some(peer) = refused.min_by_key(|peer| health(peer)) {
+            direct.insert(&fact.name, peer);
             continue;
         }
         if is_own {

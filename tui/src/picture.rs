@@ -154,6 +154,8 @@ pub struct Metrics {
     pub journeys: BTreeMap<String, JourneyMetrics>,
     /// Breakers that are open or half open.
     pub breakers: Vec<Breaker>,
+    /// Breakers that are so, or were in the last seconds.
+    pub breakers_of_late: Vec<Breaker>,
     /// Scraped targets that answer, and all.
     pub targets: (usize, usize),
 }

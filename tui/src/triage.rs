@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::graph::{Edge, Node, NodeKind, Red};
-use protocol::scaling::WorkloadStatus;
+use protocol::scaling::{ReplicaStatus, WorkloadStatus};
 
 use crate::health::{self, Assessment, Facts, Health};
-use crate::picture::{Cpu, Freshness, Picture, ReplicaCount};
+use crate::picture::{Cpu, Freshness, Metrics, Picture, ReplicaCount};
 
 /// The state that the local runtime and Kubernetes give a replica that keeps dying.
 const CRASH_LOOP: &str = "CrashLoopBackOff";
@@ -117,8 +117,23 @@ fn facts(name: &str, picture: &Picture, index: &Index<'_>) -> Facts {
         callees: edges.iter().map(|e| (e.server.clone(), e.red.rate, e.red.error_ratio)).collect(),
         replicas: counted.or_else(|| service.and_then(|s| s.replicas)),
         crashing: workload.map_or(0, |w| w.replicas.iter().filter(|r| r.state == CRASH_LOOP).count()),
+        starting: workload.is_some_and(|w| red.rate <= 0.0 && w.replicas.iter().all(is_starting)),
+        refused: metrics.map_or_else(Vec::new, |m| refused(name, m)),
         stale: index.is_stale,
     }
+}
+
+/// Longer than a replica takes to be ready; one that is older and is not has a reason for it.
+const STARTING_SECONDS: f64 = 10.0;
+
+fn is_starting(replica: &ReplicaStatus) -> bool {
+    replica.restarts == 0 && replica.age_seconds < STARTING_SECONDS
+}
+
+fn refused(name: &str, metrics: &Metrics) -> Vec<String> {
+    let all = metrics.breakers.iter().chain(&metrics.breakers_of_late);
+    let of_it: BTreeSet<&String> = all.filter(|b| b.service == name).map(|b| &b.peer).collect();
+    of_it.into_iter().cloned().collect()
 }
 
 fn fresh<T>(data: Option<&T>, freshness: Freshness) -> Option<&T> {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::health::{ERRORS_DEGRADED, ERRORS_FAILING, Health, P50_SLOW_MS};
+use crate::health::{self, ERRORS_DEGRADED, ERRORS_FAILING, Health, P50_SLOW_MS};
 use crate::picture::{Freshness, JourneyMetrics, Picture};
 use crate::since::Since;
 use crate::text;
@@ -43,9 +43,15 @@ pub fn verdict(picture: &Picture, rows: &[Row], since: &Since, now_ms: i64) -> V
     let journeys = picture.metrics.data.as_ref().map(|m| &m.journeys);
     let mut clauses = failing(rows, since);
     let sufferers: Vec<String> = victims(rows).into_iter().chain(degraded(rows)).collect();
-    let health = rows.iter().map(|r| r.assessment.health).min().unwrap_or(Health::Unknown);
+    let mut health = rows.iter().map(|r| r.assessment.health).min().unwrap_or(Health::Unknown);
     let is_well = clauses.is_empty() && sufferers.is_empty();
     if is_well {
+        health = Health::Healthy;
+    }
+    // Customers who are not served come before services that are all well.
+    let worst = journeys.and_then(|journeys| journeys.values().map(journey_health).min()).unwrap_or(Health::Idle);
+    health = health.min(worst);
+    if is_well && worst >= Health::Healthy {
         clauses.push(all_well(rows));
     }
     match journeys {
@@ -53,9 +59,12 @@ pub fn verdict(picture: &Picture, rows: &[Row], since: &Since, now_ms: i64) -> V
         _ if !is_well => clauses.extend(others_well(rows)),
         _ => {}
     }
+    if is_well && worst < Health::Healthy {
+        clauses.push(all_well(rows));
+    }
     // Last, as a narrow screen cuts the end, and these are in the table too.
     clauses.extend(sufferers);
-    Verdict { health: if is_well { Health::Healthy } else { health }, text: clauses.join(" · ") }
+    Verdict { health, text: clauses.join(" · ") }
 }
 
 fn unknown(text: String) -> Verdict {
@@ -95,7 +104,12 @@ fn victims(rows: &[Row]) -> Vec<String> {
         let verb = if names.len() == 1 { "suffers" } else { "suffer" };
         // A peer that is back is not used before the breaker closes.
         let is_back = rows.iter().any(|r| r.name == culprit && r.assessment.health >= Health::Healthy);
-        let why = if is_back { " (back, but a breaker is still open)" } else { "" };
+        let is_refused = |r: &Row| r.assessment.because_of == culprit && r.assessment.why.contains("breaker");
+        let why = match (is_back, rows.iter().any(is_refused)) {
+            (false, _) => "",
+            (true, true) => " (back, but a breaker is still open)",
+            (true, false) => " (back just now)",
+        };
         clauses.push(format!("{} {verb} from {culprit}{why}", text::list(&names, NAMES_MAX)));
     }
     clauses
@@ -117,6 +131,10 @@ fn degraded(rows: &[Row]) -> Vec<String> {
 
 fn all_well(rows: &[Row]) -> String {
     let unknown = rows.iter().filter(|r| r.assessment.health == Health::Unknown).count();
+    let starting = rows.iter().filter(|r| r.assessment.why == health::STARTING).count();
+    if starting > 0 && starting == unknown {
+        return format!("{starting} of {} services are starting", rows.len());
+    }
     if unknown > 0 {
         return format!("{} of {} services are well, {unknown} unknown", rows.len() - unknown, rows.len());
     }

@@ -72,9 +72,10 @@ impl Backends {
         let (rate_by_code, buckets) = (queries::rate_by_code(window), queries::buckets(window));
         let (journeys, journey_buckets) = (queries::journeys(window), queries::journey_buckets(window));
         let ask = |query| async move { self.prometheus.query(query, None).await.ok() };
-        let (rate_by_code, buckets, journeys, journey_buckets) =
-            futures::join!(ask(&rate_by_code), ask(&buckets), ask(&journeys), ask(&journey_buckets));
-        Answers { rate_by_code, buckets, journeys, journey_buckets, ..Answers::default() }
+        let breakers = queries::breakers_of_late();
+        let (rate_by_code, buckets, journeys, journey_buckets, breakers) =
+            futures::join!(ask(&rate_by_code), ask(&buckets), ask(&journeys), ask(&journey_buckets), ask(&breakers));
+        Answers { rate_by_code, buckets, journeys, journey_buckets, breakers, ..Answers::default() }
     }
 
     async fn metrics_over(&self, window: u64) -> Result<Metrics, Trouble> {

@@ -1,8 +1,8 @@
 //! The PromQL that the screen asks, with the windows it asks for. Works on any Prometheus-compatible server.
 
 /// Seconds that rates cover on a server that scrapes each second: long enough that a peer behind an open breaker,
-/// which sees only probes, still has requests in it.
-pub const WINDOW_SECONDS: u64 = 30;
+/// which sees only probes, still has requests in it, and short enough that an outage is not told for long after its end.
+pub const WINDOW_SECONDS: u64 = 20;
 
 /// Seconds that rates cover where enough happens in them: an outage shows whole, and is over when it is over.
 pub const WINDOW_SECONDS_RECENT: u64 = 10;
@@ -21,6 +21,10 @@ pub const HISTORY_STEP_SECONDS: u64 = 5;
 
 /// 0 closed, 1 half-open, 2 open.
 pub const BREAKERS: &str = "max by (service, peer) (circuit_breaker_state)";
+/// The worst state in the seconds that errors are judged by, and the two that scraping takes.
+pub fn breakers_of_late() -> String {
+    format!("max by (service, peer) (max_over_time(circuit_breaker_state[{}s]))", WINDOW_SECONDS_RECENT + 2)
+}
 /// Cores allowed, by deployment.
 pub const CPU_LIMIT: &str = r#"sum by (deployment) (kube_pod_container_resource_limits{resource="cpu"})"#;
 /// Replicas asked for, by deployment.

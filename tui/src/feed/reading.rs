@@ -64,12 +64,14 @@ pub fn metrics(answers: &Answers, window_seconds: f64) -> Metrics {
         services,
         journeys: journeys(answers),
         breakers: breakers(answers.breakers.as_ref()),
+        breakers_of_late: Vec::new(),
         targets: (targets.iter().filter(|up| **up > 0.0).count(), targets.len()),
     }
 }
 
 /// Puts the last seconds in the place of the wider window wherever enough happened in them.
 pub fn sharpen(metrics: &mut Metrics, recent: &Answers, recent_seconds: f64) {
+    metrics.breakers_of_late = breakers(recent.breakers.as_ref());
     let is_enough = |rate: f64| rate * recent_seconds >= REQUESTS_ENOUGH_RECENTLY;
     for (name, service) in red_by_service(recent) {
         let Some(known) = metrics.services.get_mut(&name).filter(|_| is_enough(service.red.rate)) else { continue };

@@ -59,6 +59,14 @@ fn no_ready_replica_is_failing_even_without_traffic() {
 }
 
 #[test]
+fn a_service_that_was_started_just_now_is_not_failing() {
+    let starting = Facts { replicas: Some(ReplicaCount { ready: 0, desired: 1 }), starting: true, ..fact("a") };
+    let judged = alone(starting.clone());
+    assert_eq!((judged.health, judged.why.as_str()), (Health::Unknown, "starting"));
+    assert_eq!(alone(Facts { crashing: 1, ..starting }).health, Health::Failing);
+}
+
+#[test]
 fn a_crashing_replica_degrades_and_a_slow_service_too() {
     let crashing = alone(Facts { crashing: 1, ..fact("a") });
     assert_eq!((crashing.health, crashing.why.as_str()), (Health::Degraded, "1 replica keeps crashing"));
@@ -133,15 +141,21 @@ fn a_caller_is_not_accused_while_spans_are_late_and_its_callee_fails() {
 
 #[test]
 fn what_a_breaker_refuses_is_no_error_of_ones_own() {
-    let gateway =
-        Facts { error_ratio: 0.5, own_error_ratio: Some(0.5), callees: vec![calls("product", 0.0)], ..fact("gateway") };
+    let gateway = Facts {
+        refused: vec!["product".to_owned()],
+        error_ratio: 0.5,
+        own_error_ratio: Some(0.5),
+        callees: vec![calls("product", 0.0)],
+        ..fact("gateway")
+    };
     let hung = Facts { replicas: Some(ReplicaCount { ready: 0, desired: 2 }), ..fact("product") };
     let verdicts = judge(&[gateway.clone(), hung], &[open("gateway", "product")]);
     assert_eq!(verdicts["gateway"].why, "victim of product (its breaker is open): 50% of requests answer errors");
     assert_eq!(verdicts["product"].health, Health::Failing);
-    let back = judge(&[gateway.clone(), fact("product")], &[open("gateway", "product")]);
+    let back = judge(&[gateway.clone(), fact("product")], &[]);
     assert_eq!((back["gateway"].health, back["product"].health), (Health::Victim, Health::Healthy));
-    assert_eq!(judge(&[gateway, fact("product")], &[])["gateway"].health, Health::Failing);
+    let alone = Facts { refused: vec![], ..gateway };
+    assert_eq!(judge(&[alone, fact("product")], &[])["gateway"].health, Health::Failing);
 }
 
 #[test]

@@ -82,6 +82,20 @@ fn a_peer_that_is_back_behind_an_open_breaker_is_said_to_be_back() {
 }
 
 #[test]
+fn journeys_that_fail_are_not_called_well_because_every_service_is() {
+    let mut picture = fixtures::healthy();
+    let mut metrics = picture.metrics.data.as_deref().cloned().unwrap();
+    metrics.journeys.get_mut("checkout").unwrap().error_ratio = 0.26;
+    picture.metrics.data = Some(Arc::new(metrics));
+    let verdict = said(picture);
+    assert_eq!(verdict.health, Health::Failing);
+    assert_eq!(
+        verdict.text,
+        "26% of checkout journeys fail · browse, search, sign-in and track are well · all 10 services are well"
+    );
+}
+
+#[test]
 fn without_journeys_the_services_that_are_well_are_named() {
     let mut picture = fixtures::payment_failing();
     let mut metrics = picture.metrics.data.as_deref().cloned().unwrap();
