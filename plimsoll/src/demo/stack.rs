@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use url::Url;
 
 use super::data_dir::DataDir;
+use super::ports::Held;
 use super::scrape_config::{self, Sources};
 use super::{Arguments, ports};
 use crate::manifests;
@@ -77,8 +78,8 @@ fn url(address: SocketAddr) -> Result<Url, String> {
 }
 
 /// The address given, checked to be free, else the usual one, else any.
-fn place(given: Option<SocketAddr>, usual: u16, flag: &str) -> Result<SocketAddr, String> {
-    let place = given.map_or_else(|| ports::usual_or_free(usual), ports::free);
+fn place(given: Option<SocketAddr>, usual: u16, flag: &str) -> Result<Held, String> {
+    let place = given.map_or_else(|| ports::usual_or_free(usual), ports::hold);
     place.map_err(|error| {
         let address = given.map_or_else(|| format!("127.0.0.1:{usual}"), |a| a.to_string());
         match error.kind() {
@@ -90,7 +91,7 @@ fn place(given: Option<SocketAddr>, usual: u16, flag: &str) -> Result<SocketAddr
     })
 }
 
-fn any_free() -> Result<SocketAddr, String> {
+fn any_free() -> Result<Held, String> {
     ports::any_free().map_err(|error| format!("no free port on 127.0.0.1: {error}"))
 }
 
@@ -106,11 +107,15 @@ impl Stack {
         let policies = autoscaler::policy::from_documents(manifests::policies(folder).map_err(text)?).map_err(text)?;
 
         let gateway = place(arguments.gateway, 8080, "--gateway")?;
+        let gateway_address = gateway.address();
+        let (runtime_api, shoppers_metrics) = (any_free()?, any_free()?);
+        let collector_api = place(arguments.collector, 9090, "--collector")?;
+        let autoscaler_api = place(arguments.autoscaler, 9091, "--autoscaler")?;
         let sources = Sources {
-            runtime: any_free()?,
-            shoppers: any_free()?,
-            collector: place(arguments.collector, 9090, "--collector")?,
-            autoscaler: place(arguments.autoscaler, 9091, "--autoscaler")?,
+            runtime: runtime_api.address(),
+            shoppers: shoppers_metrics.address(),
+            collector: collector_api.address(),
+            autoscaler: autoscaler_api.address(),
         };
         let scrape_file = data.path().join("scrape.yml");
         std::fs::write(&scrape_file, scrape_config::text(&sources)).map_err(|error| {
@@ -118,9 +123,12 @@ impl Stack {
         })?;
 
         let mut options = collector::Options::new(scrape_file, data.path().join("collector"));
-        options.listen = sources.collector;
-        options.otlp_grpc = ports::usual_or_free(4317).map_err(text)?;
-        options.otlp_http = ports::usual_or_free(4318).map_err(text)?;
+        let (otlp_grpc, otlp_http) =
+            (ports::usual_or_free(4317).map_err(text)?, ports::usual_or_free(4318).map_err(text)?);
+        options.listen = collector_api.release();
+        options.listen_flag = "--collector";
+        options.otlp_grpc = otlp_grpc.release();
+        options.otlp_http = otlp_http.release();
         options.graph_interval = Duration::from_secs(1);
         let collector = Collector::bind(options).await.map_err(text)?;
 
@@ -134,33 +142,33 @@ impl Stack {
             expose: vec![local::Expose {
                 service: "gateway".to_owned(),
                 port: "http".to_owned(),
-                address: gateway,
+                address: gateway.release(),
                 flag: "--gateway".to_owned(),
             }],
-            api: sources.runtime,
+            api: runtime_api.release(),
             back_off: BackOff { reset: BACK_OFF_RESET, max: BACK_OFF_MAX, ..BackOff::default() },
             ..local::Options::new(data.path().join("cluster"))
         };
         let (cluster, runtime) = LocalCluster::bind(options, manifests).await.map_err(text)?;
 
         let mut options = autoscaler::Options::new(url(sources.collector)?, policies);
-        options.listen = sources.autoscaler;
+        options.listen = autoscaler_api.release();
         options.interval = TICK;
         options.rate_window = RATE_WINDOW;
         options.data = Some(data.path().join("autoscaler"));
         let autoscaler = Autoscaler::bind(options, Arc::new(cluster.clone())).await.map_err(text)?;
 
         let shoppers = Shoppers::bind(shoppers::Options {
-            gateway: url(gateway)?,
+            gateway: url(gateway_address)?,
             profile: arguments.profile.clone(),
             rate: arguments.rate,
             duration: arguments.seconds.map(Duration::from_secs),
             seed: arguments.seed,
-            listen: sources.shoppers,
+            listen: shoppers_metrics.release(),
         })
         .await
         .map_err(text)?;
-        Ok(Self { cluster, runtime, collector, autoscaler, shoppers, gateway })
+        Ok(Self { cluster, runtime, collector, autoscaler, shoppers, gateway: gateway_address })
     }
 
     /// Starts every program as a task of the supervisor; the shoppers wait at the door.

@@ -6,9 +6,10 @@ use protocol::prometheus::QueryData;
 
 use super::process::{Demo, query, turn, vector, wait_until};
 
-/// Queries that may rightly find nothing in a healthy demo (nothing fails, nothing is throttled or killed).
+/// Queries that may rightly find nothing in a healthy demo: limits are not enforced everywhere. That nothing fails is an
+/// answer, a zero.
 fn is_empty_when_all_is_well(expression: &str) -> bool {
-    ["5..", "failed", "oom", "outcome=\"error\"", "throttled"].iter().any(|mark| expression.contains(mark))
+    ["oom", "throttled"].iter().any(|mark| expression.contains(mark))
 }
 
 #[test]
