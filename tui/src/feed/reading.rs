@@ -7,7 +7,7 @@ use protocol::graph::Red;
 use protocol::jaeger::Trace;
 use protocol::prometheus::{InstantSeries, LabelMap, QueryData};
 
-use crate::feed::queries::REQUESTS_ENOUGH_RECENTLY;
+use crate::feed::queries::{REQUESTS_ENOUGH_RECENTLY, REQUESTS_ENOUGH_TO_CLEAR};
 use crate::health::REQUESTS_ENOUGH_FOR_P99;
 use crate::picture::{Breaker, Cpu, History, JourneyMetrics, Metrics, ReplicaCount, ServiceHistory, ServiceMetrics};
 
@@ -72,15 +72,19 @@ pub fn metrics(answers: &Answers, window_seconds: f64) -> Metrics {
 /// Puts the last seconds in the place of the wider window wherever enough happened in them.
 pub fn sharpen(metrics: &mut Metrics, recent: &Answers, recent_seconds: f64) {
     metrics.breakers_of_late = breakers(recent.breakers.as_ref());
-    let is_enough = |rate: f64| rate * recent_seconds >= REQUESTS_ENOUGH_RECENTLY;
+    let is_enough = |rate: f64, error_ratio: f64| {
+        let requests = rate * recent_seconds;
+        requests >= REQUESTS_ENOUGH_RECENTLY || (requests >= REQUESTS_ENOUGH_TO_CLEAR && error_ratio <= 0.0)
+    };
     for (name, service) in red_by_service(recent) {
-        let Some(known) = metrics.services.get_mut(&name).filter(|_| is_enough(service.red.rate)) else { continue };
-        let has_quantiles = service.red.rate * recent_seconds >= REQUESTS_ENOUGH_FOR_P99;
-        let Red { rate, error_ratio, .. } = service.red;
-        known.red = if has_quantiles { service.red } else { Red { rate, error_ratio, ..known.red } };
+        let red = service.red;
+        if let Some(known) = metrics.services.get_mut(&name).filter(|_| is_enough(red.rate, red.error_ratio)) {
+            let has_p99 = red.rate * recent_seconds >= REQUESTS_ENOUGH_FOR_P99;
+            known.red = Red { p99_ms: if has_p99 { red.p99_ms } else { known.red.p99_ms }, ..red };
+        }
     }
     for (name, journey) in journeys(recent) {
-        if let Some(known) = metrics.journeys.get_mut(&name).filter(|_| is_enough(journey.rate)) {
+        if let Some(known) = metrics.journeys.get_mut(&name).filter(|_| is_enough(journey.rate, journey.error_ratio)) {
             *known = journey;
         }
     }

@@ -53,8 +53,11 @@ fn the_last_seconds_count_where_enough_happened_in_them() {
     assert_eq!((over.services["payment"].red.rate, over.services["payment"].red.error_ratio), (3.0, 0.0));
     assert_eq!(over.journeys["browse"].error_ratio, 0.0);
     let mut quiet = wide();
-    sharpen(&mut quiet, &answers(1.0, 0.0, 0.0), 10.0);
+    sharpen(&mut quiet, &answers(0.9, 0.1, 0.0), 10.0);
     assert_eq!(quiet.services["payment"].red.error_ratio, 0.5);
+    let mut cleared = wide();
+    sharpen(&mut cleared, &answers(0.6, 0.0, 0.0), 10.0);
+    assert_eq!(cleared.services["payment"].red.error_ratio, 0.0);
     let mut unanswered = wide();
     sharpen(&mut unanswered, &Answers::default(), 10.0);
     assert_eq!(unanswered, wide());
