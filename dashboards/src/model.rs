@@ -171,7 +171,7 @@ fn variables() -> Vec<Value> {
     vec![
         json!({
             "name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus", "hide": 0, "refresh": 1,
-            "current": { "text": PROMETHEUS_UID, "value": PROMETHEUS_UID }, "options": [], "regex": "", "multi": false,
+            "current": { "text": "Plimsoll", "value": PROMETHEUS_UID }, "options": [], "regex": "", "multi": false,
             "includeAll": false, "skipUrlSync": false,
         }),
         lookup("namespace", "Namespace", "label_values(http_server_active_requests, namespace)", false),

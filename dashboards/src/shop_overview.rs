@@ -84,6 +84,11 @@ fn query(expr: impl Into<String>, legend: &'static str) -> Target {
     Target { expr: expr.into(), legend, exemplars: false }
 }
 
+/// A part of a whole, and zero where there is a whole and no such part: nothing failed, which is not "no data".
+fn share(part: &str, whole: &str) -> String {
+    format!("({part} or 0 * {whole}) / {whole}")
+}
+
 fn lines(title: &'static str, description: &'static str, unit: Unit, targets: Vec<Target>) -> Content {
     Content { title, description, kind: PanelKind::TimeSeries, width: 8, unit, threshold: None, targets }
 }
@@ -152,7 +157,10 @@ fn journeys(layout: &mut Layout) {
         ..lines("How long do journeys take? (p99)", description, Unit::Seconds, vec![query(p99, "{{journey}}")])
     });
     let description = "Journeys that end in an error, by journey. Checkout alone failing points at order or payment; all failing, at the gateway.";
-    let failing = "sum by (journey) (rate(journeys_total{outcome=\"error\"}[$__rate_interval])) / sum by (journey) (rate(journeys_total[$__rate_interval]))";
+    let failing = share(
+        "sum by (journey) (rate(journeys_total{outcome=\"error\"}[$__rate_interval]))",
+        "sum by (journey) (rate(journeys_total[$__rate_interval]))",
+    );
     layout.add(Content {
         width: 12,
         ..lines("Which journeys fail?", description, Unit::Ratio, vec![query(failing, "{{journey}}")]).red_above(0.001)
@@ -170,9 +178,11 @@ fn services(layout: &mut Layout) {
             "{{service}}",
         )],
     ));
-    let errors = format!(
-        "sum by (service) (rate(http_server_request_duration_seconds_count{{{SELECTED}, http_response_status_code=~\"5..\"}}[$__rate_interval])) \
-         / sum by (service) (rate(http_server_request_duration_seconds_count{{{SELECTED}}}[$__rate_interval]))"
+    let errors = share(
+        &format!(
+            "sum by (service) (rate(http_server_request_duration_seconds_count{{{SELECTED}, http_response_status_code=~\"5..\"}}[$__rate_interval]))"
+        ),
+        &format!("sum by (service) (rate(http_server_request_duration_seconds_count{{{SELECTED}}}[$__rate_interval]))"),
     );
     layout.add(
         lines(
@@ -298,8 +308,10 @@ fn calls(layout: &mut Layout) {
             "Failed calls as a share of all calls of that pair. Follow the failing arrows to their end: what fails there is the cause.",
             Unit::Ratio,
             vec![query(
-                "sum by (client, server) (rate(traces_service_graph_request_failed_total[$__rate_interval])) \
-                 / sum by (client, server) (rate(traces_service_graph_request_total[$__rate_interval]))",
+                share(
+                    "sum by (client, server) (rate(traces_service_graph_request_failed_total[$__rate_interval]))",
+                    "sum by (client, server) (rate(traces_service_graph_request_total[$__rate_interval]))",
+                ),
                 "{{client}} → {{server}}",
             )],
         )
