@@ -144,12 +144,9 @@ impl Conductor {
                 ready = &mut ready => return ready,
                 _ = beat.tick() => {}
             }
-            let workloads = self.view.workloads().await;
-            let loops = |workload: &Workload| {
-                workload.replicas.iter().any(|replica| replica.state == ReplicaState::CrashLoopBackOff)
-            };
-            if workloads.iter().any(loops) {
-                return Err(format!("the shop cannot start:{}", self.view.cluster.unready()));
+            let hopeless = hopeless(&self.view.workloads().await);
+            if !hopeless.is_empty() {
+                return Err(format!("the shop cannot start:{hopeless}"));
             }
             if Instant::now() >= next_line {
                 next_line += UNREADY_INTERVAL;
@@ -211,6 +208,19 @@ impl Conductor {
     }
 }
 
+/// The replicas that end again and again, with their last words; those that are merely starting are left out.
+fn hopeless(workloads: &[Workload]) -> String {
+    let mut text = String::new();
+    for workload in workloads {
+        for replica in workload.replicas.iter().filter(|replica| replica.state == ReplicaState::CrashLoopBackOff) {
+            let (ready, desired) = (workload.ready().0, workload.desired.0);
+            text.push_str(&format!("\n  {}: {ready} of {desired} ready", workload.reference));
+            text.push_str(&format!("\n    {} {}: {}", replica.name, replica.state, replica.message));
+        }
+    }
+    text
+}
+
 /// Resident memory of a process as the kernel counts it (`VmRSS`), shared pages included; 0 when it has ended.
 fn resident_kib(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
@@ -246,6 +256,18 @@ mod tests {
             replicas: restarts.iter().map(replica).collect(),
             rollout: Rollout::Complete,
         }
+    }
+
+    #[test]
+    fn only_what_ends_again_and_again_keeps_a_shop_from_starting() {
+        let mut workload = workload(2, &[("a", 1), ("b", 2)]);
+        workload.replicas.iter_mut().for_each(|replica| replica.ready = false);
+        assert_eq!(hopeless(&[workload.clone()]), "");
+        workload.replicas[1].state = ReplicaState::CrashLoopBackOff;
+        workload.replicas[1].message = "exited with code 2; its last words: no".to_owned();
+        let expected =
+            "\n  Deployment shop/order: 0 of 2 ready\n    b CrashLoopBackOff: exited with code 2; its last words: no";
+        assert_eq!(hopeless(&[workload]), expected);
     }
 
     #[test]
