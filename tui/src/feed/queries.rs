@@ -10,8 +10,9 @@ pub const WINDOW_SECONDS_RECENT: u64 = 10;
 /// Requests that are enough to judge errors by the last seconds alone: one error among them is no failing share yet.
 pub const REQUESTS_ENOUGH_RECENTLY: f64 = 11.0;
 
-/// So many, and none failed, are enough to say that an outage is over.
-pub const REQUESTS_ENOUGH_TO_CLEAR: f64 = 5.0;
+/// So many are enough when none failed, or half and more: an outage is over, or goes on behind a breaker that lets little
+/// through.
+pub const REQUESTS_ENOUGH_IF_PLAIN: f64 = 5.0;
 
 /// The window on servers that scrape every 15 to 30 seconds: Grafana's rule of four scrapes a window.
 pub const WINDOW_SECONDS_SLOW: u64 = 120;

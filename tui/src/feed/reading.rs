@@ -7,7 +7,7 @@ use protocol::graph::Red;
 use protocol::jaeger::Trace;
 use protocol::prometheus::{InstantSeries, LabelMap, QueryData};
 
-use crate::feed::queries::{REQUESTS_ENOUGH_RECENTLY, REQUESTS_ENOUGH_TO_CLEAR};
+use crate::feed::queries::{REQUESTS_ENOUGH_IF_PLAIN, REQUESTS_ENOUGH_RECENTLY};
 use crate::health::REQUESTS_ENOUGH_FOR_P99;
 use crate::picture::{Breaker, Cpu, History, JourneyMetrics, Metrics, ReplicaCount, ServiceHistory, ServiceMetrics};
 
@@ -74,7 +74,8 @@ pub fn sharpen(metrics: &mut Metrics, recent: &Answers, recent_seconds: f64) {
     metrics.breakers_of_late = breakers(recent.breakers.as_ref());
     let is_enough = |rate: f64, error_ratio: f64| {
         let requests = rate * recent_seconds;
-        requests >= REQUESTS_ENOUGH_RECENTLY || (requests >= REQUESTS_ENOUGH_TO_CLEAR && error_ratio <= 0.0)
+        let is_plain = error_ratio <= 0.0 || error_ratio >= 0.5;
+        requests >= REQUESTS_ENOUGH_RECENTLY || (requests >= REQUESTS_ENOUGH_IF_PLAIN && is_plain)
     };
     for (name, service) in red_by_service(recent) {
         let red = service.red;

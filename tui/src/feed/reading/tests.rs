@@ -58,6 +58,9 @@ fn the_last_seconds_count_where_enough_happened_in_them() {
     let mut cleared = wide();
     sharpen(&mut cleared, &answers(0.6, 0.0, 0.0), 10.0);
     assert_eq!(cleared.services["payment"].red.error_ratio, 0.0);
+    let mut behind_a_breaker = wide();
+    sharpen(&mut behind_a_breaker, &answers(0.0, 0.6, 0.0), 10.0);
+    assert_eq!(behind_a_breaker.services["payment"].red.error_ratio, 1.0);
     let mut unanswered = wide();
     sharpen(&mut unanswered, &Answers::default(), 10.0);
     assert_eq!(unanswered, wide());
