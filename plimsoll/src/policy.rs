@@ -26,7 +26,9 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let Action::Check { files } = &arguments.action;
     match autoscaler::policy::load(files) {
         Ok(policies) => {
-            println!("ok: {} policies in {} files", policies.len(), files.len());
+            let noun = if policies.len() == 1 { "policy" } else { "policies" };
+            let count = files.len();
+            println!("ok: {} {noun} in {count} {}", policies.len(), if count == 1 { "file" } else { "files" });
             Outcome::Done
         }
         Err(error) => Outcome::bad_input(error),

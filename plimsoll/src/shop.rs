@@ -22,7 +22,7 @@ pub struct Arguments {
 enum Action {
     /// Runs one replica of a service, configured by environment variables as in k8s/shop.
     Serve {
-        /// gateway, user, product, inventory, search, order, payment, notification, review or recommendation.
+        /// Which service.
         #[arg(value_name = "SERVICE", value_parser = clap::builder::PossibleValuesParser::new(service::NAMES))]
         service: String,
     },
