@@ -23,7 +23,13 @@ const UNSUPPORTED: [&str; 3] = ["info", "integral", "start_timestamp"];
 /// Reads and checks a query.
 pub fn parse(query: &str) -> Result<Expr, QueryError> {
     check_size(query)?;
-    let expr = promql_parser::parser::parse(query).map_err(|reason| error(&reason))?;
+    if super::places::has_endless_duration(query) {
+        return Err(error("duration out of range"));
+    }
+    // The parser panics over some numbers that are no durations; what the check above does not see ends here.
+    let parsed = std::panic::catch_unwind(|| promql_parser::parser::parse(query));
+    let expr =
+        parsed.unwrap_or_else(|_| Err("the query cannot be read".to_owned())).map_err(|reason| error(&reason))?;
     check_tree(&expr)?;
     Ok(expr)
 }

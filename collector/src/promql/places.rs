@@ -138,6 +138,26 @@ pub(super) fn text_with_byte_escape(query: &str) -> Option<&str> {
     quoted.map(|(_, start, end)| &query[start..end]).find(|text| has_byte_escape(text.as_bytes()))
 }
 
+/// Whether a number stands for a duration, after `offset` or in brackets, and is none or longer than any: the parser would
+/// panic.
+pub(super) fn has_endless_duration(query: &str) -> bool {
+    // 2^63 nanoseconds in seconds.
+    const SECONDS_MAX: f64 = 9.223_372_036e9;
+    let tokens = tokens(query);
+    let text = |index: usize| tokens.get(index).map_or("", |(_, start, end)| &query[*start..*end]);
+    (0..tokens.len()).any(|index| {
+        let first = match tokens[index].0 {
+            Token::Other(b'[') => index + 1,
+            Token::Word if !text(index).eq_ignore_ascii_case("offset") => return false,
+            Token::Word => index + 1 + usize::from(["+", "-"].contains(&text(index + 1))),
+            _ => return false,
+        };
+        let rest = tokens.get(first).map_or("", |(_, start, _)| &query[*start..]);
+        let number = rest.split([' ', '\t', '\n', '\r', ']', ')', '}', ',']).next().unwrap_or_default();
+        number.split(':').any(|part| part.parse().is_ok_and(|seconds: f64| seconds.is_nan() || seconds > SECONDS_MAX))
+    })
+}
+
 fn has_byte_escape(text: &[u8]) -> bool {
     let mut rest = text;
     while let [first, after @ ..] = rest {

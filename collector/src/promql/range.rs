@@ -9,6 +9,7 @@ use promql_parser::parser::{Call, Expr};
 
 use super::evaluator::Evaluator;
 use super::select::{RangeSeries, Ranges, Slide};
+use super::stop::Stop;
 use super::value::{Column, Grid, Series, Value};
 use crate::promql::QueryError;
 use crate::series::{Labels, METRIC_NAME, Sample};
@@ -86,7 +87,7 @@ impl Evaluator<'_> {
         for one in ranges.series {
             self.stop.check()?;
             let prepared = prepare(&one.samples);
-            let column = slide(&one, ranges.window, grid, |window| apply(window, &prepared));
+            let column = slide(&one, ranges.window, grid, self.stop, |window| apply(window, &prepared))?;
             if !column.is_empty() {
                 self.charge(column.len())?;
                 found.push(Series { labels: one.labels, drop_name: one.drop_name, column });
@@ -148,7 +149,8 @@ impl Evaluator<'_> {
         let ranges = self.range_argument(argument, grid)?;
         let mut present = vec![false; grid.count];
         for one in &ranges.series {
-            let column = slide(one, ranges.window, grid, |window| (!window.samples().is_empty()).then_some(1.0));
+            let present_in = |window: &Window<'_>| (!window.samples().is_empty()).then_some(1.0);
+            let column = slide(one, ranges.window, grid, self.stop, present_in)?;
             column.present().for_each(|(step, _)| present[step] = true);
         }
         Ok(Value::Vector(absent_series(absent_labels(argument), &present)))
@@ -168,17 +170,27 @@ pub(super) fn shown(value: f64) -> String {
     protocol::prometheus::format_value(value)
 }
 
+/// Samples that are looked at before the time is: about a millisecond's work.
+const SAMPLES_BETWEEN_LOOKS: usize = 200_000;
+
 fn slide(
     series: &RangeSeries,
     shape: super::select::WindowShape,
     grid: Grid,
+    stop: &Stop,
     apply: impl Fn(&Window<'_>) -> Option<f64>,
-) -> Column {
+) -> Result<Column, QueryError> {
     let mut column = Column::absent(grid.count);
     let mut slide = Slide::default();
+    let mut looked_at = 0;
     for (step, at_ms) in grid.times().enumerate() {
         let (start_ms, end_ms) = shape.bounds(grid, step);
         slide.advance(&series.samples, (start_ms, end_ms));
+        looked_at += 1 + slide.high - slide.low;
+        if looked_at >= SAMPLES_BETWEEN_LOOKS {
+            looked_at = 0;
+            stop.check()?;
+        }
         if slide.low == slide.high {
             continue;
         }
@@ -187,7 +199,7 @@ fn slide(
             column.set(step, value);
         }
     }
-    column
+    Ok(column)
 }
 
 /// 1 at every step at which nothing is present.

@@ -29,6 +29,26 @@ fn too_many_samples_are_an_error() {
 }
 
 #[test]
+fn one_long_series_stops_at_the_deadline() {
+    let stop = Stop::after(Duration::from_millis(50));
+    let began = std::time::Instant::now();
+    // Four times ten to the tenth samples to look at, all of one series.
+    let query = "sum_over_time(sum_over_time(vector(1)[200000s:1s])[200000s:1s])";
+    assert_eq!(Engine::default().instant_until(&store(), query, 0, &stop).unwrap_err(), QueryError::Timeout);
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[test]
+fn numbers_that_are_no_durations_are_an_error() {
+    for query in ["x offset NaN", "x offset inf", "x offset -Inf", "x offset 1e30", "x[1e30]", "x[1m:1e30]", "x[inf]"] {
+        assert!(matches!(parse(query), Err(QueryError::Parse(_))), "{query}");
+    }
+    for query in ["x offset 9e9", "x offset 1.5", "x[60]", "x offset 1m + 1e30", "rate(x[1m:]) > 1e30"] {
+        assert!(parse(query).is_ok(), "{query}: {:?}", parse(query));
+    }
+}
+
+#[test]
 fn memory_that_is_given_back_is_not_counted() {
     let engine = Engine::new(EngineOptions { samples_max: 300, ..EngineOptions::default() });
     let sums = vec!["sum(requests_total)"; 20].join(" + ");
