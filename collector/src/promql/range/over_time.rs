@@ -84,6 +84,10 @@ fn variance(samples: &[Sample]) -> f64 {
 #[expect(clippy::unnecessary_wraps, reason = "the shape of every range function")]
 fn deviation(samples: &[Sample]) -> Option<f64> {
     let mut values = values(samples);
+    // Prometheus up to 3.5 dropped them silently; later versions say that the answer is not known.
+    if values.iter().any(|value| value.is_nan()) {
+        return Some(f64::NAN);
+    }
     let median = quantile(0.5, &mut values);
     values.iter_mut().for_each(|value| *value = (*value - median).abs());
     Some(quantile(0.5, &mut values))
