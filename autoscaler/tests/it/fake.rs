@@ -73,6 +73,8 @@ impl Cluster for FakeCluster {
                     ..Resources::default()
                 },
             }],
+            resize: None,
+            node: String::new(),
             message: String::new(),
         };
         let replicas = self.replicas();
@@ -81,6 +83,7 @@ impl Cluster for FakeCluster {
             desired: Replicas(replicas),
             replicas: (0..replicas).map(replica).collect(),
             rollout: Rollout::Complete,
+            conflicts: Vec::new(),
         }])
     }
 

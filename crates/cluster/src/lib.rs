@@ -1,10 +1,11 @@
 //! Where workloads run. `Cluster` is what the autoscaler may ask of a cluster; `local` runs Kubernetes manifests as
-//! processes of this machine. Decides nothing about how many replicas there should be.
+//! processes of this machine, `kubernetes` steers a real one. Decides nothing about how many replicas there should be.
 
+pub mod kubernetes;
 pub mod local;
 mod workload;
 
 pub use workload::{
-    Cluster, ClusterError, Container, Event, EventKind, Replica, ReplicaState, Replicas, Resources, Rollout, Workload,
-    WorkloadKind, WorkloadRef,
+    Cluster, ClusterError, Container, Event, EventKind, Replica, ReplicaState, Replicas, Resize, Resources, Rollout,
+    Workload, WorkloadKind, WorkloadRef,
 };

@@ -92,6 +92,28 @@ impl fmt::Display for ReplicaState {
     }
 }
 
+/// How far an asked-for change of a running replica's resources has come; Kubernetes' words (KEP-1287).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Resize {
+    /// The node has no room now; it is granted when there is.
+    Deferred {
+        /// The node's words.
+        message: String,
+    },
+    /// The node can never grant it.
+    Infeasible {
+        /// The node's words.
+        message: String,
+    },
+    /// Granted, and being carried out.
+    InProgress,
+    /// Granted, and could not be carried out; it is tried again.
+    Error {
+        /// The node's words.
+        message: String,
+    },
+}
+
 /// One replica of a workload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -108,8 +130,12 @@ pub struct Replica {
     pub ready_changed_at_ms: Option<i64>,
     /// Starts after the first.
     pub restarts: u32,
-    /// Its containers.
+    /// Its containers, with what they have now (not what was asked for).
     pub containers: Vec<Container>,
+    /// A change of resources that is not done yet.
+    pub resize: Option<Resize>,
+    /// Where it runs; empty before it is placed.
+    pub node: String,
     /// Why it is not well, with its last words where there are some; empty otherwise.
     pub message: String,
 }
@@ -140,6 +166,9 @@ pub struct Workload {
     pub replicas: Vec<Replica>,
     /// How far a new version has come.
     pub rollout: Rollout,
+    /// Others that steer its replicas or resources, such as `HorizontalPodAutoscaler shop/order`; whoever finds one leaves the
+    /// workload alone.
+    pub conflicts: Vec<String>,
 }
 
 impl Workload {
@@ -192,6 +221,20 @@ pub enum ClusterError {
         /// Why.
         reason: String,
     },
+    /// The cluster does not let us.
+    #[error("{workload}: not allowed: {reason}")]
+    Forbidden {
+        /// The workload.
+        workload: WorkloadRef,
+        /// What was asked, in the cluster's words, and the right that is missing.
+        reason: String,
+    },
+    /// Another process has the lead, so that this one must not write.
+    #[error("another autoscaler leads: {reason}")]
+    NotLeader {
+        /// Who, or since when nobody.
+        reason: String,
+    },
     /// The cluster did not answer.
     #[error("the cluster did not answer: {reason}")]
     Unavailable {
@@ -215,7 +258,31 @@ pub trait Cluster: Send + Sync + 'static {
     /// Gives the named container of all replicas, and of those to come, other resources without a restart.
     async fn resize(&self, workload: &WorkloadRef, container: &str, resources: Resources) -> Result<(), ClusterError>;
 
-    /// Records an event about a workload.
+    /// Gives the named container other resources by a rolling update: every replica is replaced.
+    async fn roll_out(
+        &self,
+        workload: &WorkloadRef,
+        container: &str,
+        resources: Resources,
+    ) -> Result<(), ClusterError> {
+        let _ = (container, resources);
+        Err(ClusterError::Refused {
+            workload: workload.clone(),
+            reason: "this cluster knows no rolling update".to_owned(),
+        })
+    }
+
+    /// Says which replicas to end first when there are to be fewer: the lowest cost first (Kubernetes' pod-deletion cost, 0 where
+    /// none was ever given). Replicas are named by pod; those that are gone already are passed over.
+    async fn set_deletion_costs(&self, workload: &WorkloadRef, costs: &[(String, i32)]) -> Result<(), ClusterError> {
+        let _ = costs;
+        Err(ClusterError::Refused {
+            workload: workload.clone(),
+            reason: "this cluster knows no deletion costs".to_owned(),
+        })
+    }
+
+    /// Records an event about a workload. The same one again within minutes is counted rather than recorded anew.
     async fn record_event(&self, event: Event) -> Result<(), ClusterError>;
 
     /// Recent events, newest first.

@@ -247,6 +247,8 @@ mod tests {
             ready_changed_at_ms: None,
             restarts: *restarts,
             containers: Vec::new(),
+            resize: None,
+            node: String::new(),
             message: String::new(),
         };
         let (namespace, name) = ("shop".to_owned(), "order".to_owned());
@@ -255,6 +257,7 @@ mod tests {
             desired: Replicas(desired),
             replicas: restarts.iter().map(replica).collect(),
             rollout: Rollout::Complete,
+            conflicts: Vec::new(),
         }
     }
 

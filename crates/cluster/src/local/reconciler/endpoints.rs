@@ -63,6 +63,8 @@ fn workload(deployment: &Deployment) -> Workload {
         ready_changed_at_ms: pod.ready_changed_at_ms,
         restarts: pod.restarts,
         containers: vec![Container { name: container.clone(), resources: pod.resources }],
+        resize: None,
+        node: String::new(),
         message: pod.message.clone(),
     };
     Workload {
@@ -70,6 +72,7 @@ fn workload(deployment: &Deployment) -> Workload {
         desired: Replicas(deployment.desired),
         replicas: deployment.pods.iter().map(replica).collect(),
         rollout: deployment.rollout.clone(),
+        conflicts: Vec::new(),
     }
 }
 
