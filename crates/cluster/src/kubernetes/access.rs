@@ -187,3 +187,6 @@ fn kubeconfig_path(access: &Access) -> String {
         (None, Err(_)) => "~/.kube/config".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;
