@@ -1,4 +1,4 @@
-{{/* Names and labels that the templates share. */}}
+{{/* Names, labels and the parts of pods that the templates share. */}}
 
 {{- define "plimsoll.name" -}}
 {{- .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" }}
@@ -9,23 +9,23 @@
 {{- if .Values.fullnameOverride }}
 {{- .Values.fullnameOverride }}
 {{- else if contains $name .Release.Name }}
-{{- .Release.Name | trunc 52 | trimSuffix "-" }}
+{{- .Release.Name | trunc 40 | trimSuffix "-" }}
 {{- else }}
-{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" }}
+{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" }}
 {{- end }}
 {{- end }}
 
-{{- define "plimsoll.serviceName" -}}
-{{- .Values.service.name | default (include "plimsoll.fullname" .) }}
+{{- define "plimsoll.collector" -}}
+{{ include "plimsoll.fullname" . }}-collector
 {{- end }}
 
-{{- define "plimsoll.serviceAccountName" -}}
-{{- $default := ternary (include "plimsoll.fullname" .) "default" .Values.serviceAccount.create }}
-{{- .Values.serviceAccount.name | default $default }}
+{{- define "plimsoll.autoscaler" -}}
+{{ include "plimsoll.fullname" . }}-autoscaler
 {{- end }}
 
-{{- define "plimsoll.claimName" -}}
-{{- .Values.persistence.existingClaim | default (printf "%s-data" (include "plimsoll.fullname" .)) }}
+{{/* Objects of the whole cluster carry the namespace too: releases of one name may stand in several. */}}
+{{- define "plimsoll.clusterPrefix" -}}
+{{ .Release.Namespace }}-{{ include "plimsoll.fullname" . }}
 {{- end }}
 
 {{- define "plimsoll.image" -}}
@@ -36,16 +36,161 @@
 {{- end }}
 {{- end }}
 
+{{- define "plimsoll.collectorUrl" -}}
+{{- if .Values.autoscaler.collector.url }}
+{{- .Values.autoscaler.collector.url }}
+{{- else if not .Values.collector.enabled }}
+{{- fail "autoscaler.collector.url: is needed where collector.enabled is false: the address of a Prometheus-compatible server" }}
+{{- else if gt (int .Values.collector.shards) 1 }}
+{{- fail "autoscaler.collector.url: is needed where collector.shards is above 1: each shard knows its own targets only, so name a Prometheus-compatible server that reads them all" }}
+{{- else }}
+{{- printf "http://%s.%s.svc:9090" (include "plimsoll.collector" .) .Release.Namespace }}
+{{- end }}
+{{- end }}
+
+{{/* What never changes and selects pods: (list CONTEXT COMPONENT). */}}
 {{- define "plimsoll.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "plimsoll.name" . | quote }}
-app.kubernetes.io/instance: {{ .Release.Name | quote }}
-app.kubernetes.io/component: collector
+{{- $context := index . 0 -}}
+app.kubernetes.io/name: {{ include "plimsoll.name" $context | quote }}
+app.kubernetes.io/instance: {{ $context.Release.Name | quote }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end }}
+
+{{/* The screen finds pods by part-of and component. */}}
+{{- define "plimsoll.podLabels" -}}
+{{ include "plimsoll.selectorLabels" . }}
+app.kubernetes.io/part-of: plimsoll
 {{- end }}
 
 {{- define "plimsoll.labels" -}}
-{{ include "plimsoll.selectorLabels" . }}
-app.kubernetes.io/part-of: plimsoll
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- $context := index . 0 -}}
+{{ include "plimsoll.podLabels" . }}
+app.kubernetes.io/version: {{ $context.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ $context.Release.Service | quote }}
+helm.sh/chart: {{ printf "%s-%s" $context.Chart.Name $context.Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{/* Name, namespace and labels of an object: (list CONTEXT COMPONENT NAME). */}}
+{{- define "plimsoll.metadata" -}}
+{{- $context := index . 0 -}}
+name: {{ index . 2 | quote }}
+namespace: {{ $context.Release.Namespace | quote }}
+labels: {{- include "plimsoll.labels" . | nindent 2 }}
+{{- end }}
+
+{{- define "plimsoll.clusterMetadata" -}}
+name: {{ index . 2 | quote }}
+labels: {{- include "plimsoll.labels" . | nindent 2 }}
+{{- end }}
+
+{{/* What the restricted Pod Security Standard asks of a pod, and of a container. */}}
+{{- define "plimsoll.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{- define "plimsoll.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{/* Where a pod runs: (list CONTEXT SETTINGS). */}}
+{{- define "plimsoll.placement" -}}
+{{- $context := index . 0 }}
+{{- with $context.Values.imagePullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with index . 1 }}
+{{- with .priorityClassName }}
+priorityClassName: {{ . | quote }}
+{{- end }}
+{{- with .nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/*
+Rights: (list CONTEXT COMPONENT NAMESPACES RULES). On the whole cluster, or in each namespace named. The rules are plain YAML in
+rbac/, so that a test compares them with what ARCHITECTURE.md says.
+*/}}
+{{- define "plimsoll.rights" -}}
+{{- $context := index . 0 }}
+{{- $component := index . 1 }}
+{{- $account := printf "%s-%s" (include "plimsoll.fullname" $context) $component }}
+{{- $cluster := printf "%s-%s" (include "plimsoll.clusterPrefix" $context) $component }}
+{{- $rules := $context.Files.Get (index . 3) }}
+{{- if index . 2 }}
+{{- range $namespace := index . 2 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: {{ $cluster | quote }}
+  namespace: {{ $namespace | quote }}
+  labels: {{- include "plimsoll.labels" (list $context $component) | nindent 4 }}
+{{ $rules }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata:
+  name: {{ $cluster | quote }}
+  namespace: {{ $namespace | quote }}
+  labels: {{- include "plimsoll.labels" (list $context $component) | nindent 4 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: Role
+  name: {{ $cluster | quote }}
+subjects:
+  - kind: ServiceAccount
+    name: {{ $account | quote }}
+    namespace: {{ $context.Release.Namespace | quote }}
+{{- end }}
+{{- else }}
+{{- include "plimsoll.clusterRights" (list $context $component $cluster (index . 3)) }}
+{{- end }}
+{{- end }}
+
+{{/* Rights on the whole cluster: (list CONTEXT COMPONENT NAME RULES). */}}
+{{- define "plimsoll.clusterRights" -}}
+{{- $context := index . 0 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  {{- include "plimsoll.clusterMetadata" . | nindent 2 }}
+{{ $context.Files.Get (index . 3) }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata:
+  {{- include "plimsoll.clusterMetadata" . | nindent 2 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: ClusterRole
+  name: {{ index . 2 | quote }}
+subjects:
+  - kind: ServiceAccount
+    name: {{ include "plimsoll.fullname" $context }}-{{ index . 1 }}
+    namespace: {{ $context.Release.Namespace | quote }}
+{{- end }}
+
+{{/* Egress that discovery and leader election need: names, and the API server, whose address no selector knows. */}}
+{{- define "plimsoll.egressToCluster" -}}
+- ports:
+    - {port: 53, protocol: UDP}
+    - {port: 53, protocol: TCP}
+- ports:
+    - {port: 443, protocol: TCP}
+    - {port: 6443, protocol: TCP}
 {{- end }}
