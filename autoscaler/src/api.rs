@@ -175,6 +175,7 @@ fn workload_status(state: &State, workload: Workload, now_ms: i64) -> WorkloadSt
         rollout: match workload.rollout {
             cluster::Rollout::Complete => String::new(),
             cluster::Rollout::Progressing => "a new version is being rolled out".to_owned(),
+            cluster::Rollout::Stuck { reason } => format!("a new version does not become ready: {reason}"),
             cluster::Rollout::RolledBack { reason } => format!("a new version was rolled back: {reason}"),
         },
         policy,

@@ -105,6 +105,14 @@ impl Cluster for FakeCluster {
         Ok(())
     }
 
+    async fn roll_out(&self, _: &WorkloadRef, _: &str, _: Resources) -> Result<(), ClusterError> {
+        Ok(())
+    }
+
+    async fn set_deletion_costs(&self, _: &WorkloadRef, _: &[(String, i32)]) -> Result<(), ClusterError> {
+        Ok(())
+    }
+
     async fn record_event(&self, event: Event) -> Result<(), ClusterError> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
         Ok(())

@@ -9,9 +9,10 @@ use lifecycle::{CancellationToken, Supervisor, TaskEnded};
 use tokio::sync::watch;
 
 pub mod access;
-pub mod forward;
 mod fence;
+pub mod forward;
 mod health;
+pub mod lease;
 
 pub use fence::Fence;
 pub use health::Health;
@@ -89,6 +90,14 @@ impl Cluster for KubernetesCluster {
     }
 
     async fn resize(&self, _: &WorkloadRef, _: &str, _: Resources) -> Result<(), ClusterError> {
+        Err(self.unread())
+    }
+
+    async fn roll_out(&self, _: &WorkloadRef, _: &str, _: Resources) -> Result<(), ClusterError> {
+        Err(self.unread())
+    }
+
+    async fn set_deletion_costs(&self, _: &WorkloadRef, _: &[(String, i32)]) -> Result<(), ClusterError> {
         Err(self.unread())
     }
 

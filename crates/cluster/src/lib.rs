@@ -3,6 +3,7 @@
 
 pub mod kubernetes;
 pub mod local;
+pub mod state_metrics;
 mod workload;
 
 pub use workload::{

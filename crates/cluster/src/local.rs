@@ -360,6 +360,21 @@ impl Cluster for LocalCluster {
         self.ask(|reply| Request::Resize { workload, container, resources, reply }).await
     }
 
+    async fn roll_out(
+        &self,
+        workload: &WorkloadRef,
+        container: &str,
+        resources: Resources,
+    ) -> Result<(), ClusterError> {
+        let (workload, container) = (workload.clone(), container.to_owned());
+        self.ask(|reply| Request::RollOut { workload, container, resources, reply }).await
+    }
+
+    async fn set_deletion_costs(&self, workload: &WorkloadRef, costs: &[(String, i32)]) -> Result<(), ClusterError> {
+        let (workload, costs) = (workload.clone(), costs.to_vec());
+        self.ask(|reply| Request::SetDeletionCosts { workload, costs, reply }).await
+    }
+
     async fn record_event(&self, event: Event) -> Result<(), ClusterError> {
         self.events.push(event);
         Ok(())

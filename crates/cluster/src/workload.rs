@@ -61,6 +61,36 @@ pub struct Resources {
     pub memory_limit: Option<Quantity>,
 }
 
+impl Resources {
+    /// Whether a container may have them.
+    ///
+    /// # Errors
+    /// What is out of range, in words.
+    pub fn check(&self) -> Result<(), String> {
+        let pairs = [("cpu", self.cpu_request, self.cpu_limit), ("memory", self.memory_request, self.memory_limit)];
+        for (name, request, limit) in pairs {
+            if limit.is_some_and(|limit| limit.millis() <= 0) || request.is_some_and(|request| request.millis() < 0) {
+                return Err(format!("{name} must be positive"));
+            }
+            if let (Some(request), Some(limit)) = (request, limit)
+                && request > limit
+            {
+                return Err(format!("the {name} request {request} is more than its limit {limit}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Resources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |quantity: Option<Quantity>| quantity.map_or("none".to_owned(), |q| q.to_string());
+        let [cpu, cpu_most] = [self.cpu_request, self.cpu_limit].map(text);
+        let [memory, memory_most] = [self.memory_request, self.memory_limit].map(text);
+        write!(f, "cpu {cpu} up to {cpu_most}, memory {memory} up to {memory_most}")
+    }
+}
+
 /// A container of a replica with its resources.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -147,6 +177,11 @@ pub enum Rollout {
     Complete,
     /// Replicas are being replaced.
     Progressing,
+    /// The new version does not become ready; replicas of the old one still serve, and nothing was put back.
+    Stuck {
+        /// Why.
+        reason: String,
+    },
     /// The new version did not become ready, and the old one was put back.
     RolledBack {
         /// Why.
@@ -259,28 +294,12 @@ pub trait Cluster: Send + Sync + 'static {
     async fn resize(&self, workload: &WorkloadRef, container: &str, resources: Resources) -> Result<(), ClusterError>;
 
     /// Gives the named container other resources by a rolling update: every replica is replaced.
-    async fn roll_out(
-        &self,
-        workload: &WorkloadRef,
-        container: &str,
-        resources: Resources,
-    ) -> Result<(), ClusterError> {
-        let _ = (container, resources);
-        Err(ClusterError::Refused {
-            workload: workload.clone(),
-            reason: "this cluster knows no rolling update".to_owned(),
-        })
-    }
+    async fn roll_out(&self, workload: &WorkloadRef, container: &str, resources: Resources)
+    -> Result<(), ClusterError>;
 
     /// Says which replicas to end first when there are to be fewer: the lowest cost first (Kubernetes' pod-deletion cost, 0 where
     /// none was ever given). Replicas are named by pod; those that are gone already are passed over.
-    async fn set_deletion_costs(&self, workload: &WorkloadRef, costs: &[(String, i32)]) -> Result<(), ClusterError> {
-        let _ = costs;
-        Err(ClusterError::Refused {
-            workload: workload.clone(),
-            reason: "this cluster knows no deletion costs".to_owned(),
-        })
-    }
+    async fn set_deletion_costs(&self, workload: &WorkloadRef, costs: &[(String, i32)]) -> Result<(), ClusterError>;
 
     /// Records an event about a workload. The same one again within minutes is counted rather than recorded anew.
     async fn record_event(&self, event: Event) -> Result<(), ClusterError>;

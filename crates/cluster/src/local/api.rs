@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::LocalCluster;
 use super::reconciler::Endpoint;
+use crate::state_metrics::CONTENT_TYPE;
 use crate::{Event, Workload};
 
 mod discovery;
@@ -47,7 +48,7 @@ async fn metrics(State(api): State<Api>) -> Response {
     // A few small files a replica: not for the threads that carry requests.
     let text = tokio::task::spawn_blocking(move || metrics::text(&snapshot, &api.endpoints)).await;
     match text {
-        Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }

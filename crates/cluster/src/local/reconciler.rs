@@ -52,6 +52,8 @@ pub(super) const REPLICAS_MAX: u32 = 100;
 pub(super) enum Request {
     SetReplicas { workload: WorkloadRef, replicas: Replicas, reply: Reply },
     Resize { workload: WorkloadRef, container: String, resources: Resources, reply: Reply },
+    RollOut { workload: WorkloadRef, container: String, resources: Resources, reply: Reply },
+    SetDeletionCosts { workload: WorkloadRef, costs: Vec<(String, i32)>, reply: Reply },
     Apply { manifests: Box<Manifests>, reply: Reply },
 }
 

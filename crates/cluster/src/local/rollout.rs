@@ -10,6 +10,8 @@ pub(super) struct Replica {
     pub current: bool,
     /// Whether it has been ready for long enough.
     pub available: bool,
+    /// What its end would cost, compared with others.
+    pub cost: i32,
 }
 
 /// Bounds of a rolling update, in replicas.
@@ -67,11 +69,11 @@ pub(super) fn plan(replicas: &[Replica], desired: u32, bounds: Bounds) -> Plan {
     Plan { create, end }
 }
 
-/// Those that are not available first, then the newest first.
+/// Those that are not available first, then the cheapest, then the newest.
 fn least_useful<'a>(replicas: impl Iterator<Item = &'a Replica>) -> Vec<u64> {
-    let mut ordered: Vec<_> = replicas.map(|r| (r.available, std::cmp::Reverse(r.id))).collect();
+    let mut ordered: Vec<_> = replicas.map(|r| (r.available, r.cost, std::cmp::Reverse(r.id))).collect();
     ordered.sort_unstable();
-    ordered.into_iter().map(|(_, std::cmp::Reverse(id))| id).collect()
+    ordered.into_iter().map(|(_, _, std::cmp::Reverse(id))| id).collect()
 }
 
 #[cfg(test)]

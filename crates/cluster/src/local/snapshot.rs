@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::cgroup::{Cgroup, Usage};
 use super::manifest::model::Port;
 use super::proc;
-use crate::{ReplicaState, Resources, Workload};
+use crate::{ReplicaState, Workload};
 
 /// All workloads at one moment.
 #[derive(Debug, Default)]
@@ -38,8 +38,6 @@ pub(super) struct Pod {
     pub ports: Arc<[Port]>,
     pub ready: bool,
     pub state: ReplicaState,
-    pub restarts: u32,
-    pub resources: Resources,
     pub pid: Option<u32>,
     pub cgroup: Option<Arc<Cgroup>>,
 }

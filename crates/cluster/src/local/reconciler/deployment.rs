@@ -52,6 +52,8 @@ pub(super) struct Pod {
     pub started_at_ms: Option<i64>,
     pub ready_changed_at_ms: Option<i64>,
     pub restarts: u32,
+    /// Those with the lowest are ended first.
+    pub deletion_cost: i32,
     pub message: String,
     pub pid: Option<u32>,
     pub resources: Resources,
@@ -124,6 +126,7 @@ impl Deployment {
                 id: pod.id,
                 current: pod.revision == self.revision,
                 available: self.is_available(pod, now),
+                cost: pod.deletion_cost,
             })
             .collect();
         let bounds = Bounds {

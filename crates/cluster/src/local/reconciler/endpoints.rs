@@ -88,8 +88,6 @@ fn detailed(deployment: &Deployment, pod: &Pod) -> snapshot::Pod {
         ports: pod.ports.clone(),
         ready: pod.ready,
         state: pod.state,
-        restarts: pod.restarts,
-        resources: pod.resources,
         pid: pod.pid,
         cgroup: pod.cgroup.clone(),
     }

@@ -79,6 +79,7 @@ impl Reconciler {
             started_at_ms: None,
             ready_changed_at_ms: None,
             restarts: 0,
+            deletion_cost: 0,
             message: String::new(),
             pid: None,
             resources,

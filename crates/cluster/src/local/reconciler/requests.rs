@@ -13,6 +13,10 @@ impl Reconciler {
             Request::Resize { workload, container, resources, reply } => {
                 (self.resize(&workload, &container, resources), reply)
             }
+            Request::RollOut { workload, container, resources, reply } => {
+                (self.roll_out(&workload, &container, resources), reply)
+            }
+            Request::SetDeletionCosts { workload, costs, reply } => (self.set_deletion_costs(&workload, &costs), reply),
             Request::Apply { manifests, reply } => (self.apply(*manifests), reply),
         };
         self.answers.push((reply, result));
@@ -46,13 +50,7 @@ impl Reconciler {
     }
 
     fn resize(&mut self, workload: &WorkloadRef, container: &str, resources: Resources) -> Result<(), ClusterError> {
-        let index = self.find(workload)?;
-        let refused = |reason: String| ClusterError::Refused { workload: workload.clone(), reason };
-        let own = &self.deployments[index].spec.template.container.name;
-        if own != container {
-            return Err(refused(format!("it has no container {container:?}, only {own:?}")));
-        }
-        check(&resources).map_err(refused)?;
+        let index = self.find_container(workload, container, &resources)?;
         let deployment = &mut self.deployments[index];
         if deployment.resources == resources {
             return Ok(());
@@ -65,9 +63,48 @@ impl Reconciler {
         }
         ids.into_iter().for_each(|id| self.set_limits(index, id));
         let enforced = if self.surroundings.cgroups.enforce() { "" } else { " (not enforced)" };
-        let message = format!("{container} now has {}{enforced}", describe(&resources));
+        let message = format!("{container} now has {resources}{enforced}");
         self.tell(index, EventKind::Normal, "Resized", message);
         Ok(())
+    }
+
+    fn roll_out(&mut self, workload: &WorkloadRef, container: &str, resources: Resources) -> Result<(), ClusterError> {
+        let index = self.find_container(workload, container, &resources)?;
+        let mut spec = self.deployments[index].spec.clone();
+        spec.template.container.resources = resources.into();
+        if spec.template == self.deployments[index].spec.template {
+            return Ok(());
+        }
+        self.deployments[index].update(spec);
+        self.tell(index, EventKind::Normal, "RollingOut", format!("{container} gets {resources}"));
+        Ok(())
+    }
+
+    fn set_deletion_costs(&mut self, workload: &WorkloadRef, costs: &[(String, i32)]) -> Result<(), ClusterError> {
+        let index = self.find(workload)?;
+        for (name, cost) in costs {
+            if let Some(pod) = self.deployments[index].pods.iter_mut().find(|pod| pod.name == *name) {
+                pod.deletion_cost = *cost;
+            }
+        }
+        Ok(())
+    }
+
+    /// The workload's position, if it has such a container and that may have such resources.
+    fn find_container(
+        &self,
+        workload: &WorkloadRef,
+        container: &str,
+        resources: &Resources,
+    ) -> Result<usize, ClusterError> {
+        let index = self.find(workload)?;
+        let refused = |reason: String| ClusterError::Refused { workload: workload.clone(), reason };
+        let own = &self.deployments[index].spec.template.container.name;
+        if own != container {
+            return Err(refused(format!("it has no container {container:?}, only {own:?}")));
+        }
+        resources.check().map_err(refused)?;
+        Ok(index)
     }
 
     fn apply(&mut self, manifests: Manifests) -> Result<(), ClusterError> {
@@ -94,33 +131,4 @@ impl Reconciler {
         self.manifests = manifests;
         Ok(())
     }
-}
-
-fn check(resources: &Resources) -> Result<(), String> {
-    let pairs = [
-        ("cpu", resources.cpu_request, resources.cpu_limit),
-        ("memory", resources.memory_request, resources.memory_limit),
-    ];
-    for (name, request, limit) in pairs {
-        if limit.is_some_and(|limit| limit.millis() <= 0) || request.is_some_and(|request| request.millis() < 0) {
-            return Err(format!("{name} must be positive"));
-        }
-        if let (Some(request), Some(limit)) = (request, limit)
-            && request > limit
-        {
-            return Err(format!("the {name} request {request} is more than its limit {limit}"));
-        }
-    }
-    Ok(())
-}
-
-fn describe(resources: &Resources) -> String {
-    let text = |quantity: Option<protocol::quantity::Quantity>| quantity.map_or("none".to_owned(), |q| q.to_string());
-    format!(
-        "cpu {} up to {}, memory {} up to {}",
-        text(resources.cpu_request),
-        text(resources.cpu_limit),
-        text(resources.memory_request),
-        text(resources.memory_limit)
-    )
 }

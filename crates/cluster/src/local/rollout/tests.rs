@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::{Bounds, Plan, Replica, plan};
 
 fn replica(id: u64, current: bool, available: bool) -> Replica {
-    Replica { id, current, available }
+    Replica { id, current, available, cost: 0 }
 }
 
 fn parse(text: &str) -> Vec<Replica> {
@@ -35,6 +35,15 @@ fn takes_the_expected_step() {
         let step = plan(&parse(replicas), desired, Bounds { surge, unavailable });
         assert_eq!(step, Plan { create, end }, "{replicas:?} to {desired}, surge {surge}, unavailable {unavailable}");
     }
+}
+
+#[test]
+fn the_cheapest_end_first_but_never_before_those_that_do_not_serve() {
+    let costs = [(true, 5), (true, -1), (false, 9), (true, 5), (true, 0)];
+    let replicas: Vec<Replica> =
+        (0u64..).zip(costs).map(|(id, (available, cost))| Replica { cost, ..replica(id, true, available) }).collect();
+    let step = plan(&replicas, 1, Bounds { surge: 1, unavailable: 0 });
+    assert_eq!(step.end, [2, 1, 4, 3]);
 }
 
 proptest! {
