@@ -12,7 +12,7 @@ use cluster::{Event, Workload};
 use http::StatusCode;
 use lifecycle::Readiness;
 use lifecycle::metrics::Metrics;
-use protocol::scaling::{EventRecord, ObjectName, PolicyStatus, ReplicaStatus, WorkloadStatus};
+use protocol::scaling::{ContainerResources, EventRecord, ObjectName, PolicyStatus, ReplicaStatus, WorkloadStatus};
 use serde::Deserialize;
 
 use crate::decisions::RECORDS_MAX;
@@ -164,8 +164,11 @@ fn workload_status(state: &State, workload: Workload, now_ms: i64) -> WorkloadSt
         ready: replica.ready,
         restarts: replica.restarts,
         age_seconds: replica.started_at_ms.map_or(0.0, |at_ms| (now_ms - at_ms).max(0) as f64 / 1000.0),
+        resources: replica.containers.iter().map(container_resources).collect(),
+        resize: replica.resize.map_or_else(String::new, resize_words),
         name: replica.name,
         message: replica.message,
+        node: replica.node,
     });
     WorkloadStatus {
         kind: workload.reference.kind.to_string(),
@@ -180,5 +183,31 @@ fn workload_status(state: &State, workload: Workload, now_ms: i64) -> WorkloadSt
         },
         policy,
         replicas: replicas.collect(),
+        conflicts: workload.conflicts,
+    }
+}
+
+fn container_resources(container: &cluster::Container) -> ContainerResources {
+    let words = |quantity: Option<protocol::quantity::Quantity>| quantity.map_or_else(String::new, |q| q.to_string());
+    let resources = &container.resources;
+    ContainerResources {
+        container: container.name.clone(),
+        cpu_request: words(resources.cpu_request),
+        cpu_limit: words(resources.cpu_limit),
+        memory_request: words(resources.memory_request),
+        memory_limit: words(resources.memory_limit),
+    }
+}
+
+/// How far a change of resources has come, in words.
+fn resize_words(resize: cluster::Resize) -> String {
+    let with = |state: &str, message: String| {
+        if message.is_empty() { state.to_owned() } else { format!("{state}: {message}") }
+    };
+    match resize {
+        cluster::Resize::Deferred { message } => with("resize deferred", message),
+        cluster::Resize::Infeasible { message } => with("resize infeasible", message),
+        cluster::Resize::InProgress => "resize in progress".to_owned(),
+        cluster::Resize::Error { message } => with("resize failed, is tried again", message),
     }
 }

@@ -135,6 +135,26 @@ pub struct PolicyStatus {
     pub last: Option<DecisionRecord>,
 }
 
+/// What a container of a replica has now, as Kubernetes quantities; an empty one is not set.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerResources {
+    /// Name of the container.
+    pub container: String,
+    /// CPU set aside for it, such as `100m`.
+    #[serde(default)]
+    pub cpu_request: String,
+    /// CPU beyond which it is throttled.
+    #[serde(default)]
+    pub cpu_limit: String,
+    /// Memory set aside for it, such as `48Mi`.
+    #[serde(default)]
+    pub memory_request: String,
+    /// Memory beyond which it is killed.
+    #[serde(default)]
+    pub memory_limit: String,
+}
+
 /// One replica of a workload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -151,6 +171,15 @@ pub struct ReplicaStatus {
     pub age_seconds: f64,
     /// Why it is not well, in words, with the replica's last words where there are some; else empty.
     pub message: String,
+    /// Where it runs; empty before it is placed, and where there are no nodes.
+    #[serde(default)]
+    pub node: String,
+    /// How far an asked-for change of its resources has come, in words; empty when there is none.
+    #[serde(default)]
+    pub resize: String,
+    /// What each of its containers has now.
+    #[serde(default)]
+    pub resources: Vec<ContainerResources>,
 }
 
 /// A workload as the cluster sees it.
@@ -171,6 +200,9 @@ pub struct WorkloadStatus {
     pub policy: Option<String>,
     /// Its replicas.
     pub replicas: Vec<ReplicaStatus>,
+    /// Others that steer it, such as `HorizontalPodAutoscaler shop/order`: it is left to them.
+    #[serde(default)]
+    pub conflicts: Vec<String>,
 }
 
 /// Kubernetes' two kinds of event.
