@@ -226,8 +226,14 @@ impl Surroundings for Stage {
     async fn describe(&self) -> String {
         let mut words = Vec::new();
         for namespace in [PLIMSOLL, SHOP, LOAD] {
-            let events =
-                ["get", "events", "-n", namespace, "--field-selector=type=Warning", "--sort-by=.lastTimestamp"];
+            let events = [
+                "get",
+                "events",
+                "-n",
+                namespace,
+                "--field-selector=type=Warning,reason!=MissingClusterDNS",
+                "--sort-by=.lastTimestamp",
+            ];
             for args in [&["get", "pods", "-n", namespace, "-o", "wide"][..], &events[..]] {
                 if let Ok(answer) = self.kubectl.ask(args, "").await {
                     words.push(format!("--- kubectl {}", args.join(" ")));

@@ -254,7 +254,7 @@ fn ballast(image: &str, node: &str, memory: u64) -> Value {
             "automountServiceAccountToken": false,
             "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
             "containers": [{
-                "name": "ballast", "image": image, "imagePullPolicy": "IfNotPresent", "args": ["collector", "--listen", "127.0.0.1:0", "--data", "/tmp"],
+                "name": "ballast", "image": image, "imagePullPolicy": "IfNotPresent", "args": ["shop", "shoppers", "--gateway", "http://127.0.0.1:1", "--rate", "0.01", "--seconds", "3600"],
                 "resources": {"requests": {"cpu": "1m", "memory": memory.to_string()}},
                 "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
             }],
