@@ -1,7 +1,11 @@
 //! The scrape configuration: Prometheus' file format, read strictly and checked. What Prometheus knows and this collector
 //! does not is refused by name, so that no setting is silently without effect. Reads one file; starts nothing.
 
+pub mod http;
+pub mod kubernetes;
 mod raw;
+pub mod secret;
+mod shown;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,6 +14,8 @@ use std::time::Duration;
 use protocol::yaml::{self, Document, DocumentError};
 use url::Url;
 
+use self::http::HttpOptions;
+use self::kubernetes::KubernetesDiscovery;
 use crate::discovery::TargetGroup;
 use crate::discovery::relabel::{Action, LabelSet, RelabelRule};
 use crate::series::Labels;
@@ -33,12 +39,12 @@ pub struct Config {
     pub external_labels: Labels,
     /// What to scrape.
     pub jobs: Vec<ScrapeJob>,
-    /// The file's text, as served by `/api/v1/status/config`.
+    /// The file without comments and secrets, as served by `/api/v1/status/config`.
     pub text: String,
 }
 
 /// One of the `scrape_configs`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ScrapeJob {
     /// `job_name`, unique.
     pub name: String,
@@ -48,8 +54,10 @@ pub struct ScrapeJob {
     pub scrape_timeout: Duration,
     /// Such as `/metrics`.
     pub metrics_path: String,
-    /// `http`.
+    /// `http` or `https`.
     pub scheme: String,
+    /// Credentials, and whom to believe.
+    pub http: HttpOptions,
     /// Query parameters.
     pub params: BTreeMap<String, Vec<String>>,
     /// Whether a scraped label wins over the target's.
@@ -106,6 +114,8 @@ pub enum Discovery {
         /// How often.
         refresh: Duration,
     },
+    /// One of the `kubernetes_sd_configs`.
+    Kubernetes(Box<KubernetesDiscovery>),
 }
 
 /// Whether a configuration file could be started with.
@@ -122,12 +132,12 @@ pub fn check(path: &Path) -> Result<(), DocumentError> {
 /// The first thing wrong, with file, place and what was expected.
 pub fn load(path: &Path) -> Result<Config, DocumentError> {
     let documents = yaml::read_file(path)?;
-    let text = std::fs::read_to_string(path).unwrap_or_default();
     match documents.as_slice() {
-        [] => Ok(Config { text, ..Config::default() }),
+        [] => Ok(Config::default()),
         [document] => {
             let config = document.parse::<raw::Config>()?;
-            Checker { document, folder: path.parent().unwrap_or(Path::new("")) }.config(config, text)
+            let folder = path.parent().unwrap_or(Path::new(""));
+            Checker { document, folder }.config(config, shown::shown(document)?)
         }
         [_, second, ..] => Err(second.error("", "a scrape configuration is one document; remove the second")),
     }
@@ -159,16 +169,19 @@ impl Checker<'_> {
     fn job(
         &self,
         place: &str,
-        raw: raw::ScrapeConfig,
+        mut raw: raw::ScrapeConfig,
         interval: Duration,
         timeout: Duration,
     ) -> Result<ScrapeJob, DocumentError> {
         if raw.job_name.is_empty() {
             return Err(self.wrong(place, "job_name", "is empty; a scrape configuration needs a name of its own"));
         }
-        if raw.scheme.as_deref().is_some_and(|scheme| scheme != "http") {
-            return Err(self.wrong(place, "scheme", "only http is supported by this collector yet"));
+        let scheme = raw.scheme.take().unwrap_or_else(|| "http".to_owned()).to_lowercase();
+        if !["http", "https"].contains(&&*scheme) {
+            return Err(self.wrong(place, "scheme", &format!("{scheme:?} is not a scheme; there are http and https")));
         }
+        let http = http::check(raw.take_http(), self.folder);
+        let http = http.map_err(|(field, message)| self.wrong(place, field, &message))?;
         let scrape_interval = self.interval(&format!("{place}.scrape_interval"), raw.scrape_interval, interval)?;
         let scrape_timeout =
             self.timeout(&format!("{place}.scrape_timeout"), raw.scrape_timeout, timeout, scrape_interval)?;
@@ -176,12 +189,13 @@ impl Checker<'_> {
         let body_bytes = body_bytes.map_err(|message| self.wrong(place, "body_size_limit", &message))?.flatten();
         let limit = |raw: Option<usize>| raw.filter(|limit| *limit > 0);
         Ok(ScrapeJob {
-            name: raw.job_name,
+            name: std::mem::take(&mut raw.job_name),
             scrape_interval,
             scrape_timeout,
-            metrics_path: raw.metrics_path.unwrap_or_else(|| "/metrics".to_owned()),
-            scheme: "http".to_owned(),
-            params: raw.params,
+            metrics_path: raw.metrics_path.take().unwrap_or_else(|| "/metrics".to_owned()),
+            scheme,
+            http,
+            params: std::mem::take(&mut raw.params),
             honor_labels: raw.honor_labels.unwrap_or(false),
             honor_timestamps: raw.honor_timestamps.unwrap_or(true),
             track_timestamps_staleness: raw.track_timestamps_staleness.unwrap_or(false),
@@ -194,25 +208,26 @@ impl Checker<'_> {
                 label_value_length: limit(raw.label_value_length_limit),
                 body_bytes,
             },
-            discovery: self.discovery(place, raw.static_configs, raw.file_sd_configs, raw.http_sd_configs)?,
-            relabel: self.rules(&format!("{place}.relabel_configs"), raw.relabel_configs)?,
-            metric_relabel: self.rules(&format!("{place}.metric_relabel_configs"), raw.metric_relabel_configs)?,
+            relabel: self.rules(&format!("{place}.relabel_configs"), std::mem::take(&mut raw.relabel_configs))?,
+            metric_relabel: self
+                .rules(&format!("{place}.metric_relabel_configs"), std::mem::take(&mut raw.metric_relabel_configs))?,
+            discovery: self.discovery(place, raw)?,
         })
     }
 
-    fn discovery(
-        &self,
-        place: &str,
-        statics: Vec<raw::StaticConfig>,
-        files: Vec<raw::FileSdConfig>,
-        https: Vec<raw::HttpSdConfig>,
-    ) -> Result<Vec<Discovery>, DocumentError> {
+    fn discovery(&self, place: &str, raw: raw::ScrapeConfig) -> Result<Vec<Discovery>, DocumentError> {
         let mut found = Vec::new();
-        if !statics.is_empty() {
+        if !raw.static_configs.is_empty() {
             let group = |raw: raw::StaticConfig| TargetGroup { targets: raw.targets, labels: raw.labels };
-            found.push(Discovery::Static(statics.into_iter().map(group).collect()));
+            found.push(Discovery::Static(raw.static_configs.into_iter().map(group).collect()));
         }
-        for (i, file) in files.into_iter().enumerate() {
+        for (i, kubernetes) in raw.kubernetes_sd_configs.into_iter().enumerate() {
+            let place = format!("{place}.kubernetes_sd_configs[{i}]");
+            let checked = kubernetes::check(kubernetes, self.folder);
+            let checked = checked.map_err(|(field, message)| self.wrong(&place, field, &message))?;
+            found.push(Discovery::Kubernetes(Box::new(checked)));
+        }
+        for (i, file) in raw.file_sd_configs.into_iter().enumerate() {
             let place = format!("{place}.file_sd_configs[{i}]");
             let good = |name: &String| [".json", ".yml", ".yaml"].iter().any(|end| name.ends_with(end));
             if let Some(bad) = file.files.iter().find(|name| !good(name)) {
@@ -223,12 +238,12 @@ impl Checker<'_> {
             let patterns = file.files.iter().map(|name| self.folder.join(name)).collect();
             found.push(Discovery::Files { patterns, refresh });
         }
-        for (i, http) in https.into_iter().enumerate() {
+        for (i, http) in raw.http_sd_configs.into_iter().enumerate() {
             let place = format!("{place}.http_sd_configs[{i}]");
             let url = Url::parse(&http.url)
                 .map_err(|error| self.wrong(&place, "url", &format!("{:?} is not a URL: {error}", http.url)))?;
             if url.scheme() != "http" {
-                return Err(self.wrong(&place, "url", "only http is supported by this collector yet"));
+                return Err(self.wrong(&place, "url", "this collector asks such sources by http only"));
             }
             let refresh =
                 self.interval(&format!("{place}.refresh_interval"), http.refresh_interval, HTTP_REFRESH_DEFAULT)?;

@@ -1,8 +1,10 @@
-//! Finds targets: what a source lists, and what relabelling makes of it. Fetches no metrics. Sources are in `watch`, targets
-//! in `target`, the rules in `relabel`.
+//! Finds targets: what a source lists, and what relabelling makes of it. Fetches no metrics. Sources are in `watch` and
+//! `kubernetes`, targets in `target`, the rules in `relabel`, who scrapes what in `shard`.
 
+pub mod kubernetes;
 mod md5;
 pub mod relabel;
+pub mod shard;
 pub mod target;
 pub mod watch;
 
@@ -10,7 +12,7 @@ use serde::Deserialize;
 
 use self::relabel::LabelSet;
 
-/// Addresses that share labels, as every source lists them.
+/// Addresses that share labels, as files and HTTP sources list them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TargetGroup {
@@ -20,4 +22,20 @@ pub struct TargetGroup {
     /// On each of them.
     #[serde(default)]
     pub labels: LabelSet,
+}
+
+/// Targets that share labels, each with labels of its own, which win; the address is the label `__address__`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Group {
+    /// On each of them.
+    pub labels: LabelSet,
+    /// Each one's own.
+    pub targets: Vec<LabelSet>,
+}
+
+impl From<TargetGroup> for Group {
+    fn from(group: TargetGroup) -> Self {
+        let own = |address| LabelSet::from([("__address__".to_owned(), address)]);
+        Self { labels: group.labels, targets: group.targets.into_iter().map(own).collect() }
+    }
 }

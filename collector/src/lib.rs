@@ -13,5 +13,6 @@ pub mod series;
 pub mod store;
 pub mod traces;
 
+pub use self::discovery::shard::Shard;
 pub use self::run::{Collector, Endpoints, Options, StartError, Stats, StatsHandle};
 pub use self::store::WalSync;

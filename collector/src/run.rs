@@ -2,6 +2,7 @@
 //! its own. Start at `Collector::bind`, then `Collector::run`.
 
 mod own_metrics;
+mod reload;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -15,13 +16,16 @@ use lifecycle::metrics::Metrics;
 use lifecycle::{CancellationToken, Clock, ListenError, Readiness, Supervisor, SystemClock, TaskEnded, listen};
 use protocol::yaml::DocumentError;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use self::own_metrics::OwnMetrics;
+use self::reload::Reload;
 use crate::api::prometheus::{self, PrometheusApi, ServerFacts};
 use crate::config::{self, Config};
+use crate::discovery::shard::Shard;
 use crate::promql::Engine;
-use crate::scrape::{self, ScrapeReport};
+use crate::scrape::{self, ScrapeReport, Scraping};
 use crate::store::{HEAD_BYTES_MAX, OpenStoreError, Store, StoreOptions, WalSync};
 use crate::traces::{self, Traces};
 use crate::{otlp, series};
@@ -56,6 +60,10 @@ pub struct Options {
     pub wal_sync: WalSync,
     /// How often series learnt from spans are appended.
     pub graph_interval: Duration,
+    /// Which of several collectors this is; `None` scrapes every target.
+    pub shard: Option<Shard>,
+    /// Whether SIGHUP reads the configuration anew; elsewhere it ends the process, as it does any program of a terminal.
+    pub reload_at_hangup: bool,
 }
 
 impl Options {
@@ -72,6 +80,8 @@ impl Options {
             retention: RETENTION_DEFAULT,
             wal_sync: WalSync::default(),
             graph_interval: GRAPH_INTERVAL_DEFAULT,
+            shard: None,
+            reload_at_hangup: false,
         }
     }
 }
@@ -187,7 +197,7 @@ impl Collector {
             data = %options.data.display(), "the write-ahead log is read back"
         );
         Ok(Self {
-            report: Arc::new(ScrapeReport::new(config.text.clone())),
+            report: Arc::new(ScrapeReport::new(config.text.clone(), clock.now_ms())),
             traces: Traces::new(traces::Limits::default(), clock.clone()),
             store: Arc::new(store),
             options,
@@ -216,6 +226,13 @@ impl Collector {
         let mut tasks = Supervisor::new(shutdown.child_token());
         let readiness = Readiness::default();
         let http = self.http_routes(&readiness);
+        let (configs, config) = watch::channel(Arc::new(self.config));
+        let path = self.options.config.clone();
+        let reload = Arc::new(Reload { path, configs, report: self.report.clone(), clock: self.clock.clone() });
+        let http = http.merge(reload.clone().routes());
+        if self.options.reload_at_hangup {
+            tasks.spawn("reload", reload.at_hangup(tasks.shutdown()));
+        }
         let otlp_http = otlp::http_routes(self.traces.sink());
         tasks.spawn("http", serve(self.listeners.http, http, tasks.shutdown()));
         tasks.spawn("otlp http", serve(self.listeners.otlp_http, otlp_http, tasks.shutdown()));
@@ -226,8 +243,9 @@ impl Collector {
             "span series",
             generator.run(appendable, self.options.graph_interval, self.clock.clone(), tasks.shutdown()),
         );
-        let ingest: Arc<dyn series::Ingest> = self.store.clone();
-        tasks.spawn("scrape", scrape::run(self.config.jobs, ingest, self.report, self.clock, tasks.shutdown()));
+        let store: Arc<dyn series::Ingest> = self.store.clone();
+        let scraping = Scraping { store, report: self.report, clock: self.clock, shard: self.options.shard };
+        tasks.spawn("scrape", scrape::run(config, scraping, tasks.shutdown()));
         tasks.spawn("store upkeep", upkeep(self.store, self.options.wal_sync, tasks.shutdown()));
         readiness.set(true);
         let ended = tasks.run().await;
@@ -267,6 +285,7 @@ impl Collector {
             ("config", options.config.display().to_string()),
             ("data", options.data.display().to_string()),
             ("retention", retention.clone()),
+            ("shard", options.shard.map(|shard| shard.to_string()).unwrap_or_default()),
         ];
         let flags = flags.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         ServerFacts { started_ms: self.clock.now_ms(), retention, flags }

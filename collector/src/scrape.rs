@@ -1,29 +1,31 @@
 //! Fetches targets on their schedule and appends what they print. Finds no targets and evaluates nothing.
-//! Start at `run`, which owns a task per source and per target; one scrape's work is in `pass`, its memory in `cache`.
+//! Start at `run`, which owns a task per source and per target, in a `pool` a job; one scrape's work is in `pass`, its memory in
+//! `cache`, its connection in `transport`.
 
 mod cache;
 mod fetch;
 mod labels;
 mod pass;
+mod pool;
 mod report;
 mod target_loop;
+mod transport;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lifecycle::{CancellationToken, Clock};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 
-use crate::config::ScrapeJob;
-use crate::discovery::TargetGroup;
-use crate::discovery::target::{Placed, Target, place};
-use crate::discovery::watch::{Listed, watch};
+use crate::config::{Config, Discovery};
+use crate::discovery::kubernetes::Watches;
+use crate::discovery::shard::Shard;
+use crate::discovery::watch::{Listed, watch as watch_source};
 use crate::series::Ingest;
 
 pub(crate) use self::fetch::{USER_AGENT, cause};
+use self::pool::Pool;
 pub use self::report::{ScrapeCounts, ScrapeReport, TargetReport};
-use self::target_loop::TargetLoop;
 
 /// Reports of sources that may wait for the scrape task.
 const REPORTS_MAX: usize = 64;
@@ -33,117 +35,101 @@ const REPORTS_MAX: usize = 64;
 #[error("a task of the scraper panicked: {0}")]
 pub struct ScrapeEnded(#[from] JoinError);
 
-/// Scrapes the targets of all jobs until shutdown.
+/// What every target is scraped with.
+#[derive(Clone)]
+pub struct Scraping {
+    /// Where samples go.
+    pub store: Arc<dyn Ingest>,
+    /// Who is told how it goes.
+    pub report: Arc<ScrapeReport>,
+    /// When it is.
+    pub clock: Arc<dyn Clock>,
+    /// Which targets are ours; `None` is all.
+    pub shard: Option<Shard>,
+}
+
+/// Scrapes the targets of the newest configuration until shutdown.
 ///
 /// # Errors
 /// If one of its tasks panicked.
 pub async fn run(
-    jobs: Vec<ScrapeJob>,
-    store: Arc<dyn Ingest>,
-    report: Arc<ScrapeReport>,
-    clock: Arc<dyn Clock>,
+    mut configs: watch::Receiver<Arc<Config>>,
+    scraping: Scraping,
     shutdown: CancellationToken,
 ) -> Result<(), ScrapeEnded> {
-    let (sender, mut reports) = mpsc::channel(REPORTS_MAX);
-    let mut tasks = JoinSet::new();
-    let mut pools = Vec::new();
-    for (i, job) in jobs.into_iter().enumerate() {
-        for (source, discovery) in job.discovery.iter().enumerate() {
-            tasks.spawn(watch(i, source, discovery.clone(), sender.clone(), shutdown.child_token()));
-        }
-        pools.push(Pool::new(job, &store, &report, &clock));
-    }
+    let (reports, mut listings) = mpsc::channel(REPORTS_MAX);
+    let (watches, mut starts) = Watches::new(scraping.report.watch_counts.clone());
+    let mut scraper =
+        Scraper { scraping, watches, reports, pools: Vec::new(), sources: 0, tasks: JoinSet::new(), shutdown };
+    let config = configs.borrow_and_update().clone();
+    scraper.configure(&config);
     loop {
         tokio::select! {
-            () = shutdown.cancelled() => break,
-            Some(listed) = reports.recv() => {
-                if let Some(pool) = pools.get_mut(listed.job) {
-                    pool.take(listed, &mut tasks, &shutdown);
-                }
+            () = scraper.shutdown.cancelled() => break,
+            Some(listed) = listings.recv() => scraper.take(listed),
+            Some(task) = starts.recv() => {
+                scraper.tasks.spawn(task);
             }
-            Some(ended) = tasks.join_next(), if !tasks.is_empty() => ended?,
+            Ok(()) = configs.changed() => {
+                let config = configs.borrow_and_update().clone();
+                scraper.configure(&config);
+            }
+            Some(ended) = scraper.tasks.join_next(), if !scraper.tasks.is_empty() => ended?,
         }
     }
-    while let Some(ended) = tasks.join_next().await {
+    // Watches of the API server end when nobody needs them.
+    scraper.pools.clear();
+    while let Some(ended) = scraper.tasks.join_next().await {
         ended?;
     }
     Ok(())
 }
 
-/// The targets of one job.
-struct Pool {
-    job: Arc<ScrapeJob>,
-    client: reqwest::Client,
-    store: Arc<dyn Ingest>,
-    report: Arc<ScrapeReport>,
-    clock: Arc<dyn Clock>,
-    listed: BTreeMap<usize, Vec<TargetGroup>>,
-    running: Vec<Running>,
+/// All pools, and the tasks that find their targets.
+struct Scraper {
+    scraping: Scraping,
+    watches: Arc<Watches>,
+    reports: mpsc::Sender<Listed>,
+    pools: Vec<Pool>,
+    /// Numbers given to sources so far.
+    sources: u64,
+    tasks: JoinSet<()>,
+    shutdown: CancellationToken,
 }
 
-/// A target's task.
-struct Running {
-    target: Arc<Target>,
-    status: Arc<TargetReport>,
-    removed: CancellationToken,
-}
-
-impl Pool {
-    fn new(job: ScrapeJob, store: &Arc<dyn Ingest>, report: &Arc<ScrapeReport>, clock: &Arc<dyn Clock>) -> Self {
-        Self {
-            client: fetch::client(&job),
-            job: Arc::new(job),
-            store: store.clone(),
-            report: report.clone(),
-            clock: clock.clone(),
-            listed: BTreeMap::new(),
-            running: Vec::new(),
+impl Scraper {
+    /// Jobs that are as before are left alone, others are begun, changed or ended.
+    fn configure(&mut self, config: &Config) {
+        let mut before = std::mem::take(&mut self.pools);
+        for job in &config.jobs {
+            let known = before.iter().position(|pool| pool.job().name == job.name);
+            let mut pool = match known.map(|known| before.swap_remove(known)) {
+                Some(pool) if pool.job() == job => {
+                    self.pools.push(pool);
+                    continue;
+                }
+                Some(pool) => pool.with_job(job.clone()),
+                None => Pool::new(job.clone(), self.scraping.clone()),
+            };
+            pool.set_sources(&job.discovery, |discovery| self.start_source(discovery));
+            pool.refresh(&mut self.tasks, &self.shutdown);
+            self.pools.push(pool);
         }
+        before.into_iter().for_each(Pool::end);
     }
 
-    /// Starts what is new, ends what is gone, leaves alone what is the same.
-    fn take(&mut self, listed: Listed, tasks: &mut JoinSet<()>, shutdown: &CancellationToken) {
-        self.listed.insert(listed.source, listed.groups);
-        let groups: Vec<TargetGroup> = self.listed.values().flatten().cloned().collect();
-        let mut wanted: Vec<Target> = Vec::new();
-        let mut dropped = Vec::new();
-        for placed in place(&self.job, &groups) {
-            match placed {
-                Placed::Active(target) if !wanted.iter().any(|known| known.is_same(&target)) => wanted.push(*target),
-                Placed::Active(_) => {}
-                Placed::Dropped(labels) => dropped.push(labels),
-                Placed::Invalid(reason) => tracing::warn!(job = self.job.name, reason, "a target cannot be scraped"),
-            }
-        }
-        let (kept, ended): (Vec<_>, Vec<_>) = std::mem::take(&mut self.running)
-            .into_iter()
-            .partition(|running| wanted.iter().any(|target| target.is_same(&running.target)));
-        ended.iter().for_each(|running| running.removed.cancel());
-        self.running = kept;
-        for target in wanted {
-            match self.running.iter_mut().find(|running| running.target.is_same(&target)) {
-                Some(running) => running.status.rediscovered(target.discovered),
-                None => self.start(target, tasks, shutdown),
-            }
-        }
-        let active = self.running.iter().map(|running| running.status.clone()).collect();
-        self.report.set_pool(&self.job.name, active, dropped);
+    fn start_source(&mut self, discovery: &Discovery) -> (u64, CancellationToken) {
+        self.sources += 1;
+        let stop = self.shutdown.child_token();
+        let (watches, reports) = (self.watches.clone(), self.reports.clone());
+        self.tasks.spawn(watch_source(self.sources, discovery.clone(), watches, reports, stop.clone()));
+        (self.sources, stop)
     }
 
-    fn start(&mut self, target: Target, tasks: &mut JoinSet<()>, shutdown: &CancellationToken) {
-        let target = Arc::new(target);
-        let status = Arc::new(TargetReport::new(&self.job.name, &target));
-        let removed = CancellationToken::new();
-        let target_loop = TargetLoop::new(
-            self.job.clone(),
-            target.clone(),
-            self.client.clone(),
-            self.store.clone(),
-            self.report.clone(),
-            status.clone(),
-            self.clock.clone(),
-        );
-        tasks.spawn(target_loop.run(removed.clone(), shutdown.child_token()));
-        self.running.push(Running { target, status, removed });
+    fn take(&mut self, listed: Listed) {
+        if let Some(pool) = self.pools.iter_mut().find(|pool| pool.has_source(listed.source)) {
+            pool.take(listed);
+            pool.refresh(&mut self.tasks, &self.shutdown);
+        }
     }
 }

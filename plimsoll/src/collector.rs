@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use collector::{Collector, Options, WalSync};
+use collector::{Collector, Options, Shard, WalSync};
 
 use crate::outcome::{Outcome, run_until_signal};
 
@@ -32,6 +32,9 @@ pub struct Arguments {
     /// always (safe against a power cut), or a duration between flushes.
     #[arg(long, value_name = "WHEN", default_value = "os", value_parser = WalSync::parse)]
     wal_sync: WalSync,
+    /// One of N collectors that share the targets: of all, this one scrapes those whose hash modulo N is I, from 0.
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
     /// Checks the configuration and ends.
     #[arg(long)]
     check: bool,
@@ -56,6 +59,8 @@ pub fn run(arguments: Arguments) -> Outcome {
         options.otlp_http = arguments.otlp_http;
         options.retention = arguments.retention;
         options.wal_sync = arguments.wal_sync;
+        options.shard = arguments.shard;
+        options.reload_at_hangup = true;
         match Collector::bind(options).await {
             Ok(collector) => Outcome::of(collector.run(shutdown).await),
             Err(error) => Outcome::bad_input(error),

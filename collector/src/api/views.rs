@@ -13,8 +13,20 @@ pub trait TargetsView: Send + Sync + 'static {
     /// Metrics by name with what their targets say of them; a name may come more than once when targets disagree.
     fn metadata(&self) -> Vec<(String, MetricMetadata)>;
 
-    /// The configuration in force, as YAML.
+    /// The configuration in force, as YAML without secrets.
     fn config_yaml(&self) -> String;
+
+    /// How the configuration was read last.
+    fn last_reload(&self) -> LastReload;
+}
+
+/// How the configuration was read last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastReload {
+    /// Whether it could be read.
+    pub successful: bool,
+    /// When the one in force was, milliseconds since the epoch.
+    pub succeeded_ms: i64,
 }
 
 /// A sample's pointer to a trace.

@@ -1,6 +1,10 @@
 //! The configuration file as it is written; unknown fields are refused, known but unsupported ones by name.
 
+pub(super) mod http;
+pub(super) mod kubernetes;
+
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
@@ -8,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 use super::RawLabels;
 
 /// A field that Prometheus knows and this collector does not: giving it a value is an error.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Unsupported;
 
 impl<'de> Deserialize<'de> for Unsupported {
@@ -96,6 +100,8 @@ pub(super) struct ScrapeConfig {
     #[serde(default)]
     pub http_sd_configs: Vec<HttpSdConfig>,
     #[serde(default)]
+    pub kubernetes_sd_configs: Vec<kubernetes::KubernetesSdConfig>,
+    #[serde(default)]
     pub relabel_configs: Vec<RelabelConfig>,
     #[serde(default)]
     pub metric_relabel_configs: Vec<RelabelConfig>,
@@ -112,10 +118,12 @@ pub(super) struct ScrapeConfig {
     native_histogram_min_bucket_factor: Option<Unsupported>,
     metric_name_validation_scheme: Option<Unsupported>,
     metric_name_escaping_scheme: Option<Unsupported>,
-    basic_auth: Option<Unsupported>,
-    authorization: Option<Unsupported>,
+    basic_auth: Option<http::BasicAuth>,
+    authorization: Option<http::Authorization>,
+    bearer_token: Option<String>,
+    bearer_token_file: Option<PathBuf>,
+    tls_config: Option<http::TlsConfig>,
     oauth2: Option<Unsupported>,
-    tls_config: Option<Unsupported>,
     http_headers: Option<Unsupported>,
     enable_http2: Option<Unsupported>,
     proxy_url: Option<Unsupported>,
@@ -134,7 +142,6 @@ pub(super) struct ScrapeConfig {
     gce_sd_configs: Option<Unsupported>,
     hetzner_sd_configs: Option<Unsupported>,
     ionos_sd_configs: Option<Unsupported>,
-    kubernetes_sd_configs: Option<Unsupported>,
     kuma_sd_configs: Option<Unsupported>,
     lightsail_sd_configs: Option<Unsupported>,
     linode_sd_configs: Option<Unsupported>,
@@ -150,6 +157,19 @@ pub(super) struct ScrapeConfig {
     triton_sd_configs: Option<Unsupported>,
     uyuni_sd_configs: Option<Unsupported>,
     vultr_sd_configs: Option<Unsupported>,
+}
+
+impl ScrapeConfig {
+    /// Takes the options of the HTTP client out.
+    pub fn take_http(&mut self) -> http::HttpClient {
+        http::HttpClient {
+            basic_auth: self.basic_auth.take(),
+            authorization: self.authorization.take(),
+            bearer_token: self.bearer_token.take(),
+            bearer_token_file: self.bearer_token_file.take(),
+            tls_config: self.tls_config.take(),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]

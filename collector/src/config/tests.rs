@@ -1,5 +1,7 @@
 //! The configuration: what is read, and the exact words for what is wrong.
 
+use super::http::Authorization;
+use super::secret::Text;
 use super::*;
 
 fn read(text: &str) -> Result<Config, String> {
@@ -37,8 +39,8 @@ fn says_file_place_and_what_is_wrong() {
     for (text, message) in [
         (job("scrape_intervall: 1s"), "unknown field"),
         (
-            job("kubernetes_sd_configs: []"),
-            "DIR/scrape.yml: document 1: scrape_configs[0].kubernetes_sd_configs: Prometheus knows this field, but this \
+            job("consul_sd_configs: []"),
+            "DIR/scrape.yml: document 1: scrape_configs[0].consul_sd_configs: Prometheus knows this field, but this \
              collector does not support it yet",
         ),
         ("rule_files: [a]\n".to_owned(), "rule_files: Prometheus knows this field"),
@@ -47,7 +49,7 @@ fn says_file_place_and_what_is_wrong() {
             "DIR/scrape.yml: document 1: scrape_configs[0].scrape_timeout: 2m is longer than the scrape_interval of 1m",
         ),
         (job("scrape_interval: 0s"), "scrape_configs[0].scrape_interval: must be longer than 0"),
-        (job("scheme: https"), "scrape_configs[0].scheme: only http is supported"),
+        (job("scheme: ftp"), "scrape_configs[0].scheme: \"ftp\" is not a scheme; there are http and https"),
         (job("body_size_limit: lots"), "scrape_configs[0].body_size_limit: \"lots\" is not a size"),
         (job("relabel_configs: [{ action: explode }]"), "relabel_configs[0].action: \"explode\" is not an action"),
         (job("relabel_configs: [{ regex: '(' }]"), "scrape_configs[0].relabel_configs[0].regex: "),
@@ -66,4 +68,103 @@ fn says_file_place_and_what_is_wrong() {
         assert!(found.starts_with("DIR/scrape.yml: document "), "{found}");
     }
     assert!(check(Path::new("/nowhere/scrape.yml")).unwrap_err().to_string().starts_with("/nowhere/scrape.yml: "));
+}
+
+#[test]
+fn reads_how_a_server_is_called() {
+    let config = read(
+        "scrape_configs:\n- job_name: a\n  scheme: HTTPS\n  authorization: { credentials_file: token }\n  \
+         tls_config: { ca_file: /ca.crt, cert_file: c, key_file: k, server_name: kubelet, insecure_skip_verify: true }\n\
+         - job_name: b\n  basic_auth: { username: ann, password: 'p w' }\n\
+         - job_name: c\n  bearer_token: t0ken\n",
+    )
+    .unwrap();
+    let [a, b, c] = config.jobs.as_slice() else { panic!() };
+    let Some(Authorization::Token { scheme, credentials: Text::File(path) }) = &a.http.authorization else { panic!() };
+    assert_eq!((a.scheme.as_str(), scheme.as_str()), ("https", "Bearer"));
+    assert!(path.is_absolute() && path.ends_with("token"), "{path:?}");
+    assert_eq!(a.http.tls.ca, Some(Text::File("/ca.crt".into())));
+    assert!(a.http.tls.identity.is_some() && a.http.tls.insecure_skip_verify);
+    assert_eq!(a.http.tls.server_name.as_deref(), Some("kubelet"));
+    let Some(Authorization::Basic { password: Text::Inline(password), .. }) = &b.http.authorization else { panic!() };
+    assert_eq!(password.expose(), "p w");
+    assert!(matches!(&c.http.authorization, Some(Authorization::Token { credentials: Text::Inline(_), .. })));
+    let debug = format!("{config:?}");
+    assert!(!debug.contains("p w") && !debug.contains("t0ken"), "{debug}");
+}
+
+#[test]
+fn what_is_shown_of_the_configuration_has_no_secret() {
+    let config = read(
+        "# password: in a comment\nglobal:\n  scrape_interval: 15s\nscrape_configs:\n- job_name: b\n  \
+         basic_auth: { username: ann, password: hush1 }\n  params: { key: [x] }\n\
+         - job_name: c\n  bearer_token: \"hush2\"\n  static_configs: [{ targets: ['h:1'], labels: { n: '007' } }]\n\
+         - job_name: d\n  authorization:\n    credentials: |\n      hush3\n  \
+         http_sd_configs: [{ url: 'http://ann:hush4@h/sd' }]\n\
+         - job_name: e\n  kubernetes_sd_configs: [{ role: pod, api_server: 'https://h', bearer_token: hush5 }]\n",
+    )
+    .unwrap();
+    assert!(!config.text.contains("hush") && !config.text.contains('#'), "{}", config.text);
+    assert_eq!(config.text.matches("<secret>").count(), 4, "{}", config.text);
+    assert!(config.text.contains("http://ann:xxxxx@h/sd"), "{}", config.text);
+    let again = read(&config.text).unwrap();
+    assert_eq!(again.jobs.iter().map(|job| &*job.name).collect::<Vec<_>>(), ["b", "c", "d", "e"]);
+    assert_eq!(again.jobs[1].discovery, config.jobs[1].discovery, "{}", config.text);
+}
+
+#[test]
+fn wrong_credentials_and_clusters_name_the_field_and_the_remedy() {
+    let job = |rest: &str| format!("scrape_configs:\n- job_name: a\n  {rest}\n");
+    let kubernetes = |rest: &str| job(&format!("kubernetes_sd_configs: [{{ {rest} }}]"));
+    for (text, message) in [
+        (
+            job("bearer_token: a\n  bearer_token_file: b"),
+            "[0].bearer_token: and bearer_token_file may not both be given",
+        ),
+        (
+            job("bearer_token: a\n  basic_auth: {}"),
+            "[0].authorization: only one of basic_auth, authorization and bearer",
+        ),
+        (job("authorization: { type: Basic }"), "[0].authorization.type: is \"Basic\"; write basic_auth"),
+        (job("tls_config: { cert_file: a }"), "[0].tls_config.key_file: is missing: a certificate needs its key"),
+        (job("tls_config: { ca: nonsense }"), "[0].tls_config.ca: holds no certificate in PEM form"),
+        (job("tls_config: { server_name: 'a b' }"), "[0].tls_config.server_name: \"a b\" is neither a host's name"),
+        (job("tls_config: { min_version: TLS12 }"), "[0].tls_config.min_version: Prometheus knows this field"),
+        (job("oauth2: {}"), "[0].oauth2: Prometheus knows this field"),
+        (
+            kubernetes("api_server: 'https://h'"),
+            "kubernetes_sd_configs[0].role: is missing; there are pod, node, service",
+        ),
+        (kubernetes("role: pods"), "[0].role: \"pods\" is not a role; there are pod, node, service, endpointslice"),
+        (kubernetes("role: endpoints"), "[0].role: \"endpoints\" is not supported: Kubernetes has put endpoint slices"),
+        (kubernetes("role: ingress"), "[0].role: Prometheus knows the role \"ingress\", but"),
+        (kubernetes("role: pod, api_server: h"), "[0].api_server: \"h\" is not a URL"),
+        (kubernetes("role: pod, api_server: 'ftp://h'"), "[0].api_server: \"ftp://h\" is no address of the form https"),
+        (kubernetes("role: pod, bearer_token: a"), "[0].api_server: is missing: authorization and tls_config need it"),
+        (
+            kubernetes("role: pod, kubeconfig_file: k, tls_config: { ca_file: a }"),
+            "[0].kubeconfig_file: says itself how the API server is called",
+        ),
+        (
+            kubernetes("role: pod, kubeconfig_file: k, api_server: 'https://h'"),
+            "[0].kubeconfig_file: and api_server may not both be given",
+        ),
+        (
+            kubernetes("role: pod, kubeconfig_file: k, namespaces: { own_namespace: true }"),
+            "[0].namespaces.own_namespace: is only known inside the cluster",
+        ),
+        (
+            kubernetes("role: pod, selectors: [{ role: service, label: a=b }]"),
+            "[0].selectors: the role pod takes selectors for pod, node, not for service",
+        ),
+        (
+            kubernetes("role: pod, selectors: [{ role: pod, label: a=b }, { role: pod, field: c=d }]"),
+            "[0].selectors: there are two for the role pod; join them with a comma",
+        ),
+        (kubernetes("role: pod, attach_metadata: { job: true }"), "attach_metadata.job: Prometheus knows this field"),
+    ] {
+        let found = read(&text).unwrap_err();
+        assert!(found.contains(message), "{text}: {found}");
+        assert!(found.starts_with("DIR/scrape.yml: document 1: scrape_configs[0]"), "{found}");
+    }
 }

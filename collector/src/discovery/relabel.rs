@@ -83,6 +83,15 @@ pub struct RelabelRule {
     pub modulus: u64,
 }
 
+impl PartialEq for RelabelRule {
+    fn eq(&self, other: &Self) -> bool {
+        let fields = |rule: &Self| (rule.action, rule.modulus, rule.regex.as_str().to_owned());
+        fields(self) == fields(other)
+            && (&self.source_labels, &self.separator) == (&other.source_labels, &other.separator)
+            && (&self.target_label, &self.replacement) == (&other.target_label, &other.replacement)
+    }
+}
+
 impl RelabelRule {
     /// A rule with Prometheus' defaults.
     ///

@@ -1,19 +1,47 @@
 //! From what a source lists to what is scraped: default labels, relabelling, URL. Pure.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use url::Url;
+use url::{Position, Url};
 
-use super::TargetGroup;
+use super::Group;
 use super::relabel::{LabelSet, relabel};
 use crate::config::ScrapeJob;
 use crate::series::Labels;
 
+/// Where a target was listed. Its labels before relabelling are put together when they are asked for: they are many, and few
+/// ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    group: Arc<Group>,
+    index: usize,
+}
+
+impl Origin {
+    /// The target of a group at an index.
+    pub fn new(group: Arc<Group>, index: usize) -> Self {
+        Self { group, index }
+    }
+
+    /// Labels before relabelling.
+    pub fn labels(&self, job: &ScrapeJob) -> LabelSet {
+        let own = self.group.targets.get(self.index).cloned().unwrap_or_default();
+        let mut labels = self.group.labels.clone();
+        labels.extend(own);
+        labels.retain(|_, value| !value.is_empty());
+        for (name, value) in defaults(job) {
+            labels.entry(name).or_insert(value);
+        }
+        labels
+    }
+}
+
 /// One scrape endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// Before relabelling.
-    pub discovered: LabelSet,
+    /// Where it was listed.
+    pub origin: Origin,
     /// On each of its series.
     pub labels: Labels,
     /// What is fetched.
@@ -30,6 +58,11 @@ impl Target {
         (&self.labels, &self.url, self.interval, self.timeout)
             == (&other.labels, &other.url, other.interval, other.timeout)
     }
+
+    /// What is connected to: `host:port`.
+    pub fn address(&self) -> &str {
+        &self.url[Position::BeforeHost..Position::AfterPort]
+    }
 }
 
 /// What became of a listed address.
@@ -38,30 +71,24 @@ pub enum Placed {
     /// It is scraped.
     Active(Box<Target>),
     /// Relabelling dropped it.
-    Dropped(LabelSet),
+    Dropped(Origin),
     /// It cannot be scraped, and why.
-    Invalid(String),
+    Invalid(Origin, String),
 }
 
-/// Places every address of the groups.
-pub fn place(job: &ScrapeJob, groups: &[TargetGroup]) -> Vec<Placed> {
-    let each = groups.iter().flat_map(|group| group.targets.iter().map(move |address| (address, &group.labels)));
-    each.map(|(address, labels)| place_one(job, address, labels)).collect()
+/// Places every target of a group.
+pub fn place(job: &ScrapeJob, group: &Arc<Group>) -> Vec<Placed> {
+    (0..group.targets.len()).map(|index| place_one(job, Origin::new(group.clone(), index))).collect()
 }
 
-fn place_one(job: &ScrapeJob, address: &str, group_labels: &LabelSet) -> Placed {
-    let mut discovered = group_labels.clone();
-    discovered.insert("__address__".to_owned(), address.to_owned());
-    for (name, value) in defaults(job) {
-        discovered.entry(name).or_insert(value);
-    }
-    let mut labels = discovered.clone();
+fn place_one(job: &ScrapeJob, origin: Origin) -> Placed {
+    let mut labels = origin.labels(job);
     if !relabel(&job.relabel, &mut labels) {
-        return Placed::Dropped(discovered);
+        return Placed::Dropped(origin);
     }
-    match finish(job, discovered, labels) {
+    match finish(job, &origin, labels) {
         Ok(target) => Placed::Active(Box::new(target)),
-        Err(reason) => Placed::Invalid(format!("{address}: {reason}")),
+        Err(reason) => Placed::Invalid(origin, reason),
     }
 }
 
@@ -79,7 +106,7 @@ fn defaults(job: &ScrapeJob) -> Vec<(String, String)> {
     defaults
 }
 
-fn finish(job: &ScrapeJob, discovered: LabelSet, mut labels: LabelSet) -> Result<Target, String> {
+fn finish(job: &ScrapeJob, origin: &Origin, mut labels: LabelSet) -> Result<Target, String> {
     let address = labels.get("__address__").filter(|a| !a.is_empty()).ok_or("it has no address")?.clone();
     if address.contains('/') {
         return Err(format!("{address:?} is not an address of the form host:port"));
@@ -96,19 +123,22 @@ fn finish(job: &ScrapeJob, discovered: LabelSet, mut labels: LabelSet) -> Result
     let url = url(job, &labels, &address)?;
     labels.entry("instance".to_owned()).or_insert(address);
     labels.retain(|name, _| !name.starts_with("__"));
-    Ok(Target { discovered, labels: Labels::new(labels), url, interval, timeout })
+    Ok(Target { origin: origin.clone(), labels: Labels::new(labels), url, interval, timeout })
 }
 
 fn url(job: &ScrapeJob, labels: &LabelSet, address: &str) -> Result<Url, String> {
     let label = |name: &str| labels.get(name).map_or("", String::as_str);
     let scheme = label("__scheme__");
-    if scheme != "http" {
-        return Err(format!("the scheme {scheme:?} is not supported, only http is"));
+    if !["http", "https"].contains(&scheme) {
+        return Err(format!("the scheme {scheme:?} is not supported, only http and https are"));
     }
     let path = label("__metrics_path__");
     let slash = if path.starts_with('/') { "" } else { "/" };
     let text = format!("{scheme}://{address}{slash}{path}");
     let mut url = Url::parse(&text).map_err(|error| format!("{text:?} is not a URL: {error}"))?;
+    if url.host_str().is_none() || !url.username().is_empty() || url.password().is_some() {
+        return Err(format!("{address:?} is not an address of the form host:port"));
+    }
     let mut params = job.params.clone();
     for (name, value) in labels.iter().filter_map(|(n, v)| Some((n.strip_prefix("__param_")?, v))) {
         let values = params.entry(name.to_owned()).or_default();
@@ -129,6 +159,7 @@ fn url(job: &ScrapeJob, labels: &LabelSet, address: &str) -> Result<Url, String>
 mod tests {
     use super::*;
     use crate::config;
+    use crate::discovery::TargetGroup;
 
     fn job(yaml: &str) -> ScrapeJob {
         let dir = tempfile::tempdir().unwrap();
@@ -140,7 +171,8 @@ mod tests {
 
     fn placed(yaml: &str, address: &str, labels: &[(&str, &str)]) -> Placed {
         let labels = labels.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        place(&job(yaml), &[TargetGroup { targets: vec![address.to_owned()], labels }]).remove(0)
+        let group = Group::from(TargetGroup { targets: vec![address.to_owned()], labels });
+        place(&job(yaml), &Arc::new(group)).remove(0)
     }
 
     #[test]
@@ -149,7 +181,7 @@ mod tests {
         let Placed::Active(target) = placed(yaml, "h:1", &[("zone", "b"), ("__meta_x", "y")]) else { panic!() };
         assert_eq!(target.url.as_str(), "http://h:1/m?a=x+y&a=z");
         assert_eq!(target.labels, Labels::new([("job", "shop"), ("instance", "h:1"), ("zone", "b")]));
-        assert_eq!(target.discovered["__meta_x"], "y");
+        assert_eq!(target.origin.labels(&job(yaml))["__meta_x"], "y");
     }
 
     #[test]
@@ -172,9 +204,9 @@ mod tests {
         let drop = "relabel_configs: [{ source_labels: [__meta_ready], regex: 'true', action: keep }]";
         assert!(matches!(placed(drop, "h:1", &[("__meta_ready", "false")]), Placed::Dropped(_)));
         for address in ["", "h/x"] {
-            assert!(matches!(placed("honor_labels: true", address, &[]), Placed::Invalid(_)), "{address}");
+            assert!(matches!(placed("honor_labels: true", address, &[]), Placed::Invalid(..)), "{address}");
         }
         let slow = "relabel_configs: [{ target_label: __scrape_timeout__, replacement: 2m }]";
-        assert!(matches!(placed(slow, "h:1", &[]), Placed::Invalid(_)));
+        assert!(matches!(placed(slow, "h:1", &[]), Placed::Invalid(..)));
     }
 }

@@ -2,6 +2,7 @@
 //! what it listed last, as in Prometheus.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use lifecycle::CancellationToken;
@@ -10,7 +11,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use url::Url;
 
-use super::TargetGroup;
+use super::kubernetes::{self, Watches};
+use super::{Group, TargetGroup};
 use crate::config::Discovery;
 
 /// How often files are looked at for a new modification time.
@@ -23,30 +25,29 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// What a source lists now.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Listed {
-    /// Index of the scrape job.
-    pub job: usize,
-    /// Index of the source within the job.
-    pub source: usize,
-    /// All its groups.
-    pub groups: Vec<TargetGroup>,
+    /// Number of the source, as it was given to [`watch`].
+    pub source: u64,
+    /// All its groups. One that is the same as before is the same `Arc`.
+    pub groups: Vec<Arc<Group>>,
 }
 
 /// Watches one source until shutdown, or until nobody listens.
 pub async fn watch(
-    job: usize,
-    source: usize,
+    source: u64,
     discovery: Discovery,
+    watches: Arc<Watches>,
     reports: mpsc::Sender<Listed>,
     shutdown: CancellationToken,
 ) {
-    let watcher = Watcher { job, source, reports, last: None };
+    let watcher = Watcher { source, reports, last: None };
     let watching = async {
         match discovery {
             Discovery::Static(groups) => watcher.once(groups).await,
             Discovery::Files { patterns, refresh } => watcher.files(&patterns, refresh).await,
             Discovery::Http { url, refresh } => watcher.http(&url, refresh).await,
+            Discovery::Kubernetes(config) => kubernetes::follow(source, &config, &watches, &watcher.reports).await,
         }
     };
     tokio::select! {
@@ -56,8 +57,7 @@ pub async fn watch(
 }
 
 struct Watcher {
-    job: usize,
-    source: usize,
+    source: u64,
     reports: mpsc::Sender<Listed>,
     last: Option<Vec<TargetGroup>>,
 }
@@ -125,7 +125,8 @@ impl Watcher {
             return;
         }
         self.last = Some(groups.clone());
-        let listed = Listed { job: self.job, source: self.source, groups };
+        let groups = groups.into_iter().map(|group| Arc::new(group.into())).collect();
+        let listed = Listed { source: self.source, groups };
         if self.reports.send(listed).await.is_err() {
             std::future::pending::<()>().await;
         }

@@ -10,6 +10,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
+use crate::api::views::TargetsView;
 use crate::scrape::ScrapeReport;
 use crate::store::Store;
 
@@ -67,6 +68,10 @@ impl Collector for OwnMetrics {
         ];
         let scrapes = vec![("succeeded", read(&counts.succeeded)), ("failed", read(&counts.failed))];
         let by_health = vec![("up", up as u64), ("not_up", (targets - up) as u64)];
+        let watches = &self.report.watch_counts;
+        let by_state = vec![("following", read(&watches.following)), ("failing", read(&watches.failing))];
+        let reload = self.report.last_reload();
+        let reloaded_s = u64::try_from(reload.succeeded_ms / 1000).unwrap_or(0);
         let metrics = [
             counter("plimsoll_collector_samples_appended", "Samples stored.", "", vec![("", stats.samples)]),
             counter("plimsoll_collector_samples_dropped", "Samples not stored, by reason.", "reason", dropped),
@@ -79,6 +84,31 @@ impl Collector for OwnMetrics {
                 vec![("", read(&counts.problems))],
             ),
             gauge("plimsoll_collector_targets", "Targets by health.", "health", by_health),
+            gauge(
+                "plimsoll_collector_targets_dropped",
+                "Targets not scraped, by reason.",
+                "reason",
+                self.report.dropped_counts(),
+            ),
+            gauge("plimsoll_collector_kubernetes_watches", "Watches of API servers, by state.", "state", by_state),
+            counter(
+                "plimsoll_collector_kubernetes_watch_failures",
+                "Lists and watches of API servers that failed.",
+                "",
+                vec![("", read(&watches.failures))],
+            ),
+            gauge(
+                "plimsoll_collector_config_last_reload_successful",
+                "Whether the configuration could be read when it was asked for last.",
+                "",
+                vec![("", u64::from(reload.successful))],
+            ),
+            gauge(
+                "plimsoll_collector_config_last_reload_success_timestamp_seconds",
+                "When a configuration came into force last.",
+                "",
+                vec![("", reloaded_s)],
+            ),
             gauge("plimsoll_collector_head_series", "Series in memory.", "", vec![("", stats.series)]),
             gauge("plimsoll_collector_head_bytes", "Bytes of the samples in memory.", "", vec![("", stats.head_bytes)]),
             gauge("plimsoll_collector_wal_bytes", "Bytes of the write-ahead log.", "", vec![("", stats.wal_bytes)]),

@@ -1,9 +1,16 @@
-//! One HTTP request to a target: headers as Prometheus sends them, the text within its limit. Reads no line of it.
+//! One HTTP request to a target: headers as Prometheus sends them, redirects, the text within its limit. Reads no line of it.
 
-use std::time::Duration;
+use std::io::Read;
 
-use http::header;
+use bytes::Bytes;
+use flate2::read::MultiGzDecoder;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use url::{Position, Url};
 
+use super::transport::Transport;
 use crate::config::ScrapeJob;
 use crate::discovery::target::Target;
 use crate::exposition::Format;
@@ -19,58 +26,31 @@ const ACCEPT: &str = "application/openmetrics-text;version=1.0.0;escaping=allow-
 /// Redirects that are followed: as Go's client.
 const REDIRECTS_MAX: usize = 10;
 
-/// How long an idle connection is kept: longer than usual scrape intervals, as in Prometheus.
-const IDLE_MAX: Duration = Duration::from_secs(300);
-
 /// The longest text that is read where no `body_size_limit` is set: far more than any honest target prints.
 const BODY_BYTES_MAX: usize = 256 << 20;
 
 /// The innermost cause: "connection refused" says more than "error sending request".
-pub(crate) fn cause(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "no answer in time".to_owned();
-    }
-    let mut current: &dyn std::error::Error = error;
+pub(crate) fn cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut current = error;
     while let Some(source) = current.source() {
         current = source;
     }
     current.to_string()
 }
 
-/// A client for the targets of a job.
-pub(super) fn client(job: &ScrapeJob) -> reqwest::Client {
-    let redirects = if job.follow_redirects {
-        reqwest::redirect::Policy::limited(REDIRECTS_MAX)
-    } else {
-        reqwest::redirect::Policy::none()
-    };
-    reqwest::Client::builder()
-        .user_agent(USER_AGENT)
-        .gzip(job.enable_compression)
-        .redirect(redirects)
-        .pool_idle_timeout(IDLE_MAX)
-        .pool_max_idle_per_host(1)
-        .no_proxy()
-        .build()
-        .expect("a client without TLS and proxies has nothing to fail on")
-}
-
-/// Fetches a target's text into `body`, which is emptied first.
+/// Fetches a target's text into `body`, which is emptied first. `compressed` is memory for what comes in compressed.
 pub(super) async fn fetch(
-    client: &reqwest::Client,
+    transport: &Transport,
+    job: &ScrapeJob,
     target: &Target,
-    body_bytes_max: Option<usize>,
     body: &mut Vec<u8>,
+    compressed: &mut Vec<u8>,
 ) -> Result<Format, String> {
     body.clear();
-    let body_bytes_max = body_bytes_max.unwrap_or(BODY_BYTES_MAX);
-    let request = client
-        .get(target.url.clone())
-        .header(header::ACCEPT, ACCEPT)
-        .header("X-Prometheus-Scrape-Timeout-Seconds", target.timeout.as_secs_f64().to_string());
+    let body_bytes_max = job.limits.body_bytes.unwrap_or(BODY_BYTES_MAX);
     let answer = async {
-        let mut response = request.send().await.map_err(|error| cause(&error))?;
-        if response.status() != http::StatusCode::OK {
+        let response = answer(transport, job, target).await?;
+        if response.status() != StatusCode::OK {
             return Err(format!("the target answered {}", response.status()));
         }
         let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -78,11 +58,12 @@ pub(super) async fn fetch(
             Some(other) => format!("the target's Content-Type is {other:?}, which is no format for metrics"),
             None => "the target sends no Content-Type".to_owned(),
         })?;
-        while let Some(chunk) = response.chunk().await.map_err(|error| cause(&error))? {
-            if body.len() + chunk.len() > body_bytes_max {
-                return Err(format!("the text is longer than body_size_limit ({body_bytes_max} bytes)"));
-            }
-            body.extend_from_slice(&chunk);
+        if is_gzip(response.headers()) {
+            compressed.clear();
+            collect(response, body_bytes_max, compressed).await?;
+            decompress(compressed, body_bytes_max, body)?;
+        } else {
+            collect(response, body_bytes_max, body).await?;
         }
         Ok(format)
     };
@@ -90,4 +71,78 @@ pub(super) async fn fetch(
         Ok(result) => result,
         Err(_) => Err(format!("no answer within {}", protocol::duration::Display(target.timeout))),
     }
+}
+
+/// The target's answer, or that of the place it points to; asked once more if the credentials were refused and have changed.
+async fn answer(transport: &Transport, job: &ScrapeJob, target: &Target) -> Result<Response<Incoming>, String> {
+    let mut current = transport.current().await?;
+    let (mut url, mut redirects, mut renewed) = (target.url.clone(), 0, false);
+    loop {
+        // Credentials are for the target, not for whom it points to.
+        let is_own = url[Position::BeforeHost..Position::AfterPort] == *target.address();
+        let response = current.send(request(job, target, &url)?, is_own).await?;
+        if response.status() == StatusCode::UNAUTHORIZED && !renewed {
+            renewed = true;
+            if let Some(fresh) = transport.renewed(&current).await {
+                current = fresh;
+                continue;
+            }
+        }
+        match redirected(&response, &url).filter(|_| job.follow_redirects) {
+            Some(_) if redirects == REDIRECTS_MAX => {
+                return Err(format!("the target redirects more than {REDIRECTS_MAX} times"));
+            }
+            Some(next) => (url, redirects) = (next, redirects + 1),
+            None => return Ok(response),
+        }
+    }
+}
+
+fn request(job: &ScrapeJob, target: &Target, url: &Url) -> Result<Request<Empty<Bytes>>, String> {
+    let timeout = target.timeout.as_secs_f64().to_string();
+    let mut request = Request::get(url.as_str())
+        .header(header::ACCEPT, ACCEPT)
+        .header(header::USER_AGENT, USER_AGENT)
+        .header("X-Prometheus-Scrape-Timeout-Seconds", timeout);
+    if job.enable_compression {
+        request = request.header(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    request.body(Empty::new()).map_err(|error| format!("{url} cannot be asked for: {error}"))
+}
+
+/// Where an answer points to.
+fn redirected(response: &Response<Incoming>, from: &Url) -> Option<Url> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    let location = response.headers().get(header::LOCATION)?.to_str().ok()?;
+    from.join(location).ok().filter(|url| matches!(url.scheme(), "http" | "https"))
+}
+
+fn is_gzip(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"gzip"))
+}
+
+fn too_long(body_bytes_max: usize) -> String {
+    format!("the text is longer than body_size_limit ({body_bytes_max} bytes)")
+}
+
+async fn collect(response: Response<Incoming>, body_bytes_max: usize, body: &mut Vec<u8>) -> Result<(), String> {
+    let mut incoming = response.into_body();
+    while let Some(frame) = incoming.frame().await {
+        let frame = frame.map_err(|error| cause(&error))?;
+        let Some(data) = frame.data_ref() else { continue };
+        if body.len() + data.len() > body_bytes_max {
+            return Err(too_long(body_bytes_max));
+        }
+        body.extend_from_slice(data);
+    }
+    Ok(())
+}
+
+fn decompress(compressed: &[u8], body_bytes_max: usize, body: &mut Vec<u8>) -> Result<(), String> {
+    let limit = u64::try_from(body_bytes_max).unwrap_or(u64::MAX).saturating_add(1);
+    let read = MultiGzDecoder::new(compressed).take(limit).read_to_end(body);
+    read.map_err(|error| format!("the text is no gzip: {error}"))?;
+    if body.len() > body_bytes_max { Err(too_long(body_bytes_max)) } else { Ok(()) }
 }

@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use protocol::prometheus::{ActiveTarget, DroppedTarget, LabelMap, Targets};
+use protocol::prometheus::{ActiveTarget, DroppedTarget, Targets};
 
 use super::pass::Found;
-use crate::api::views::TargetsView;
-use crate::discovery::relabel::LabelSet;
-use crate::discovery::target::Target;
+use crate::api::views::{LastReload, TargetsView};
+use crate::config::ScrapeJob;
+use crate::discovery::kubernetes::WatchCounts;
+use crate::discovery::target::{Origin, Target};
 use crate::series::{Labels, MetricMetadata};
 
 /// Metrics whose metadata is kept; a target that invents names must not fill the memory.
@@ -52,30 +53,30 @@ impl From<&Found> for Shown {
 /// A target and how its last scrape went.
 #[derive(Debug)]
 pub struct TargetReport {
-    pool: String,
+    job: Arc<ScrapeJob>,
     labels: Labels,
     url: String,
     interval: Duration,
     timeout: Duration,
-    discovered: Mutex<LabelSet>,
+    origin: Mutex<Origin>,
     last: Mutex<Option<Scraped>>,
 }
 
 impl TargetReport {
-    pub(super) fn new(pool: &str, target: &Target) -> Self {
+    pub(super) fn new(job: Arc<ScrapeJob>, target: &Target) -> Self {
         Self {
-            pool: pool.to_owned(),
+            job,
             labels: target.labels.clone(),
             url: target.url.to_string(),
             interval: target.interval,
             timeout: target.timeout,
-            discovered: Mutex::new(target.discovered.clone()),
+            origin: Mutex::new(target.origin.clone()),
             last: Mutex::new(None),
         }
     }
 
-    pub(super) fn rediscovered(&self, labels: LabelSet) {
-        *self.discovered.lock() = labels;
+    pub(super) fn rediscovered(&self, origin: Origin) {
+        *self.origin.lock() = origin;
     }
 
     pub(super) fn scraped(&self, scraped: Scraped) {
@@ -95,9 +96,9 @@ impl TargetReport {
         };
         let last = last.unwrap_or_default();
         ActiveTarget {
-            discovered_labels: self.discovered.lock().clone(),
+            discovered_labels: self.origin.lock().labels(&self.job),
             labels: self.labels.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
-            scrape_pool: self.pool.clone(),
+            scrape_pool: self.job.name.clone(),
             scrape_url: self.url.clone(),
             global_url: self.url.clone(),
             last_error: last.error.unwrap_or_default(),
@@ -145,33 +146,104 @@ impl ScrapeCounts {
     }
 }
 
+/// Why a listed target is not scraped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// A rule of the job dropped it.
+    Relabelled,
+    /// Another collector scrapes it.
+    OtherShard,
+    /// It has no address, or something else that is wrong.
+    Invalid,
+}
+
+/// Reasons as they are shown and counted.
+const REASONS: [(Reason, &str); 3] =
+    [(Reason::Relabelled, "relabelling"), (Reason::OtherShard, "shard"), (Reason::Invalid, "invalid")];
+
+/// Targets of a job that are not scraped: all are counted, the first are listed.
 #[derive(Debug, Default)]
+pub(super) struct DroppedTargets {
+    listed: Vec<(Origin, &'static str)>,
+    counts: [u64; REASONS.len()],
+}
+
+impl DroppedTargets {
+    pub fn add(&mut self, origin: &Origin, reason: Reason) {
+        let Some(place) = REASONS.iter().position(|(known, _)| *known == reason) else { return };
+        self.counts[place] += 1;
+        if self.listed.len() < DROPPED_LISTED_MAX {
+            self.listed.push((origin.clone(), REASONS[place].1));
+        }
+    }
+}
+
+#[derive(Debug)]
 struct PoolReport {
+    job: Arc<ScrapeJob>,
     active: Vec<Arc<TargetReport>>,
-    dropped: Vec<LabelMap>,
-    dropped_count: u64,
+    dropped: DroppedTargets,
+}
+
+impl PoolReport {
+    fn dropped(&self) -> impl Iterator<Item = DroppedTarget> {
+        self.dropped.listed.iter().map(|(origin, reason)| DroppedTarget {
+            discovered_labels: origin.labels(&self.job),
+            reason: (*reason).to_owned(),
+        })
+    }
 }
 
 /// All targets and metrics.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ScrapeReport {
     pools: Mutex<BTreeMap<String, PoolReport>>,
     metadata: Mutex<HashMap<String, MetricMetadata>>,
-    config_yaml: String,
+    config_yaml: Mutex<String>,
+    reload: Mutex<LastReload>,
     /// Counts over all targets.
     pub counts: ScrapeCounts,
+    /// Counts over all watches of API servers.
+    pub watch_counts: Arc<WatchCounts>,
 }
 
 impl ScrapeReport {
-    /// A report that knows the configuration and nothing else yet.
-    pub fn new(config_yaml: String) -> Self {
-        Self { config_yaml, ..Self::default() }
+    /// A report that knows the configuration, in force from now, and nothing else yet.
+    pub fn new(config_yaml: String, now_ms: i64) -> Self {
+        Self {
+            pools: Mutex::default(),
+            metadata: Mutex::default(),
+            config_yaml: Mutex::new(config_yaml),
+            reload: Mutex::new(LastReload { successful: true, succeeded_ms: now_ms }),
+            counts: ScrapeCounts::default(),
+            watch_counts: Arc::default(),
+        }
     }
 
-    pub(super) fn set_pool(&self, name: &str, active: Vec<Arc<TargetReport>>, dropped: Vec<LabelSet>) {
-        let dropped_count = dropped.len() as u64;
-        let dropped = dropped.into_iter().take(DROPPED_LISTED_MAX).collect();
-        self.pools.lock().insert(name.to_owned(), PoolReport { active, dropped, dropped_count });
+    /// Another configuration is in force.
+    pub fn set_config(&self, config_yaml: String, now_ms: i64) {
+        *self.config_yaml.lock() = config_yaml;
+        *self.reload.lock() = LastReload { successful: true, succeeded_ms: now_ms };
+    }
+
+    /// Another configuration was asked for and could not be read.
+    pub fn reload_failed(&self) {
+        self.reload.lock().successful = false;
+    }
+
+    pub(super) fn set_pool(&self, job: &Arc<ScrapeJob>, active: Vec<Arc<TargetReport>>, dropped: DroppedTargets) {
+        self.pools.lock().insert(job.name.clone(), PoolReport { job: job.clone(), active, dropped });
+    }
+
+    pub(super) fn remove_pool(&self, name: &str) {
+        self.pools.lock().remove(name);
+    }
+
+    /// How many listed targets are not scraped, by reason.
+    pub fn dropped_counts(&self) -> Vec<(&'static str, u64)> {
+        let pools = self.pools.lock();
+        let count = |place: usize| pools.values().map(|pool| pool.dropped.counts[place]).sum();
+        REASONS.iter().enumerate().map(|(place, (_, name))| (*name, count(place))).collect()
     }
 
     /// How many targets there are, and how many of them are up.
@@ -202,11 +274,13 @@ impl TargetsView for ScrapeReport {
         let mut active_targets: Vec<ActiveTarget> =
             pools.values().flat_map(|pool| &pool.active).map(|target| target.view()).collect();
         active_targets.sort_by(|a, b| (&a.scrape_pool, &a.scrape_url).cmp(&(&b.scrape_pool, &b.scrape_url)));
-        let dropped = pools.values().flat_map(|pool| &pool.dropped);
         Targets {
             active_targets,
-            dropped_targets: dropped.map(|labels| DroppedTarget { discovered_labels: labels.clone() }).collect(),
-            dropped_target_counts: pools.iter().map(|(name, pool)| (name.clone(), pool.dropped_count)).collect(),
+            dropped_targets: pools.values().flat_map(PoolReport::dropped).collect(),
+            dropped_target_counts: pools
+                .iter()
+                .map(|(n, pool)| (n.clone(), pool.dropped.counts.iter().sum()))
+                .collect(),
         }
     }
 
@@ -218,6 +292,10 @@ impl TargetsView for ScrapeReport {
     }
 
     fn config_yaml(&self) -> String {
-        self.config_yaml.clone()
+        self.config_yaml.lock().clone()
+    }
+
+    fn last_reload(&self) -> LastReload {
+        *self.reload.lock()
     }
 }

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use lifecycle::{CancellationToken, Clock};
+use lifecycle::CancellationToken;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
+use super::Scraping;
 use super::cache::Cache;
 use super::fetch::fetch;
 use super::pass::{Batch, Found, Pass};
-use super::report::{ScrapeReport, Scraped, TargetReport};
+use super::report::{Scraped, TargetReport};
+use super::transport::Transport;
 use crate::config::ScrapeJob;
 use crate::discovery::target::Target;
 use crate::series::{AppendError, Ingest, Labels, METRIC_NAME, Sample, SeriesRef};
@@ -32,14 +34,14 @@ const AUTOMATIC: [&str; 5] = [
 pub struct TargetLoop {
     job: Arc<ScrapeJob>,
     target: Arc<Target>,
-    client: reqwest::Client,
-    store: Arc<dyn Ingest>,
-    report: Arc<ScrapeReport>,
+    transport: Arc<Transport>,
+    scraping: Scraping,
     status: Arc<TargetReport>,
-    clock: Arc<dyn Clock>,
     cache: Cache,
     batch: Batch,
     body: Vec<u8>,
+    /// The body as it came, if it was compressed.
+    compressed: Vec<u8>,
     automatic: [SeriesRef; AUTOMATIC.len()],
     /// The last time that lies on the schedule.
     scheduled_ms: Option<i64>,
@@ -51,32 +53,30 @@ impl TargetLoop {
     pub(super) fn new(
         job: Arc<ScrapeJob>,
         target: Arc<Target>,
-        client: reqwest::Client,
-        store: Arc<dyn Ingest>,
-        report: Arc<ScrapeReport>,
+        transport: Arc<Transport>,
+        scraping: Scraping,
         status: Arc<TargetReport>,
-        clock: Arc<dyn Clock>,
     ) -> Self {
-        let automatic = resolve_automatic(&target, store.as_ref());
+        let automatic = resolve_automatic(&target, scraping.store.as_ref());
         Self {
             job,
             target,
-            client,
-            store,
-            report,
+            transport,
+            scraping,
             status,
-            clock,
             cache: Cache::new(),
             batch: Batch::default(),
             body: Vec::new(),
+            compressed: Vec::new(),
             automatic,
             scheduled_ms: None,
             store_failed: false,
         }
     }
 
-    /// Scrapes until `removed`, which ends the target's series, or `shutdown`, which does not.
-    pub(super) async fn run(mut self, removed: CancellationToken, shutdown: CancellationToken) {
+    /// Scrapes until `removed`, which ends the target's series, or `replaced`, which does not: the collector stops, or another
+    /// task goes on.
+    pub(super) async fn run(mut self, removed: CancellationToken, replaced: CancellationToken) {
         let first = Instant::now() + self.first_delay();
         let mut ticks = interval_at(first, self.target.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -87,7 +87,7 @@ impl TargetLoop {
             };
             tokio::select! {
                 biased;
-                () = shutdown.cancelled() => return,
+                () = replaced.cancelled() => return,
                 () = removed.cancelled() => break,
                 () = scraped => {}
             }
@@ -101,15 +101,15 @@ impl TargetLoop {
         let mut hasher = DefaultHasher::new();
         (&self.target.labels, self.target.url.as_str()).hash(&mut hasher);
         let offset = i64::try_from(hasher.finish() >> 1).unwrap_or(0) % interval_ms;
-        let now = self.clock.now_ms();
+        let now = self.scraping.clock.now_ms();
         Duration::from_millis(u64::try_from((offset - now).rem_euclid(interval_ms)).unwrap_or(0))
     }
 
     async fn scrape(&mut self) {
         let began = Instant::now();
-        let at_ms = self.aligned(self.clock.now_ms());
-        let limit = self.job.limits.body_bytes;
-        let fetched = fetch(&self.client, &self.target, limit, &mut self.body).await;
+        let at_ms = self.aligned(self.scraping.clock.now_ms());
+        let (body, compressed) = (&mut self.body, &mut self.compressed);
+        let fetched = fetch(&self.transport, &self.job, &self.target, body, compressed).await;
         let body = std::mem::take(&mut self.body);
         let result = match fetched {
             Ok(format) => self.pass().read(&body, format, at_ms),
@@ -121,8 +121,8 @@ impl TargetLoop {
         self.body = body;
         let duration = began.elapsed();
         match &result {
-            Ok(found) => self.report.counts.add(found),
-            Err(_) => _ = self.report.counts.failed.fetch_add(1, Ordering::Relaxed),
+            Ok(found) => self.scraping.report.counts.add(found),
+            Err(_) => _ = self.scraping.report.counts.failed.fetch_add(1, Ordering::Relaxed),
         }
         self.automatic_samples(&result, duration, at_ms);
         let stored = self.append(at_ms);
@@ -144,8 +144,8 @@ impl TargetLoop {
         Pass {
             job: &self.job,
             target: &self.target.labels,
-            store: self.store.as_ref(),
-            report: &self.report,
+            store: self.scraping.store.as_ref(),
+            report: &self.scraping.report,
             cache: &mut self.cache,
             batch: &mut self.batch,
         }
@@ -163,18 +163,18 @@ impl TargetLoop {
     /// Stores the batch; what the store has forgotten meanwhile is looked up and stored again.
     fn append(&mut self, at_ms: i64) -> Result<(), String> {
         let mut gone = Vec::new();
-        let mut result = self.store.append_resolved(&self.batch.samples, &mut gone).map(|_| ());
+        let mut result = self.scraping.store.append_resolved(&self.batch.samples, &mut gone).map(|_| ());
         if !gone.is_empty() && result.is_ok() {
             let lost: Vec<(SeriesRef, Sample)> = gone.iter().map(|position| self.batch.samples[*position]).collect();
             let old = self.automatic;
-            self.automatic = resolve_automatic(&self.target, self.store.as_ref());
+            self.automatic = resolve_automatic(&self.target, self.scraping.store.as_ref());
             self.pass().again(&gone);
             let renewed = |(series, sample): (SeriesRef, Sample)| {
                 let which = old.iter().position(|known| *known == series)?;
                 Some((self.automatic[which], sample))
             };
             self.batch.samples.extend(lost.into_iter().filter_map(renewed));
-            result = self.store.append_resolved(&self.batch.samples, &mut Vec::new()).map(|_| ());
+            result = self.scraping.store.append_resolved(&self.batch.samples, &mut Vec::new()).map(|_| ());
         }
         self.note(result.as_ref().err(), at_ms);
         result.map_err(|error| format!("the samples could not be stored: {error}"))
@@ -195,7 +195,7 @@ impl TargetLoop {
 
     /// The target is gone: so are its series.
     fn end(&mut self) {
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.scraping.clock.now_ms();
         self.pass().fail(now_ms);
         let automatic = self.automatic.to_vec();
         self.batch.stale(automatic, now_ms);

@@ -147,7 +147,7 @@ impl<T> Envelope<T> {
 pub struct Targets {
     /// Targets that are scraped.
     pub active_targets: Vec<ActiveTarget>,
-    /// Targets that relabelling dropped, by their discovered labels.
+    /// Targets that are not scraped, by their discovered labels.
     #[serde(default)]
     pub dropped_targets: Vec<DroppedTarget>,
     /// How many were dropped in each scrape pool.
@@ -155,12 +155,15 @@ pub struct Targets {
     pub dropped_target_counts: BTreeMap<String, u64>,
 }
 
-/// A target that relabelling dropped.
+/// A target that was found and is not scraped.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DroppedTarget {
     /// Labels before relabelling.
     pub discovered_labels: LabelMap,
+    /// Ours: why: `relabelling`, `shard` (another collector scrapes it), `invalid` (no address, or a wrong one).
+    #[serde(default)]
+    pub reason: String,
 }
 
 /// A scraped target and how its last scrape went.

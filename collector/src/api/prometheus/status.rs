@@ -30,13 +30,13 @@ pub(super) async fn build_info() -> Result<Json, ApiError> {
 /// `/api/v1/status/runtimeinfo`
 pub(super) async fn runtime_info(State(shared): State<Arc<Shared>>) -> Result<Json, ApiError> {
     let folder = std::env::current_dir().map(|path| path.display().to_string()).unwrap_or_default();
-    let started = rfc_3339(shared.api.server.started_ms);
+    let reload = shared.api.targets.last_reload();
     success(json!({
-        "startTime": started,
+        "startTime": rfc_3339(shared.api.server.started_ms),
         "CWD": folder,
         "serverTime": rfc_3339(shared.api.clock.now_ms()),
-        "reloadConfigSuccess": true,
-        "lastConfigTime": started,
+        "reloadConfigSuccess": reload.successful,
+        "lastConfigTime": rfc_3339(reload.succeeded_ms),
         "corruptionCount": 0,
         "storageRetention": shared.api.server.retention,
     }))

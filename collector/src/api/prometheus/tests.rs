@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::*;
-use crate::api::views::{Exemplar, SeriesExemplars};
+use crate::api::views::{Exemplar, LastReload, SeriesExemplars};
 use crate::promql::EngineOptions;
 use crate::promql::memory::MemoryStore;
 use crate::series::{Labels, Matcher, MetricMetadata, Sample, SeriesSamples};
@@ -27,9 +27,13 @@ impl TargetsView for Scene {
         let discovered = LabelMap::from([("job".to_owned(), "other".to_owned())]);
         Targets {
             active_targets: vec![active],
-            dropped_targets: vec![DroppedTarget { discovered_labels: discovered }],
+            dropped_targets: vec![DroppedTarget { discovered_labels: discovered, reason: "relabelling".to_owned() }],
             dropped_target_counts: [("other".to_owned(), 1)].into(),
         }
+    }
+
+    fn last_reload(&self) -> LastReload {
+        LastReload { successful: true, succeeded_ms: 0 }
     }
 
     fn metadata(&self) -> Vec<(String, MetricMetadata)> {

@@ -38,7 +38,7 @@ impl Bench {
             job: config::load(&path).unwrap().jobs.remove(0),
             target: Labels::new([("job", "shop"), ("instance", "i")]),
             store: Store::open(dir.path(), options, Arc::new(ManualClock::at(0))).unwrap().0,
-            report: ScrapeReport::default(),
+            report: ScrapeReport::new(String::new(), 0),
             cache: Cache::new(),
             batch: Batch::default(),
             at_ms: 0,
