@@ -11,6 +11,7 @@ mod context;
 mod deadline;
 mod error;
 mod extract;
+mod farewell;
 mod faults;
 mod meters;
 mod peer;

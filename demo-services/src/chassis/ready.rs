@@ -43,9 +43,14 @@ impl Ready {
         self.0.serving.store(serving, Ordering::SeqCst);
     }
 
+    /// Whether it has started and shall not stop.
+    pub fn is_serving(&self) -> bool {
+        self.0.serving.load(Ordering::SeqCst)
+    }
+
     /// `Ok`, or what is waited for.
     pub fn check(&self) -> Result<(), String> {
-        if !self.0.serving.load(Ordering::SeqCst) {
+        if !self.is_serving() {
             return Err("starting or stopping".to_owned());
         }
         let waits_for = self.0.waits_for.lock();

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use super::context::Context;
 use super::deadline::Deadline;
 use super::error::AppError;
+use super::farewell::{self, Farewell};
 use super::meters::ServedLabels;
 use super::request::RequestContext;
 
@@ -45,6 +46,7 @@ pub(super) fn router(context: &Context, service: Router) -> Router {
         .merge(context.ready().routes())
         .merge(context.metrics().routes())
         .layer(from_fn_with_state(context.clone(), hang))
+        .layer(from_fn_with_state(Farewell::new(context.ready().clone()), farewell::say))
 }
 
 async fn hang(State(context): State<Context>, request: Request, next: Next) -> Response {
