@@ -13,20 +13,20 @@ macro_rules! embed {
     };
 }
 
-/// What `k8s/shop/kustomization.yaml` lists; a test compares the two.
+/// What `k8s/shop/base` holds; a test compares the two.
 const SHOP: [Embedded; 12] = embed![
-    "k8s/shop/namespace.yaml",
-    "k8s/shop/config.yaml",
-    "k8s/shop/gateway.yaml",
-    "k8s/shop/user.yaml",
-    "k8s/shop/product.yaml",
-    "k8s/shop/inventory.yaml",
-    "k8s/shop/search.yaml",
-    "k8s/shop/order.yaml",
-    "k8s/shop/payment.yaml",
-    "k8s/shop/notification.yaml",
-    "k8s/shop/review.yaml",
-    "k8s/shop/recommendation.yaml",
+    "k8s/shop/base/namespace.yaml",
+    "k8s/shop/base/config.yaml",
+    "k8s/shop/base/gateway.yaml",
+    "k8s/shop/base/user.yaml",
+    "k8s/shop/base/product.yaml",
+    "k8s/shop/base/inventory.yaml",
+    "k8s/shop/base/search.yaml",
+    "k8s/shop/base/order.yaml",
+    "k8s/shop/base/payment.yaml",
+    "k8s/shop/base/notification.yaml",
+    "k8s/shop/base/review.yaml",
+    "k8s/shop/base/recommendation.yaml",
 ];
 
 /// The shop's scaling policies.
@@ -38,9 +38,11 @@ const POLICIES: [Embedded; 5] = embed![
     "k8s/shop/policies/user.yaml",
 ];
 
-/// The documents of the shop's workloads, from the binary or from a folder.
+/// The documents of the shop's workloads, from the binary or from a folder: from its files, or from those of `base` in it.
 pub fn shop(folder: Option<&Path>) -> Result<Vec<Document>, DocumentError> {
-    folder.map_or_else(|| Ok(embedded(&SHOP)), read_folder)
+    let Some(folder) = folder else { return Ok(embedded(&SHOP)) };
+    let base = folder.join("base");
+    read_folder(if base.is_dir() { &base } else { folder })
 }
 
 /// The documents of the shop's policies: those in the binary, or those in `policies` below the folder.

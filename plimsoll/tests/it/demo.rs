@@ -135,7 +135,7 @@ fn a_service_that_cannot_start_ends_the_demo_with_its_last_words() {
     let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let shop = Path::new(env!("CARGO_MANIFEST_DIR")).join("../k8s/shop");
-    copy_yaml(&shop, folder.path());
+    copy_yaml(&shop.join("base"), folder.path());
     copy_yaml(&shop.join("policies"), &folder.path().join("policies"));
     let file = folder.path().join("user.yaml");
     let text = fs::read_to_string(&file).unwrap();

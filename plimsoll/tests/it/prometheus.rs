@@ -52,12 +52,12 @@ fn manifests_that_do_not_scale() -> tempfile::TempDir {
     let shop = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../k8s/shop");
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("policies")).unwrap();
-    for below in ["", "policies"] {
-        for entry in fs::read_dir(shop.join(below)).unwrap() {
+    for (from, to) in [("base", ""), ("policies", "policies")] {
+        for entry in fs::read_dir(shop.join(from)).unwrap() {
             let file = entry.unwrap().path();
             if file.is_file() {
                 let text = fs::read_to_string(&file).unwrap().replace("mode: Auto", "mode: \"Off\"");
-                fs::write(folder.path().join(below).join(file.file_name().unwrap()), text).unwrap();
+                fs::write(folder.path().join(to).join(file.file_name().unwrap()), text).unwrap();
             }
         }
     }

@@ -132,7 +132,7 @@ fn says_what_is_wrong_and_where() {
 #[test]
 fn fields_that_cannot_be_honoured_are_refused_by_name() {
     for (field, place) in [
-        ("lifecycle: {preStop: {sleep: {seconds: 1}}}", "containers[0].lifecycle"),
+        ("lifecycle: {preStop: {exec: {command: [sleep]}}}", "containers[0].lifecycle.preStop.exec"),
         ("livenessProbe: {exec: {command: [ls]}}", "containers[0].livenessProbe.exec"),
     ] {
         let text = GOOD.replacen("          image: plimsoll:dev\n          args: [\"fake::replica\", \"--exact\", \"--nocapture\", \"--test-threads=1\"]\n          env:\n            - {name: POD_IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}\n            - {name: POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}\n            - {name: STORE_URL", &format!("          image: plimsoll:dev\n          {field}\n          env:\n            - {{name: POD_IP, valueFrom: {{fieldRef: {{fieldPath: status.podIP}}}}}}\n            - {{name: POD_NAME, valueFrom: {{fieldRef: {{fieldPath: metadata.name}}}}}}\n            - {{name: STORE_URL"), 1);

@@ -73,9 +73,35 @@ pub struct Container {
     #[serde(rename = "terminationMessagePath")]
     pub _termination_message_path: Harmless,
     #[serde(rename = "lifecycle")]
-    pub _lifecycle: Option<Refused>,
+    pub _lifecycle: Option<Lifecycle>,
     #[serde(rename = "workingDir")]
     pub _working_dir: Option<Refused>,
+}
+
+/// A sleep before SIGTERM gives balancers time to look away. The proxy here does so at once and waits for what is under way,
+/// so a sleep is already honoured; anything else would have to be run.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Lifecycle {
+    #[serde(rename = "preStop")]
+    pub _pre_stop: Option<PreStop>,
+    #[serde(rename = "postStart")]
+    pub _post_start: Option<Refused>,
+    #[serde(rename = "stopSignal")]
+    pub _stop_signal: Option<Refused>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct PreStop {
+    #[serde(rename = "sleep")]
+    pub _sleep: Harmless,
+    #[serde(rename = "exec")]
+    pub _exec: Option<Refused>,
+    #[serde(rename = "httpGet")]
+    pub _http_get: Option<Refused>,
+    #[serde(rename = "tcpSocket")]
+    pub _tcp_socket: Option<Refused>,
 }
 
 #[derive(Debug, Deserialize)]
