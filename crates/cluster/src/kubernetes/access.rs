@@ -28,6 +28,8 @@ pub struct Access {
 #[derive(Clone)]
 pub struct Connection {
     client: Client,
+    /// The kubeconfig's context; empty in a pod.
+    pub context: String,
     /// The context's or the pod's own namespace.
     pub namespace: String,
     /// The API server's address.
@@ -100,8 +102,10 @@ impl Connection {
     /// # Errors
     /// What is wrong with the kubeconfig, the service account, the network or the credentials.
     pub async fn open(access: &Access) -> Result<Self, AccessError> {
-        let mut config = configuration(access).await?;
+        let (context, mut config) = configuration(access).await?;
         config.connect_timeout = Some(CONNECT_PATIENCE);
+        // A write repeated by itself may be the second, and come after its writer was deposed; whoever asks repeats.
+        config.default_retry = false;
         let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
         let namespace = config.default_namespace.clone();
         let unreachable = |reason: String| AccessError::Unreachable { server: server.clone(), reason };
@@ -123,7 +127,7 @@ impl Connection {
             Ok(Err(error)) => return Err(unreachable(words(&error))),
         };
         let user = review.status.and_then(|status| status.user_info).and_then(|user| user.username).unwrap_or_default();
-        Ok(Self { client, namespace, server, user })
+        Ok(Self { client, context, namespace, server, user })
     }
 
     /// The client, for the homes of kube.
@@ -147,7 +151,8 @@ pub fn words(error: &dyn std::error::Error) -> String {
     text.replace('\n', " ")
 }
 
-async fn configuration(access: &Access) -> Result<Config, AccessError> {
+/// The context and what it says; no context inside a pod.
+async fn configuration(access: &Access) -> Result<(String, Config), AccessError> {
     let chosen = access.kubeconfig.is_some() || access.context.is_some() || std::env::var_os("KUBECONFIG").is_some();
     let read = match &access.kubeconfig {
         Some(path) => Kubeconfig::read_from(path),
@@ -164,11 +169,16 @@ async fn configuration(access: &Access) -> Result<Config, AccessError> {
                 });
             }
             let options = KubeConfigOptions { context: access.context.clone(), ..KubeConfigOptions::default() };
+            let context = access.context.clone().or_else(|| kubeconfig.current_context.clone()).unwrap_or_default();
             let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
-            config.map_err(|error| AccessError::Kubeconfig { path: kubeconfig_path(access), reason: words(&error) })
+            config
+                .map(|config| (context, config))
+                .map_err(|error| AccessError::Kubeconfig { path: kubeconfig_path(access), reason: words(&error) })
         }
         Err(error) if chosen => Err(AccessError::Kubeconfig { path: kubeconfig_path(access), reason: words(&error) }),
-        Err(KubeconfigError::ReadConfig(..) | KubeconfigError::FindPath) => in_cluster(),
+        Err(KubeconfigError::ReadConfig(..) | KubeconfigError::FindPath) => {
+            in_cluster().map(|config| (String::new(), config))
+        }
         Err(error) => Err(AccessError::Kubeconfig { path: kubeconfig_path(access), reason: words(&error) }),
     }
 }

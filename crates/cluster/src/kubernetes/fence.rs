@@ -1,7 +1,13 @@
 //! Who may write, and until when. Asked before every write, so that a leader that was deposed, or cannot know whether it was,
 //! writes nothing any more. Knows nothing about Leases: see whoever implements it.
 
-use tokio::time::Instant;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+/// Longest time for one write: longer than an API server with slow admission webhooks usually needs, shorter than a lease.
+pub(super) const WRITE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Says whether this process may write.
 pub trait Fence: Send + Sync {
@@ -10,4 +16,73 @@ pub trait Fence: Send + Sync {
     /// # Errors
     /// Who leads instead, or since when nobody does.
     fn check(&self) -> Result<Instant, String>;
+}
+
+/// Why a write was not made, or given up on.
+#[derive(Debug)]
+pub(super) enum Halted {
+    /// Another one leads.
+    NotLeader { reason: String },
+    /// No answer in time.
+    TooLate { within: Duration },
+}
+
+/// Makes a write within the time that the fence gives, and at most [`WRITE_PATIENCE`].
+pub(super) async fn guarded<T>(
+    fence: Option<&Arc<dyn Fence>>,
+    write: impl Future<Output = T> + Send,
+) -> Result<T, Halted> {
+    let now = Instant::now();
+    let patience = now + WRITE_PATIENCE;
+    let until = match fence {
+        Some(fence) => fence.check().map_err(|reason| Halted::NotLeader { reason })?.min(patience),
+        None => patience,
+    };
+    if until <= now {
+        return Err(Halted::NotLeader { reason: "the lease has run out".to_owned() });
+    }
+    timeout_at(until, write).await.map_err(|_| Halted::TooLate { within: until - now })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Until(Result<Instant, String>);
+
+    impl Fence for Until {
+        fn check(&self) -> Result<Instant, String> {
+            self.0.clone()
+        }
+    }
+
+    fn fence(answer: Result<Instant, String>) -> Arc<dyn Fence> {
+        Arc::new(Until(answer))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_ends_when_the_lease_does_and_none_begins_after_it() {
+        let soon = fence(Ok(Instant::now() + Duration::from_secs(2)));
+        let began = Instant::now();
+        let outcome = guarded(Some(&soon), std::future::pending::<()>()).await;
+        assert!(matches!(outcome, Err(Halted::TooLate { within }) if within == Duration::from_secs(2)), "{outcome:?}");
+        assert_eq!(began.elapsed(), Duration::from_secs(2));
+        let outcome = guarded(Some(&soon), async { panic!("it was begun") }).await;
+        assert!(matches!(outcome, Err::<(), _>(Halted::NotLeader { .. })), "{outcome:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_does_not_lead_writes_nothing_and_says_who_leads() {
+        let other = fence(Err("plimsoll-1 leads".to_owned()));
+        let outcome = guarded(Some(&other), async { panic!("it was begun") }).await;
+        assert!(matches!(&outcome, Err::<(), _>(Halted::NotLeader { reason }) if reason == "plimsoll-1 leads"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_fence_only_patience_ends_a_write() {
+        assert!(matches!(guarded(None, async { 7 }).await, Ok(7)));
+        let began = Instant::now();
+        assert!(guarded(None, std::future::pending::<()>()).await.is_err());
+        assert_eq!(began.elapsed(), WRITE_PATIENCE);
+    }
 }

@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use cluster::{Cluster, ClusterError, Event, EventKind, ReplicaState, Replicas, Resources, Workload, WorkloadRef};
+use cluster::{
+    Cluster, ClusterError, Event, EventKind, ReplicaState, Replicas, Resources, Rollout, Workload, WorkloadRef,
+};
+use lifecycle::{Clock, SystemClock};
 use protocol::quantity::Quantity;
 
 use crate::harness::{FIXTURE, Running, eventually, reference};
@@ -15,6 +18,8 @@ pub async fn keeps_the_contract(cluster: &impl Cluster, workload: &WorkloadRef) 
     lists_workloads_in_order(cluster, workload).await;
     scales_and_tells_of_the_change(cluster, workload).await;
     resizes_without_a_restart(cluster, workload).await;
+    ends_the_cheapest_first(cluster, workload).await;
+    rolls_out_other_resources(cluster, workload).await;
     keeps_events_newest_first(cluster, workload).await;
     names_what_does_not_exist(cluster, workload).await;
 }
@@ -32,7 +37,7 @@ async fn lists_workloads_in_order(cluster: &impl Cluster, workload: &WorkloadRef
     for replica in &found.replicas {
         assert_eq!((replica.state, replica.ready, replica.restarts), (ReplicaState::Running, true, 0), "{replica:?}");
         assert!(replica.started_at_ms <= replica.ready_changed_at_ms, "{replica:?}");
-        assert_eq!(replica.containers.len(), 1);
+        assert_eq!((replica.containers.len(), &replica.resize), (1, &None));
     }
 }
 
@@ -70,7 +75,7 @@ async fn resizes_without_a_restart(cluster: &impl Cluster, workload: &WorkloadRe
     cluster.resize(workload, &container, resources).await.unwrap();
     eventually("all have the new size", PATIENCE, || async {
         let now = find(cluster, workload).await;
-        now.replicas.iter().all(|replica| replica.containers[0].resources == resources)
+        now.replicas.iter().all(|r| r.containers[0].resources == resources && r.resize.is_none())
     })
     .await;
     let after = find(cluster, workload).await;
@@ -91,15 +96,59 @@ async fn resizes_without_a_restart(cluster: &impl Cluster, workload: &WorkloadRe
     assert!(matches!(refused, Err(ClusterError::Refused { .. })), "{refused:?}");
 }
 
+async fn ends_the_cheapest_first(cluster: &impl Cluster, workload: &WorkloadRef) {
+    let before = find(cluster, workload).await;
+    assert_eq!(before.replicas.len(), 3);
+    // Neither the oldest nor the newest, so that no other rule picks it.
+    let mut by_age = before.replicas.clone();
+    by_age.sort_by_key(|replica| replica.started_at_ms);
+    let cheapest = by_age[1].name.clone();
+    let cost = |name: &String| if *name == cheapest { -5 } else { 5 };
+    let mut costs: Vec<(String, i32)> = before.replicas.iter().map(|r| (r.name.clone(), cost(&r.name))).collect();
+    costs.push(("nobody".to_owned(), 1));
+    cluster.set_deletion_costs(workload, &costs).await.unwrap();
+    cluster.set_replicas(workload, Replicas(2)).await.unwrap();
+    eventually("two are left", PATIENCE, || async { find(cluster, workload).await.replicas.len() == 2 }).await;
+    let after = find(cluster, workload).await;
+    assert!(after.replicas.iter().all(|replica| replica.name != cheapest), "{cheapest} should have gone: {after:?}");
+}
+
+async fn rolls_out_other_resources(cluster: &impl Cluster, workload: &WorkloadRef) {
+    let before = find(cluster, workload).await;
+    let container = before.replicas[0].containers[0].clone();
+    let resources = Resources { cpu_limit: Some(Quantity::from_millis(600)), ..container.resources };
+    cluster.roll_out(workload, &container.name, resources).await.unwrap();
+    eventually("all are replaced", PATIENCE, || async {
+        let now = find(cluster, workload).await;
+        let is_new = |r: &cluster::Replica| before.replicas.iter().all(|old| old.name != r.name);
+        let has_it = |r: &cluster::Replica| r.containers[0].resources == resources;
+        now.ready().0 == 2
+            && now.replicas.len() == 2
+            && now.rollout == Rollout::Complete
+            && now.replicas.iter().all(|r| is_new(r) && has_it(r))
+    })
+    .await;
+    let wrong = Resources { memory_request: Some(Quantity::from_units(1 << 40)), ..resources };
+    for (container, resources) in [(container.name.as_str(), wrong), ("no-such-container", resources)] {
+        let refused = cluster.roll_out(workload, container, resources).await;
+        assert!(matches!(refused, Err(ClusterError::Refused { .. })), "{refused:?}");
+    }
+}
+
 async fn keeps_events_newest_first(cluster: &impl Cluster, workload: &WorkloadRef) {
-    for (at_ms, message) in [(1, "first"), (2, "second")] {
+    let now_ms = SystemClock.now_ms();
+    for (at_ms, message) in [(now_ms, "first"), (now_ms + 1, "second")] {
         let (kind, reason) = (EventKind::Normal, "ContractTest".to_owned());
         let event = Event { at_ms, workload: workload.clone(), kind, reason, message: message.to_owned() };
         cluster.record_event(event).await.unwrap();
     }
-    let events = cluster.events(100).await.unwrap();
-    let ours: Vec<&str> = events.iter().filter(|e| e.reason == "ContractTest").map(|e| e.message.as_str()).collect();
-    assert_eq!(ours, ["second", "first"]);
+    eventually("both are told, the newest first", PATIENCE, || async {
+        let events = cluster.events(100).await.unwrap();
+        let ours: Vec<&str> =
+            events.iter().filter(|e| e.reason == "ContractTest").map(|e| e.message.as_str()).collect();
+        ours == ["second", "first"]
+    })
+    .await;
     assert_eq!(cluster.events(1).await.unwrap().len(), 1);
 }
 
@@ -107,8 +156,14 @@ async fn names_what_does_not_exist(cluster: &impl Cluster, workload: &WorkloadRe
     let nobody = WorkloadRef { name: "nobody".to_owned(), ..workload.clone() };
     let answer = cluster.set_replicas(&nobody, Replicas(1)).await;
     assert!(matches!(&answer, Err(ClusterError::NotFound { workload }) if *workload == nobody), "{answer:?}");
-    let answer = cluster.resize(&nobody, "any", Resources::default()).await;
-    assert!(matches!(&answer, Err(ClusterError::NotFound { workload }) if *workload == nobody), "{answer:?}");
+    let answers = [
+        cluster.resize(&nobody, "any", Resources::default()).await,
+        cluster.roll_out(&nobody, "any", Resources::default()).await,
+        cluster.set_deletion_costs(&nobody, &[]).await,
+    ];
+    for answer in answers {
+        assert!(matches!(&answer, Err(ClusterError::NotFound { workload }) if *workload == nobody), "{answer:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,490 @@
+//! What is known of the cluster, kept small: of each object only what is asked for later. Pods find their workload by the owner
+//! references that controllers write, never by labels. Reads nothing and writes nothing: see `watching`, `writing`.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use protocol::quantity::Quantity;
+
+use super::resize::plan::{Planned, Room, Shape, Step, step};
+use super::resize::quota::Quota;
+use super::wire::{self, Meta, TargetRef};
+use crate::{Replica, ReplicaState, Replicas, Rollout, Workload, WorkloadKind, WorkloadRef};
+
+mod events;
+mod pod;
+mod rollout;
+mod watched;
+
+pub(super) use watched::{Deployment, ReplicaSet, StatefulSet};
+
+/// Namespace and name of an object; cheap to copy.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Key(Arc<str>);
+
+impl Key {
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self(format!("{namespace}/{name}").into())
+    }
+
+    pub fn of(meta: &Meta) -> Self {
+        Self::new(&meta.namespace, &meta.name)
+    }
+
+    pub fn namespace(&self) -> &str {
+        self.0.split_once('/').map_or("", |(namespace, _)| namespace)
+    }
+
+    pub fn name(&self) -> &str {
+        self.0.split_once('/').map_or(&self.0, |(_, name)| name)
+    }
+}
+
+/// An object's uid: a UUID in sixteen bytes, as it is kept for tens of thousands of objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Uid(u128);
+
+impl Uid {
+    pub fn of(text: &str) -> Self {
+        let digits: String = text.chars().filter(|c| *c != '-').collect();
+        match u128::from_str_radix(&digits, 16) {
+            Ok(number) if digits.len() == 32 => Self(number),
+            // No server makes others; should one, they still must differ.
+            _ => {
+                let half = |salt: u8| {
+                    let mut hasher = DefaultHasher::new();
+                    (salt, text).hash(&mut hasher);
+                    u128::from(hasher.finish())
+                };
+                Self(half(0) << 64 | half(1))
+            }
+        }
+    }
+}
+
+/// What a version of an object is called, and which of two is the newer: resource versions grow (KEP-5504).
+fn is_older(version: &str, than: &str) -> bool {
+    match (version.parse::<u64>(), than.parse::<u64>()) {
+        (Ok(version), Ok(than)) => version < than,
+        _ => false,
+    }
+}
+
+/// A pod.
+#[derive(Debug)]
+pub(super) struct PodRecord {
+    uid: Uid,
+    uid_text: Box<str>,
+    version: Box<str>,
+    generation: i64,
+    owner: Option<Uid>,
+    replica: Replica,
+    shape: Arc<Shape>,
+    deletion_cost: i32,
+}
+
+/// A ReplicaSet.
+#[derive(Debug)]
+struct SetRecord {
+    uid: Uid,
+    owner: Option<Uid>,
+}
+
+/// A Deployment or StatefulSet.
+#[derive(Debug)]
+struct WorkloadRecord {
+    uid: Uid,
+    uid_text: Box<str>,
+    current: Version,
+    /// As of the latest listing of all workloads, on which plans are made.
+    listed: Option<Version>,
+    desired: u32,
+    rollout: Rollout,
+    template: Arc<Shape>,
+    planned: Planned,
+}
+
+/// Which state of a workload something was planned on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Version {
+    pub resource: Box<str>,
+    /// Changes with the specification, not with the status.
+    pub generation: i64,
+}
+
+/// What a write needs to know of a workload.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    pub uid: String,
+    /// What the plan saw.
+    pub version: Version,
+    pub desired: u32,
+    pub template: Arc<Shape>,
+    pub planned: Planned,
+}
+
+/// A pod that a write is about.
+#[derive(Debug, Clone)]
+pub(super) struct PodTarget {
+    pub key: Key,
+    pub uid: String,
+    pub version: String,
+    pub generation: i64,
+    pub shape: Arc<Shape>,
+    pub deletion_cost: i32,
+}
+
+/// Everything that is known.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    workloads: BTreeMap<WorkloadRef, WorkloadRecord>,
+    workload_uids: HashMap<Uid, WorkloadRef>,
+    sets: HashMap<Key, SetRecord>,
+    set_owners: HashMap<Uid, Uid>,
+    sets_of: HashMap<Uid, Vec<Uid>>,
+    pods: HashMap<Key, PodRecord>,
+    pods_of: HashMap<Uid, BTreeSet<Key>>,
+    nodes: HashMap<Key, Room>,
+    quotas: HashMap<Key, Quota>,
+    /// Autoscalers of others, by kind and name, and what they steer.
+    steerers: HashMap<(&'static str, Key), WorkloadRef>,
+    conflicts: HashMap<WorkloadRef, BTreeSet<String>>,
+    /// Workloads with planned sizes.
+    sized: BTreeSet<WorkloadRef>,
+    events: events::Ring,
+}
+
+impl State {
+    /// All workloads, sorted; what is planned from now on is planned on these.
+    pub fn list(&mut self) -> Vec<Workload> {
+        let mut listed = Vec::with_capacity(self.workloads.len());
+        for (reference, record) in &mut self.workloads {
+            if record.listed.as_ref() != Some(&record.current) {
+                record.listed = Some(record.current.clone());
+            }
+            let mut replicas: Vec<Replica> = Vec::new();
+            for pods in owners(&self.sets_of, record.uid).filter_map(|owner| self.pods_of.get(&owner)) {
+                replicas.extend(pods.iter().filter_map(|key| self.pods.get(key)).map(|pod| pod.replica.clone()));
+            }
+            replicas.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+            let conflicts = self.conflicts.get(reference);
+            listed.push(Workload {
+                reference: reference.clone(),
+                desired: Replicas(record.desired),
+                replicas,
+                rollout: record.rollout.clone(),
+                conflicts: conflicts.map(|names| names.iter().cloned().collect()).unwrap_or_default(),
+            });
+        }
+        listed
+    }
+
+    /// What a write to a workload needs to know; `None` if there is no such workload.
+    pub fn target(&self, workload: &WorkloadRef) -> Option<Target> {
+        let record = self.workloads.get(workload)?;
+        Some(Target {
+            uid: record.uid_text.to_string(),
+            version: record.listed.as_ref().unwrap_or(&record.current).clone(),
+            desired: record.desired,
+            template: Arc::clone(&record.template),
+            planned: record.planned.clone(),
+        })
+    }
+
+    /// Pods of a workload that are not ending and have not ended.
+    pub fn living_pods(&self, workload: &WorkloadRef) -> Vec<PodTarget> {
+        let Some(record) = self.workloads.get(workload) else { return Vec::new() };
+        let pods = owners(&self.sets_of, record.uid).filter_map(|owner| self.pods_of.get(&owner)).flatten();
+        let alive = |pod: &PodRecord| !matches!(pod.replica.state, ReplicaState::Terminating | ReplicaState::Failed);
+        pods.filter_map(|key| Some((key, self.pods.get(key)?)))
+            .filter(|(_, pod)| alive(pod))
+            .map(|(key, pod)| PodTarget {
+                key: key.clone(),
+                uid: pod.uid_text.to_string(),
+                version: pod.version.to_string(),
+                generation: pod.generation,
+                shape: Arc::clone(&pod.shape),
+                deletion_cost: pod.deletion_cost,
+            })
+            .collect()
+    }
+
+    /// Pods that are not of the size planned for them, with what it takes.
+    pub fn missized(&self) -> Vec<(WorkloadRef, PodTarget, Step)> {
+        let rooms = self.rooms();
+        let mut found = Vec::new();
+        for workload in &self.sized {
+            let Some(record) = self.workloads.get(workload) else { continue };
+            for pod in self.living_pods(workload) {
+                match step(&pod.shape, &record.planned, &rooms) {
+                    Step::Nothing => {}
+                    step => found.push((workload.clone(), pod, step)),
+                }
+            }
+        }
+        found
+    }
+
+    /// What each node can give, each size once; empty if nodes are not known.
+    pub fn rooms(&self) -> Vec<Room> {
+        let mut rooms: Vec<Room> = self.nodes.values().copied().collect();
+        rooms.sort_unstable_by_key(|room| (room.cpu, room.memory));
+        rooms.dedup();
+        rooms
+    }
+
+    pub fn quotas(&self, namespace: &str) -> Vec<Quota> {
+        let of = |(key, quota): (&Key, &Quota)| (key.namespace() == namespace).then(|| quota.clone());
+        self.quotas.iter().filter_map(of).collect()
+    }
+
+    /// The workload that an object belongs to, if it is known.
+    pub fn workload_of(&self, object: &wire::ObjectRef) -> Option<WorkloadRef> {
+        let of_uid = |uid: Uid| {
+            let owner = self.set_owners.get(&uid).copied().unwrap_or(uid);
+            self.workload_uids.get(&owner).cloned()
+        };
+        match object.kind.as_str() {
+            "Deployment" | "StatefulSet" => {
+                let reference = reference(&object.kind, &object.namespace, &object.name)?;
+                self.workloads.contains_key(&reference).then_some(reference)
+            }
+            "ReplicaSet" => of_uid(Uid::of(&object.uid)),
+            "Pod" => {
+                let pod = self.pods.get(&Key::new(&object.namespace, &object.name))?;
+                of_uid(pod.owner?)
+            }
+            _ => None,
+        }
+    }
+
+    fn steers(&mut self, kind: &'static str, meta: &Meta, target: Option<&TargetRef>) -> bool {
+        let key = Key::of(meta);
+        let reference = target.filter(|target| target.api_version.split('/').next() == Some("apps"));
+        let reference = reference.and_then(|target| reference_of(target, &meta.namespace));
+        if self.steerers.get(&(kind, key.clone())) == reference.as_ref() {
+            return false;
+        }
+        self.stops_steering(kind, &key);
+        if let Some(reference) = reference {
+            self.conflicts.entry(reference.clone()).or_default().insert(title(kind, &key));
+            self.steerers.insert((kind, key), reference);
+        }
+        true
+    }
+
+    fn stops_steering(&mut self, kind: &'static str, key: &Key) -> bool {
+        let Some(reference) = self.steerers.remove(&(kind, key.clone())) else { return false };
+        if let Some(names) = self.conflicts.get_mut(&reference) {
+            names.remove(&title(kind, key));
+            if names.is_empty() {
+                self.conflicts.remove(&reference);
+            }
+        }
+        true
+    }
+
+    /// Takes in a pod.
+    pub fn apply_pod(&mut self, pod: &wire::Pod) -> bool {
+        let meta = &pod.metadata;
+        let (key, uid) = (Key::of(meta), Uid::of(&meta.uid));
+        if let Some(known) = self.pods.get(&key)
+            && known.uid == uid
+            && is_older(&meta.resource_version, &known.version)
+        {
+            return false;
+        }
+        let owner = meta.controller().map(|owner| Uid::of(&owner.uid));
+        let mut shape = pod::shape(&pod.spec);
+        if let Some(template) = owner.and_then(|owner| self.template_of(owner)).filter(|template| **template == *shape)
+        {
+            // Most pods are as their template says: one shape for all of them.
+            shape = template;
+        }
+        let record = PodRecord {
+            uid,
+            uid_text: meta.uid.as_str().into(),
+            version: meta.resource_version.as_str().into(),
+            generation: meta.generation,
+            owner,
+            replica: pod::replica(pod),
+            shape,
+            deletion_cost: meta.annotations.deletion_cost.as_deref().and_then(|cost| cost.parse().ok()).unwrap_or(0),
+        };
+        let old = self.pods.insert(key.clone(), record);
+        let new = &self.pods[&key];
+        let same = old
+            .as_ref()
+            .is_some_and(|old| old.owner == new.owner && old.replica == new.replica && old.shape == new.shape);
+        if old.as_ref().and_then(|old| old.owner) != owner {
+            self.disown(&key, old.and_then(|old| old.owner));
+            if let Some(owner) = owner {
+                self.pods_of.entry(owner).or_default().insert(key);
+            }
+        }
+        !same
+    }
+
+    fn template_of(&self, owner: Uid) -> Option<Arc<Shape>> {
+        let owner = self.set_owners.get(&owner).copied().unwrap_or(owner);
+        let record = self.workloads.get(self.workload_uids.get(&owner)?)?;
+        Some(Arc::clone(&record.template))
+    }
+
+    fn disown(&mut self, key: &Key, owner: Option<Uid>) {
+        let Some(owner) = owner else { return };
+        if let Some(pods) = self.pods_of.get_mut(&owner) {
+            pods.remove(key);
+            if pods.is_empty() {
+                self.pods_of.remove(&owner);
+            }
+        }
+    }
+
+    fn remove_pod(&mut self, key: &Key) -> bool {
+        let Some(pod) = self.pods.remove(key) else { return false };
+        self.disown(key, pod.owner);
+        true
+    }
+
+    /// Takes in a Deployment or StatefulSet.
+    pub fn apply_workload(&mut self, kind: WorkloadKind, object: &wire::Deployed) -> bool {
+        let meta = &object.metadata;
+        let reference = WorkloadRef { kind, namespace: meta.namespace.clone(), name: meta.name.clone() };
+        let uid = Uid::of(&meta.uid);
+        let old = self.workloads.get(&reference);
+        if old.is_some_and(|old| old.uid == uid && is_older(&meta.resource_version, &old.current.resource)) {
+            return false;
+        }
+        let same_one = old.filter(|old| old.uid == uid);
+        let before = same_one.map(|old| rollout::Before { desired: old.desired, rollout: &old.rollout });
+        let planned = planned(meta);
+        let record = WorkloadRecord {
+            uid,
+            uid_text: meta.uid.as_str().into(),
+            current: Version { resource: meta.resource_version.as_str().into(), generation: meta.generation },
+            listed: same_one.and_then(|old| old.listed.clone()),
+            desired: object.spec.replicas.unwrap_or(1),
+            rollout: rollout::rollout(kind, object, before),
+            template: pod::shape(&object.spec.template.spec),
+            planned,
+        };
+        let same = same_one.is_some_and(|old| {
+            (old.desired, &old.rollout, &old.planned) == (record.desired, &record.rollout, &record.planned)
+        });
+        if let Some(old) = old.filter(|old| old.uid != uid) {
+            self.workload_uids.remove(&old.uid);
+        }
+        if record.planned.is_empty() {
+            self.sized.remove(&reference);
+        } else {
+            self.sized.insert(reference.clone());
+        }
+        self.workload_uids.insert(uid, reference.clone());
+        self.workloads.insert(reference, record);
+        !same
+    }
+
+    /// Another number of replicas was written and accepted; the watch will say the same.
+    pub fn scaled(&mut self, workload: &WorkloadRef, replicas: u32, version: &str) {
+        let Some(record) = self.workloads.get_mut(workload) else { return };
+        if !is_older(version, &record.current.resource) {
+            // Another number is another generation; whatever is planned in the same breath is planned on ours.
+            let generation = record.current.generation + i64::from(record.desired != replicas);
+            record.desired = replicas;
+            record.listed = Some(Version { resource: version.into(), generation });
+        }
+    }
+
+    /// A change of ours was accepted and taken in: what is planned in the same breath is planned on it.
+    pub fn wrote(&mut self, workload: &WorkloadRef) {
+        if let Some(record) = self.workloads.get_mut(workload) {
+            record.listed = Some(record.current.clone());
+        }
+    }
+
+    fn remove_workload(&mut self, reference: &WorkloadRef) -> bool {
+        let Some(record) = self.workloads.remove(reference) else { return false };
+        self.workload_uids.remove(&record.uid);
+        self.sized.remove(reference);
+        true
+    }
+
+    fn apply_set(&mut self, meta: &Meta) -> bool {
+        let (key, uid) = (Key::of(meta), Uid::of(&meta.uid));
+        let owner = meta.controller().map(|owner| Uid::of(&owner.uid));
+        if self.sets.get(&key).is_some_and(|known| known.uid == uid && known.owner == owner) {
+            return false;
+        }
+        self.remove_set(&key);
+        if let Some(owner) = owner {
+            self.set_owners.insert(uid, owner);
+            self.sets_of.entry(owner).or_default().push(uid);
+        }
+        self.sets.insert(key, SetRecord { uid, owner });
+        true
+    }
+
+    fn remove_set(&mut self, key: &Key) -> bool {
+        let Some(SetRecord { uid, owner }) = self.sets.remove(key) else { return false };
+        self.set_owners.remove(&uid);
+        if let Some(sets) = owner.and_then(|owner| self.sets_of.get_mut(&owner)) {
+            sets.retain(|set| *set != uid);
+            if sets.is_empty() {
+                owner.map(|owner| self.sets_of.remove(&owner));
+            }
+        }
+        true
+    }
+}
+
+/// A workload's own uid, whose pods are a StatefulSet's, and those of its ReplicaSets.
+fn owners(sets_of: &HashMap<Uid, Vec<Uid>>, workload: Uid) -> impl Iterator<Item = Uid> {
+    std::iter::once(workload).chain(sets_of.get(&workload).into_iter().flatten().copied())
+}
+
+/// The sizes written to a workload; what cannot be read counts as none, and is written anew by the next plan.
+fn planned(meta: &Meta) -> Planned {
+    let text = meta.annotations.planned.as_deref();
+    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
+
+fn reference_of(target: &TargetRef, namespace: &str) -> Option<WorkloadRef> {
+    reference(&target.kind, namespace, &target.name)
+}
+
+fn reference(kind: &str, namespace: &str, name: &str) -> Option<WorkloadRef> {
+    let kind = match kind {
+        "Deployment" => WorkloadKind::Deployment,
+        "StatefulSet" => WorkloadKind::StatefulSet,
+        _ => return None,
+    };
+    Some(WorkloadRef { kind, namespace: namespace.to_owned(), name: name.to_owned() })
+}
+
+fn title(kind: &str, key: &Key) -> String {
+    format!("{kind} {}/{}", key.namespace(), key.name())
+}
+
+fn room(amounts: wire::Amounts) -> Room {
+    Room { cpu: amounts.cpu.unwrap_or_default(), memory: amounts.memory.unwrap_or_default() }
+}
+
+fn quota(object: &wire::ResourceQuota) -> Quota {
+    let used =
+        |name: &str| object.status.used.get(name).and_then(|text| Quantity::parse(text).ok()).unwrap_or_default();
+    let amounts = object.status.hard.iter().filter_map(|(name, hard)| {
+        let counted = ["cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"];
+        let hard = counted.contains(&name.as_str()).then(|| Quantity::parse(hard).ok())??;
+        Some((name.as_str().into(), hard, used(name)))
+    });
+    Quota {
+        name: object.metadata.name.as_str().into(),
+        scoped: !object.spec.scopes.is_empty() || object.spec.scope_selector.is_some(),
+        amounts: amounts.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
