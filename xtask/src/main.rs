@@ -3,6 +3,7 @@
 mod audit;
 mod bless;
 mod check;
+mod cluster;
 mod conformance;
 mod tidy;
 
@@ -28,6 +29,9 @@ enum Chore {
     Tidy,
     /// Prints packages, duplicates, licences and the slowest units of the last `cargo build --timings`.
     Audit,
+    /// A throw-away Kubernetes on this machine, by kind, k3d or minikube, with our image in it.
+    #[command(subcommand)]
+    Cluster(cluster::Action),
     /// Runs another project's test cases against ours.
     #[command(subcommand)]
     Conformance(Suite),
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
         Chore::Bless => bless::run(),
         Chore::Tidy => tidy::run(),
         Chore::Audit => audit::run(),
+        Chore::Cluster(action) => cluster::run(&action),
         Chore::Conformance(Suite::Promql { dir }) => conformance::promql(&dir),
         Chore::Conformance(Suite::Openmetrics { dir }) => conformance::openmetrics(&dir),
         Chore::Conformance(Suite::Hpa { dir }) => conformance::hpa(&dir),
