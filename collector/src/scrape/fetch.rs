@@ -80,14 +80,21 @@ async fn answer(transport: &Transport, job: &ScrapeJob, target: &Target) -> Resu
     loop {
         // Credentials are for the target, not for whom it points to.
         let is_own = url[Position::BeforeHost..Position::AfterPort] == *target.address();
-        let response = current.send(request(job, target, &url)?, is_own).await?;
-        if response.status() == StatusCode::UNAUTHORIZED && !renewed {
-            renewed = true;
-            if let Some(fresh) = transport.renewed(&current).await {
-                current = fresh;
-                continue;
+        let response = match current.send(request(job, target, &url)?, is_own).await {
+            Ok(response) if response.status() != StatusCode::UNAUTHORIZED || renewed => response,
+            refused => {
+                // Credentials and authorities rotate: with new ones, the same request may do.
+                let fresh = if renewed { None } else { transport.renewed(&current).await };
+                renewed = true;
+                match fresh {
+                    Some(fresh) => {
+                        current = fresh;
+                        continue;
+                    }
+                    None => refused?,
+                }
             }
-        }
+        };
         match redirected(&response, &url).filter(|_| job.follow_redirects) {
             Some(_) if redirects == REDIRECTS_MAX => {
                 return Err(format!("the target redirects more than {REDIRECTS_MAX} times"));

@@ -3,9 +3,13 @@
 
 mod answers;
 mod durability;
+mod example;
 mod exposition;
+mod fake_api;
+mod kubernetes;
 mod prometheus;
 mod questions;
 mod running;
 mod scraping;
+mod secure;
 mod spans;

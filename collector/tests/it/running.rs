@@ -14,7 +14,7 @@ use collector::store::OpenStoreError;
 use collector::{Collector, Endpoints, Options, StartError, StatsHandle};
 use lifecycle::CancellationToken;
 use parking_lot::Mutex;
-use protocol::prometheus::{LabelMap, PrometheusClient, QueryData};
+use protocol::prometheus::{Envelope, LabelMap, PrometheusClient, QueryData, Targets};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -100,9 +100,21 @@ pub struct Running {
 
 impl Running {
     pub async fn start(tasks: &mut JoinSet<()>, folder: &Path, config: &str) -> Self {
+        Self::start_with(tasks, folder, config, |_| {}).await
+    }
+
+    /// With other options than usual.
+    pub async fn start_with(
+        tasks: &mut JoinSet<()>,
+        folder: &Path,
+        config: &str,
+        change: impl FnOnce(&mut Options),
+    ) -> Self {
         let file = folder.join("scrape.yml");
         std::fs::write(&file, config).unwrap();
-        let collector = bind(&file, folder).await;
+        let mut options = options(&file, folder);
+        change(&mut options);
+        let collector = bind(options).await;
         let endpoints = collector.endpoints();
         let shutdown = CancellationToken::new();
         let stats = collector.stats();
@@ -146,6 +158,18 @@ impl Running {
         }
     }
 
+    /// Targets, also those that are not scraped.
+    pub async fn all_targets(&self) -> Targets {
+        let envelope: Envelope<Targets> = serde_json::from_str(&self.get("/api/v1/targets").await.1).unwrap();
+        envelope.data.unwrap()
+    }
+
+    pub async fn post(&self, path: &str) -> (StatusCode, String) {
+        let client = reqwest::Client::new();
+        let response = client.post(format!("http://{}{path}", self.endpoints.http)).send().await.unwrap();
+        (response.status(), response.text().await.unwrap())
+    }
+
     pub async fn get(&self, path: &str) -> (StatusCode, String) {
         let response = reqwest::get(format!("http://{}{path}", self.endpoints.http)).await.unwrap();
         (response.status(), response.text().await.unwrap())
@@ -153,10 +177,10 @@ impl Running {
 }
 
 /// Waits for a collector that was dropped just before to let go of the folder.
-async fn bind(config: &Path, folder: &Path) -> Collector {
+async fn bind(options: Options) -> Collector {
     let deadline = Instant::now() + DEADLINE;
     loop {
-        match Collector::bind(options(config, folder)).await {
+        match Collector::bind(options.clone()).await {
             Err(StartError::Store(OpenStoreError::InUse { .. })) if Instant::now() < deadline => {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }

@@ -10,8 +10,11 @@ use tracing_subscriber::EnvFilter;
 /// The environment variable with the filter, in `tracing`'s syntax: `info`, `collector=debug,warn`.
 pub const FILTER_VARIABLE: &str = "PLIMSOLL_LOG";
 
+/// What is logged unless the variable says otherwise: kube's watchers report every try, and we each trouble once ourselves.
+const FILTER_DEFAULT: &str = "info,kube_runtime=error,kube_client=error";
+
 fn filter() -> EnvFilter {
-    EnvFilter::try_from_env(FILTER_VARIABLE).unwrap_or_else(|_| EnvFilter::new("info"))
+    EnvFilter::try_from_env(FILTER_VARIABLE).unwrap_or_else(|_| EnvFilter::new(FILTER_DEFAULT))
 }
 
 /// Logs to standard error. Does nothing if logging is set up already.
