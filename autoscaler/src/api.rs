@@ -1,21 +1,27 @@
 //! The autoscaler's HTTP API as ARCHITECTURE.md has it: policies, workloads, decisions, events, pause and resume; health
 //! and metrics. Every error is JSON `{"error": "..."}`. Decides nothing.
 
+mod forward;
+
 use std::sync::Arc;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State as Shared};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use cluster::{Event, Workload};
 use http::StatusCode;
-use lifecycle::Readiness;
 use lifecycle::metrics::Metrics;
 use protocol::scaling::{ContainerResources, EventRecord, ObjectName, PolicyStatus, ReplicaStatus, WorkloadStatus};
 use serde::Deserialize;
 
+use self::forward::{Forwarder, forward};
 use crate::decisions::RECORDS_MAX;
+use crate::health::Health;
+use crate::lead::Lead;
+use crate::policy::PolicySet;
 use crate::state::State;
 
 /// Decisions answered when no limit is asked for.
@@ -28,7 +34,13 @@ const EVENTS_DEFAULT: usize = 100;
 const EVENTS_MAX: usize = 10_000;
 
 /// All routes.
-pub fn router(state: Arc<State>, clock: Arc<dyn lifecycle::Clock>, readiness: &Readiness, metrics: &Metrics) -> Router {
+pub fn router(
+    state: Arc<State>,
+    clock: Arc<dyn lifecycle::Clock>,
+    health: &Health,
+    metrics: &Metrics,
+    lead: &Lead,
+) -> Router {
     Router::new()
         .route("/api/v1/policies", get(policies))
         .route("/api/v1/policies/{namespace}/{name}/pause", post(pause))
@@ -36,7 +48,8 @@ pub fn router(state: Arc<State>, clock: Arc<dyn lifecycle::Clock>, readiness: &R
         .route("/api/v1/workloads", get(workloads))
         .route("/api/v1/decisions", get(decisions))
         .route("/api/v1/events", get(events))
-        .merge(readiness.routes())
+        .layer(from_fn_with_state(Forwarder::new(lead.clone()), forward))
+        .merge(health.routes())
         .merge(metrics.routes())
         .fallback(|| async { error(StatusCode::NOT_FOUND, "there is nothing at this path") })
         .method_not_allowed_fallback(|| async { error(StatusCode::METHOD_NOT_ALLOWED, "this path has another method") })
@@ -55,7 +68,7 @@ fn error(status: StatusCode, message: &str) -> Response {
 
 async fn policies(Shared(api): Shared<Api>) -> Json<Vec<PolicyStatus>> {
     let state = &api.state;
-    Json(state.policies.iter().enumerate().map(|(place, policy)| state.status(place, policy)).collect())
+    Json(state.policies().iter().map(|policy| state.status(policy)).collect())
 }
 
 async fn pause(Shared(api): Shared<Api>, Path((namespace, name)): Path<(String, String)>) -> Response {
@@ -67,12 +80,14 @@ async fn resume(Shared(api): Shared<Api>, Path((namespace, name)): Path<(String,
 }
 
 fn set_paused(state: &State, namespace: &str, name: &str, paused: bool) -> Response {
-    let Some(place) = state.policies.position(namespace, name) else {
-        return error(StatusCode::NOT_FOUND, &format!("there is no policy {namespace}/{name}"));
+    let name = ObjectName { namespace: namespace.to_owned(), name: name.to_owned() };
+    let policies = state.policies();
+    let Some(policy) = policies.named(&name) else {
+        return error(StatusCode::NOT_FOUND, &format!("there is no policy {namespace}/{}", name.name));
     };
-    state.pause(place, paused);
-    tracing::info!(policy = format!("{namespace}/{name}"), paused, "an operator paused or resumed a policy");
-    Json(state.status(place, &state.policies[place])).into_response()
+    state.pause(&name, paused);
+    tracing::info!(policy = format!("{namespace}/{}", name.name), paused, "an operator paused or resumed a policy");
+    Json(state.status(policy)).into_response()
 }
 
 #[derive(Deserialize)]
@@ -148,7 +163,8 @@ async fn workloads(Shared(api): Shared<Api>) -> Response {
     match tokio::time::timeout(cluster.patience(), cluster.workloads()).await {
         Ok(Ok(workloads)) => {
             let now_ms = api.clock.now_ms();
-            let status = |workload| workload_status(&api.state, workload, now_ms);
+            let policies = api.state.policies();
+            let status = |workload| workload_status(&policies, workload, now_ms);
             Json(workloads.into_iter().map(status).collect::<Vec<_>>()).into_response()
         }
         Ok(Err(cause)) => error(StatusCode::SERVICE_UNAVAILABLE, &cause.to_string()),
@@ -156,8 +172,8 @@ async fn workloads(Shared(api): Shared<Api>) -> Response {
     }
 }
 
-fn workload_status(state: &State, workload: Workload, now_ms: i64) -> WorkloadStatus {
-    let policy = state.policies.steering(&workload.reference).map(|policy| policy.name.name.clone());
+fn workload_status(policies: &PolicySet, workload: Workload, now_ms: i64) -> WorkloadStatus {
+    let policy = policies.steering(&workload.reference).map(|policy| policy.name.name.clone());
     let ready = workload.ready().0;
     let replicas = workload.replicas.into_iter().map(|replica| ReplicaStatus {
         state: replica.state.to_string(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use cluster::WorkloadRef;
 use lifecycle::metrics::Metrics;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -11,6 +12,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use protocol::scaling::{DecisionRecord, Outcome};
+
+use crate::planner::Reason;
+
+/// The words for what came of a tick.
+const OUTCOMES: [&str; 3] = ["ScaleUp", "ScaleDown", "Hold"];
 
 /// Decisions since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -71,11 +77,13 @@ pub enum Failure {
     Event,
     /// The decision log could not be written.
     Journal,
+    /// The status of a policy was not taken.
+    Status,
 }
 
 impl Failure {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Metrics, Self::Cluster, Self::Write, Self::Event, Self::Journal];
+    pub const ALL: [Self; 6] = [Self::Metrics, Self::Cluster, Self::Write, Self::Event, Self::Journal, Self::Status];
 
     fn name(self) -> &'static str {
         match self {
@@ -84,6 +92,7 @@ impl Failure {
             Self::Write => "write",
             Self::Event => "event",
             Self::Journal => "journal",
+            Self::Status => "status",
         }
     }
 }
@@ -115,6 +124,9 @@ pub struct Instruments {
     desired: Family<WorkloadLabels, Gauge>,
     failures: Family<FailureLabels, Counter>,
     tick_duration: Histogram,
+    statuses: Counter,
+    leader: Gauge,
+    leader_transitions: Counter,
 }
 
 impl Instruments {
@@ -128,17 +140,28 @@ impl Instruments {
             desired: Family::default(),
             failures: Family::default(),
             tick_duration: Histogram::new(buckets),
+            statuses: Counter::default(),
+            leader: Gauge::default(),
+            leader_transitions: Counter::default(),
         };
         for failure in Failure::ALL {
             // Present from the start, so that an increase can be seen as one.
             drop(instruments.failures.get_or_create(&FailureLabels { during: failure.name() }));
         }
-        let Self { decisions, desired, failures, tick_duration, .. } = instruments.clone();
+        let Self { decisions, desired, failures, tick_duration, statuses, leader, leader_transitions, .. } =
+            instruments.clone();
         metrics.register(|registry| {
             registry.register("plimsoll_autoscaler_decisions", "Decisions by what came of them and why", decisions);
             registry.register("plimsoll_autoscaler_desired_replicas", "Replicas that the policy asks for", desired);
             registry.register("plimsoll_autoscaler_failures", "What failed and was coped with", failures);
             registry.register("plimsoll_autoscaler_tick_duration_seconds", "Time a tick took", tick_duration);
+            registry.register("plimsoll_autoscaler_status_writes", "Statuses of policies written", statuses);
+            registry.register("plimsoll_autoscaler_leader", "Whether this autoscaler leads", leader);
+            registry.register(
+                "plimsoll_autoscaler_leader_transitions",
+                "Times that this autoscaler won or lost the lead",
+                leader_transitions,
+            );
         });
         instruments
     }
@@ -151,10 +174,11 @@ impl Instruments {
     /// Counts a record.
     pub fn decided(&self, record: &DecisionRecord) {
         self.counts.add(record);
+        let [up, down, hold] = OUTCOMES;
         let outcome = match record.outcome {
-            Outcome::ScaleUp => "ScaleUp",
-            Outcome::ScaleDown => "ScaleDown",
-            Outcome::Hold => "Hold",
+            Outcome::ScaleUp => up,
+            Outcome::ScaleDown => down,
+            Outcome::Hold => hold,
         };
         let (namespace, workload) = (record.workload.namespace.clone(), record.workload.name.clone());
         let labels = WorkloadLabels { namespace: namespace.clone(), workload: workload.clone() };
@@ -163,9 +187,37 @@ impl Instruments {
         self.decisions.get_or_create(&labels).inc();
     }
 
+    /// Forgets a workload that no policy steers any more.
+    pub fn forget(&self, workload: &WorkloadRef) {
+        let (namespace, workload) = (workload.namespace.clone(), workload.name.clone());
+        self.desired.remove(&WorkloadLabels { namespace: namespace.clone(), workload: workload.clone() });
+        for reason in Reason::ALL {
+            for outcome in OUTCOMES {
+                let (namespace, workload) = (namespace.clone(), workload.clone());
+                let reason = reason.code().to_owned();
+                self.decisions.remove(&DecisionLabels { namespace, workload, outcome, reason });
+            }
+        }
+    }
+
     /// Counts a failure.
     pub fn failed(&self, failure: Failure) {
         self.failures.get_or_create(&FailureLabels { during: failure.name() }).inc();
+    }
+
+    /// Counts a status that was written.
+    pub fn status_written(&self) {
+        self.statuses.inc();
+    }
+
+    /// Says whether this autoscaler leads. What a follower would ask for is nobody's business.
+    pub fn leads(&self, leads: bool) {
+        if self.leader.set(i64::from(leads)) != i64::from(leads) {
+            self.leader_transitions.inc();
+        }
+        if !leads {
+            self.desired.clear();
+        }
     }
 
     /// Notes how long a tick took.

@@ -6,12 +6,15 @@ pub mod crd;
 mod load;
 mod promql;
 mod raw;
+mod set;
 
 use std::time::Duration;
 
+pub use check::check;
 use cluster::WorkloadRef;
 pub use load::{from_documents, load};
 use protocol::scaling::{Mode, ObjectName};
+pub use set::PolicySet;
 
 /// One policy: one target and everything that steers it.
 #[derive(Debug, Clone, PartialEq)]
@@ -237,47 +240,6 @@ impl Policy {
         self.behavior
             .as_ref()
             .map_or_else(Tolerance::default, |b| Tolerance { up: b.up.tolerance, down: b.down.tolerance })
-    }
-}
-
-/// Checked policies: no two have one name or one target.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct PolicySet {
-    policies: Vec<Policy>,
-}
-
-impl PolicySet {
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.policies.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.policies.is_empty()
-    }
-
-    /// The policies in the order of their files.
-    pub fn iter(&self) -> std::slice::Iter<'_, Policy> {
-        self.policies.iter()
-    }
-
-    /// The position of the policy with this name.
-    pub fn position(&self, namespace: &str, name: &str) -> Option<usize> {
-        self.policies.iter().position(|p| p.name.namespace == namespace && p.name.name == name)
-    }
-
-    /// The policy that steers this workload.
-    pub fn steering(&self, target: &WorkloadRef) -> Option<&Policy> {
-        self.policies.iter().find(|p| p.target == *target)
-    }
-}
-
-impl std::ops::Index<usize> for PolicySet {
-    type Output = Policy;
-
-    fn index(&self, place: usize) -> &Policy {
-        &self.policies[place]
     }
 }
 

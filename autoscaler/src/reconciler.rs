@@ -1,7 +1,9 @@
-//! The loop: read, plan, apply, publish. A tick takes no input and rereads everything, so that start, retry and
-//! every day are one path; whatever hangs is given up on in time. Chooses nothing: see `planner`.
+//! The loop: read, plan, apply, publish. A tick takes no input and rereads everything, so that start, retry, failover and
+//! every day are one path; whatever hangs is given up on in time. A follower reads and plans as the leader does, and writes
+//! and publishes nothing. Chooses nothing: see `planner`.
 
 mod executor;
+mod memory;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -10,22 +12,29 @@ use std::time::Duration;
 
 use cluster::{Workload, WorkloadRef};
 use futures::stream::{self, StreamExt};
-use lifecycle::{CancellationToken, Clock, Readiness};
+use lifecycle::{CancellationToken, Clock};
 use protocol::scaling::{DecisionRecord, Mode, ObjectName, Outcome};
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use self::executor::{Written, write};
+use self::memory::Memory;
 use crate::counts::{Failure, Instruments};
 use crate::decisions::Journal;
+use crate::health::{Health, Part};
+use crate::lead::Lead;
 use crate::observe::{Circumstances, observe};
 use crate::planner::observation::Startup;
-use crate::planner::{History, Plan, Reason, plan, unsigned};
-use crate::policy::Policy;
+use crate::planner::{Plan, Reason, plan, unsigned};
+use crate::policy::{Policy, PolicySet};
 use crate::signal::{Readings, Source};
 use crate::state::State;
 
 /// How long all queries of a tick may take together; the client's own limit for one call.
 const SOURCE_PATIENCE: Duration = protocol::http_client::TIMEOUT_DEFAULT;
+
+/// How long a change of the policies waits for those that come with it: an extra tick a second at most.
+const POLICIES_SETTLE: Duration = Duration::from_secs(1);
 
 /// Writes under way at once: enough for a storm, few enough for an API server's fair share.
 const WRITES_AT_ONCE: usize = 8;
@@ -39,6 +48,8 @@ pub struct Pace {
     pub rate_window: Duration,
     /// How long a starting pod's CPU is not believed.
     pub startup: Startup,
+    /// Plans everything and writes nothing.
+    pub dry_run: bool,
 }
 
 /// The loop and what it remembers.
@@ -49,10 +60,32 @@ pub struct Reconciler {
     instruments: Instruments,
     journal: Option<Journal>,
     pace: Pace,
-    histories: Vec<Option<History>>,
+    lead: Lead,
+    health: Health,
+    memory: Memory,
+    /// The policies of the latest tick.
+    policies: Arc<PolicySet>,
+    /// Whether the latest tick was a leader's; before the first nobody's changes are one's own.
+    led: bool,
     sequence: u64,
     /// What failed in the latest tick: a failure is logged when it begins and when it ends, not every tick.
     ailing: HashMap<Failure, bool>,
+}
+
+/// What a reconciler works with.
+pub struct Tools {
+    /// Where readings come from.
+    pub source: Arc<dyn Source>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// What counts.
+    pub instruments: Instruments,
+    /// Where records are kept beyond memory.
+    pub journal: Option<Journal>,
+    /// Whether it may write.
+    pub lead: Lead,
+    /// Who is told how it is.
+    pub health: Health,
 }
 
 /// A policy's plan before it is carried out.
@@ -64,58 +97,97 @@ struct Pending {
 
 impl Reconciler {
     /// A reconciler that has seen nothing yet.
-    pub fn new(
-        state: Arc<State>,
-        source: Arc<dyn Source>,
-        clock: Arc<dyn Clock>,
-        instruments: Instruments,
-        journal: Option<Journal>,
-        pace: Pace,
-    ) -> Self {
-        let histories = state.policies.iter().map(|_| None).collect();
-        Self { state, source, clock, instruments, journal, pace, histories, sequence: 0, ailing: HashMap::new() }
+    pub fn new(state: Arc<State>, tools: Tools, pace: Pace) -> Self {
+        let Tools { source, clock, instruments, journal, lead, health } = tools;
+        let policies = state.policies();
+        Self {
+            state,
+            source,
+            clock,
+            instruments,
+            journal,
+            pace,
+            lead,
+            health,
+            memory: Memory::default(),
+            policies,
+            led: false,
+            sequence: 0,
+            ailing: HashMap::new(),
+        }
     }
 
-    /// Ticks until shutdown; ready after the first tick.
+    /// Ticks until shutdown: at its interval, and at once when the lead is won or policies have changed.
     ///
     /// # Errors
     /// Never: a failed tick is recorded, counted and logged, and the next one comes.
-    pub async fn run(mut self, readiness: Readiness, shutdown: CancellationToken) -> Result<(), Infallible> {
+    pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), Infallible> {
         let mut ticks = tokio::time::interval(self.pace.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut lead, mut policies) = (self.lead.clone(), self.state.watch_policies());
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
                 _ = ticks.tick() => {}
+                () = lead.won() => {}
+                () = changed_and_settled(&mut policies) => {}
             }
+            policies.mark_unchanged();
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
-                () = self.tick() => readiness.set(true),
+                () = self.tick() => {}
             }
         }
     }
 
-    /// Reads, plans, applies and publishes once.
+    /// Reads, plans, and where this process leads applies and publishes, once.
     pub async fn tick(&mut self) {
         let started = Instant::now();
-        let records = match self.list().await {
-            Ok(workloads) => {
-                let readings = self.read().await;
-                let pending = self.plan_all(&workloads, &readings);
-                self.carry_out(pending).await
-            }
-            Err(reason) => self.hold_all(Reason::ClusterUnavailable, &format!("the cluster did not answer: {reason}")),
-        };
-        for (place, record) in &records {
-            self.instruments.decided(record);
-            self.state.publish(*place, record);
+        self.take_policies();
+        let leads = self.lead.is_ours();
+        if leads && !self.led {
+            // Records of a leader go on counting where the last one's may have ended: milliseconds run ahead of any count.
+            self.sequence = self.sequence.max(self.lead.sequence_floor(self.clock.now_ms()));
         }
-        let records: Vec<Arc<DecisionRecord>> = records.into_iter().map(|(_, record)| record).collect();
-        if let Some(journal) = &mut self.journal {
+        let listed = self.list().await;
+        let blind = listed.as_ref().err().map(|reason| format!("the cluster did not answer: {reason}"));
+        self.health.set(Part::Cluster, blind.clone());
+        let records = match (listed, blind) {
+            (Ok(workloads), _) => {
+                let readings = self.read().await;
+                let pending = self.plan_all(&workloads, &readings, !self.led);
+                if leads { self.carry_out(pending).await } else { Vec::new() }
+            }
+            (Err(_), blind) if leads => self.hold_all(Reason::ClusterUnavailable, &blind.unwrap_or_default()),
+            (Err(_), _) => Vec::new(),
+        };
+        self.led = leads;
+        self.instruments.leads(leads);
+        for record in &records {
+            self.instruments.decided(record);
+            self.state.publish(record);
+        }
+        if let Some(journal) = self.journal.as_mut().filter(|_| leads) {
             let result = journal.append(&records).await;
             self.note(Failure::Journal, result.err().map(|error| error.to_string()).as_deref());
         }
         self.instruments.ticked(started.elapsed());
+        self.state.ticked(Arc::clone(&self.policies));
+        self.health.set(Part::Tick, None);
+    }
+
+    /// Takes the policies that hold now, and forgets those that are gone.
+    fn take_policies(&mut self) {
+        let policies = self.state.policies();
+        if Arc::ptr_eq(&policies, &self.policies) {
+            return;
+        }
+        for gone in self.policies.iter().filter(|old| policies.steering(&old.target).is_none()) {
+            self.instruments.forget(&gone.target);
+        }
+        self.memory.retain(&policies);
+        self.state.retain(&policies);
+        self.policies = policies;
     }
 
     async fn list(&mut self) -> Result<HashMap<WorkloadRef, Workload>, String> {
@@ -129,45 +201,65 @@ impl Reconciler {
     }
 
     async fn read(&mut self) -> Readings {
-        let read = tokio::time::timeout(SOURCE_PATIENCE, self.source.read(&self.state.policies)).await;
+        let read = tokio::time::timeout(SOURCE_PATIENCE, self.source.read(&self.policies)).await;
         let readings =
             read.unwrap_or_else(|_| Readings::none(&format!("no answer within {} s", SOURCE_PATIENCE.as_secs_f64())));
         self.note(Failure::Metrics, readings.trouble());
         readings
     }
 
-    fn plan_all(&mut self, workloads: &HashMap<WorkloadRef, Workload>, readings: &Readings) -> Vec<Pending> {
-        let state = Arc::clone(&self.state);
+    fn plan_all(
+        &mut self,
+        workloads: &HashMap<WorkloadRef, Workload>,
+        readings: &Readings,
+        by_others: bool,
+    ) -> Vec<Pending> {
+        let policies = Arc::clone(&self.policies);
         // The time at which the readings are complete: what was read is at most as old as it seems.
         let now_ms = self.clock.now_ms();
         let Pace { rate_window, startup, .. } = self.pace;
         let circumstances = Circumstances { now_ms, rate_window, startup };
-        let mut pending = Vec::with_capacity(state.policies.len());
-        for (place, policy) in state.policies.iter().enumerate().filter(|(_, p)| p.mode != Mode::Off) {
+        let mut pending = Vec::with_capacity(policies.len());
+        for (place, policy) in policies.iter().enumerate().filter(|(_, p)| p.mode != Mode::Off) {
+            let name = &policy.target.name;
             let Some(workload) = workloads.get(&policy.target) else {
-                let from = state.last_known(place).unwrap_or(0);
-                let message = format!("{} held: {} does not exist", policy.target.name, policy.target);
+                let from = self.state.last(&policy.name).map_or(0, |record| record.to);
+                let message = format!("{name} held: {} does not exist", policy.target);
                 pending.push(Pending { place, ready: 0, plan: held(from, Reason::TargetMissing, message) });
                 continue;
             };
-            let observation = observe(policy, place, workload, readings, circumstances, state.is_paused(place));
-            let history = self.histories[place].get_or_insert_with(|| History::begin(now_ms, observation.desired));
-            let plan = plan(policy, &observation, history);
+            let paused = self.state.is_paused(&policy.name);
+            let observation = observe(policy, place, workload, readings, circumstances, paused);
+            let remembered = self.memory.recall(policy, now_ms, observation.desired, by_others);
+            if !workload.conflicts.is_empty() {
+                let from = workload.desired.0;
+                let message = format!("{name} held at {from}: {} steers it too", workload.conflicts.join(", "));
+                let plan = held(from, Reason::Conflict, message);
+                pending.push(Pending { place, ready: observation.ready, plan });
+                continue;
+            }
+            let history = &mut remembered.history;
+            let mut plan = plan(policy, &observation, history);
             if let Some(wish) = plan.recommendation {
                 history.remember(now_ms, wish, policy.behavior.as_ref());
             }
             history.blind_since_ms = plan.blind.then(|| history.blind_since_ms.unwrap_or(now_ms));
+            if self.pace.dry_run && plan.write.take().is_some() {
+                plan.message.push_str(" (not carried out: dry run)");
+            }
             pending.push(Pending { place, ready: observation.ready, plan });
         }
         pending
     }
 
-    async fn carry_out(&mut self, pending: Vec<Pending>) -> Vec<(usize, Arc<DecisionRecord>)> {
-        let (state, now_ms) = (&self.state, self.clock.now_ms());
+    async fn carry_out(&mut self, pending: Vec<Pending>) -> Vec<Arc<DecisionRecord>> {
+        let (state, policies, now_ms) = (&self.state, &self.policies, self.clock.now_ms());
         let mut done: Vec<(Pending, Option<Written>)> = stream::iter(pending)
             .map(|pending| async move {
-                let policy = &state.policies[pending.place];
-                let written = write(state.cluster.as_ref(), policy, &pending.plan, now_ms).await;
+                let policy = &policies[pending.place];
+                let was_refused =
+                    state.last(&policy.name).is_some_and(|last| last.reason == Reason::WriteFailed.code());
+                let written = write(state.cluster.as_ref(), policy, &pending.plan, now_ms, was_refused).await;
                 (pending, written)
             })
             .buffer_unordered(WRITES_AT_ONCE)
@@ -181,6 +273,7 @@ impl Reconciler {
             self.note(Failure::Write, refused.as_deref());
             self.note(Failure::Event, unrecorded.as_deref());
         }
+        let policies = Arc::clone(&self.policies);
         let mut records = Vec::with_capacity(done.len());
         for (Pending { place, ready, mut plan }, written) in done {
             let mut applied = false;
@@ -191,35 +284,29 @@ impl Reconciler {
                 }
                 Some(_) => {
                     applied = true;
-                    let behavior = self.state.policies[place].behavior.as_ref();
-                    if let Some(history) = &mut self.histories[place] {
-                        history.changed(now_ms, plan.from, plan.wish, behavior);
-                    }
+                    self.memory.changed(&policies[place], now_ms, plan.from, plan.wish);
                     tracing::info!(decision = %plan.message, "replicas changed");
                 }
                 None => {}
             }
-            let record = self.record(place, ready, plan, applied);
-            records.push((place, record));
+            records.push(self.record(&policies[place], ready, plan, applied));
         }
         records
     }
 
     /// Records for all policies that nothing could be planned.
-    fn hold_all(&mut self, reason: Reason, because: &str) -> Vec<(usize, Arc<DecisionRecord>)> {
-        let state = Arc::clone(&self.state);
-        let evaluated = state.policies.iter().enumerate().filter(|(_, p)| p.mode != Mode::Off);
-        let hold = |(place, policy): (usize, &Policy)| {
-            let from = state.last_known(place).unwrap_or(0);
+    fn hold_all(&mut self, reason: Reason, because: &str) -> Vec<Arc<DecisionRecord>> {
+        let policies = Arc::clone(&self.policies);
+        let hold = |policy: &Policy| {
+            let from = self.state.last(&policy.name).map_or(0, |record| record.to);
             let message = format!("{} held at {from}: {because}", policy.target.name);
-            (place, self.record(place, 0, held(from, reason, message), false))
+            self.record(policy, 0, held(from, reason, message), false)
         };
-        evaluated.map(hold).collect()
+        policies.iter().filter(|p| p.mode != Mode::Off).map(hold).collect()
     }
 
-    fn record(&mut self, place: usize, ready: u32, plan: Plan, applied: bool) -> Arc<DecisionRecord> {
+    fn record(&mut self, policy: &Policy, ready: u32, plan: Plan, applied: bool) -> Arc<DecisionRecord> {
         self.sequence += 1;
-        let policy = &self.state.policies[place];
         let target = &policy.target;
         Arc::new(DecisionRecord {
             sequence: self.sequence,
@@ -256,6 +343,15 @@ impl Reconciler {
     }
 }
 
+/// Waits until the policies have changed, and then a little for what comes with the change.
+async fn changed_and_settled(policies: &mut watch::Receiver<Arc<PolicySet>>) {
+    match policies.changed().await {
+        Ok(()) => tokio::time::sleep(POLICIES_SETTLE).await,
+        // Policies of files never change.
+        Err(_) => std::future::pending().await,
+    }
+}
+
 /// A plan to do nothing because nothing could be observed.
 fn held(from: u32, reason: Reason, message: String) -> Plan {
     let from = i32::try_from(from).unwrap_or(i32::MAX);
@@ -275,4 +371,4 @@ fn held(from: u32, reason: Reason, message: String) -> Plan {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,75 +1,122 @@
-//! What the reconciler writes and the API reads: the policies with their latest record, and who has been paused.
+//! What the reconciler writes and the API reads: the policies that hold now, each one's latest record, and who has been
+//! paused. All of it is known by the policy's name, so that a policy more or less makes nobody else forget.
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use cluster::Cluster;
 use parking_lot::Mutex;
-use protocol::scaling::{DecisionRecord, PolicyStatus};
+use protocol::scaling::{DecisionRecord, ObjectName, PolicyStatus};
+use tokio::sync::watch;
 
 use crate::decisions::Ring;
 use crate::planner::unsigned;
 use crate::policy::{Policy, PolicySet};
 
+/// Records kept until they are told of: one tick of as many policies as one autoscaler is made for.
+const CARRIED_OUT_MAX: usize = 5_000;
+
 /// Shared between the reconciler and the API; no lock is ever held across an await.
 pub struct State {
-    /// The policies.
-    pub policies: PolicySet,
     /// Where workloads run.
     pub cluster: Arc<dyn Cluster>,
     /// Decisions made.
     pub ring: Ring,
-    standings: Vec<Standing>,
+    policies: watch::Receiver<Arc<PolicySet>>,
+    standings: Mutex<HashMap<ObjectName, Standing>>,
+    ticks: watch::Sender<Arc<PolicySet>>,
+    carried_out: Mutex<VecDeque<Arc<DecisionRecord>>>,
 }
 
 #[derive(Default)]
 struct Standing {
-    paused: AtomicBool,
-    last: Mutex<Option<Arc<DecisionRecord>>>,
+    paused: bool,
+    last: Option<Arc<DecisionRecord>>,
 }
 
 impl State {
     /// Nothing decided, nobody paused.
-    pub fn new(policies: PolicySet, cluster: Arc<dyn Cluster>) -> Self {
-        let standings = policies.iter().map(|_| Standing::default()).collect();
-        Self { policies, cluster, ring: Ring::default(), standings }
+    pub fn new(policies: watch::Receiver<Arc<PolicySet>>, cluster: Arc<dyn Cluster>) -> Self {
+        let (ticks, carried_out) = (watch::Sender::default(), Mutex::default());
+        Self { cluster, ring: Ring::default(), policies, standings: Mutex::default(), ticks, carried_out }
     }
 
-    /// Whether an operator has paused the policy at this position.
-    pub fn is_paused(&self, place: usize) -> bool {
-        self.standings[place].paused.load(Ordering::SeqCst)
+    /// The policies that hold now.
+    pub fn policies(&self) -> Arc<PolicySet> {
+        Arc::clone(&self.policies.borrow())
     }
 
-    /// Pauses or resumes the policy at this position.
-    pub fn pause(&self, place: usize, paused: bool) {
-        self.standings[place].paused.store(paused, Ordering::SeqCst);
+    /// Tells when other policies hold.
+    pub fn watch_policies(&self) -> watch::Receiver<Arc<PolicySet>> {
+        let mut policies = self.policies.clone();
+        policies.mark_unchanged();
+        policies
     }
 
-    /// Publishes a record of the policy at this position.
-    pub fn publish(&self, place: usize, record: &Arc<DecisionRecord>) {
-        *self.standings[place].last.lock() = Some(Arc::clone(record));
+    /// Says that a tick over these policies went through.
+    pub fn ticked(&self, policies: Arc<PolicySet>) {
+        self.ticks.send_replace(policies);
+    }
+
+    /// Changes whenever a tick went through.
+    pub fn watch_ticks(&self) -> watch::Receiver<Arc<PolicySet>> {
+        self.ticks.subscribe()
+    }
+
+    /// The policies of the latest tick.
+    pub fn evaluated(&self) -> Arc<PolicySet> {
+        Arc::clone(&self.ticks.borrow())
+    }
+
+    /// Records that were carried out and not told of yet, oldest first; they are told once.
+    pub fn take_carried_out(&self) -> VecDeque<Arc<DecisionRecord>> {
+        std::mem::take(&mut self.carried_out.lock())
+    }
+
+    /// Forgets everybody who is not among these policies.
+    pub fn retain(&self, policies: &PolicySet) {
+        self.standings.lock().retain(|name, _| policies.named(name).is_some());
+    }
+
+    /// Whether an operator has paused the policy.
+    pub fn is_paused(&self, policy: &ObjectName) -> bool {
+        self.standings.lock().get(policy).is_some_and(|standing| standing.paused)
+    }
+
+    /// Pauses or resumes the policy.
+    pub fn pause(&self, policy: &ObjectName, paused: bool) {
+        self.standings.lock().entry(policy.clone()).or_default().paused = paused;
+    }
+
+    /// Publishes a record.
+    pub fn publish(&self, record: &Arc<DecisionRecord>) {
+        self.standings.lock().entry(record.policy.clone()).or_default().last = Some(Arc::clone(record));
+        if record.applied {
+            let mut carried_out = self.carried_out.lock();
+            if carried_out.len() == CARRIED_OUT_MAX {
+                carried_out.pop_front();
+            }
+            carried_out.push_back(Arc::clone(record));
+        }
         self.ring.push(Arc::clone(record));
     }
 
-    /// Replicas asked for as far as known from the latest record.
-    pub fn last_known(&self, place: usize) -> Option<u32> {
-        self.standings[place].last.lock().as_ref().map(|record| record.to)
+    /// The latest record of a policy.
+    pub fn last(&self, policy: &ObjectName) -> Option<Arc<DecisionRecord>> {
+        self.standings.lock().get(policy).and_then(|standing| standing.last.clone())
     }
 
-    /// The status of the policy at this position.
-    pub fn status(&self, place: usize, policy: &Policy) -> PolicyStatus {
+    /// The status of a policy.
+    pub fn status(&self, policy: &Policy) -> PolicyStatus {
         PolicyStatus {
             policy: policy.name.clone(),
             kind: policy.target.kind.to_string(),
-            workload: protocol::scaling::ObjectName {
-                namespace: policy.target.namespace.clone(),
-                name: policy.target.name.clone(),
-            },
+            workload: ObjectName { namespace: policy.target.namespace.clone(), name: policy.target.name.clone() },
             mode: policy.mode,
-            paused: self.is_paused(place),
+            paused: self.is_paused(&policy.name),
             min: unsigned(policy.bounds.min),
             max: unsigned(policy.bounds.max),
-            last: self.standings[place].last.lock().as_deref().cloned(),
+            last: self.last(&policy.name).as_deref().cloned(),
         }
     }
 }

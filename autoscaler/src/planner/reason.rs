@@ -47,11 +47,41 @@ pub enum Reason {
     ClusterUnavailable,
     /// Held: the cluster has no such workload.
     TargetMissing,
+    /// Held: another autoscaler steers the workload too, or another policy does.
+    Conflict,
     /// Held: the cluster did not accept the write.
     WriteFailed,
 }
 
 impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 24] = [
+        Self::SignalAboveTarget,
+        Self::SignalBelowTarget,
+        Self::BelowMinimum,
+        Self::AboveMaximum,
+        Self::RecentWishHigher,
+        Self::FallbackReplicas,
+        Self::WithinTolerance,
+        Self::SameCount,
+        Self::ReadingsIncomplete,
+        Self::MetricMissing,
+        Self::MetricStale,
+        Self::MetricsUnavailable,
+        Self::MetricMissingForbidsDown,
+        Self::ScaleUpStabilized,
+        Self::ScaleDownStabilized,
+        Self::ScaleUpLimit,
+        Self::ScaleDownLimit,
+        Self::AtMaximum,
+        Self::AtMinimum,
+        Self::ScaledToZero,
+        Self::ClusterUnavailable,
+        Self::TargetMissing,
+        Self::Conflict,
+        Self::WriteFailed,
+    ];
+
     /// The stable code.
     pub fn code(self) -> &'static str {
         match self {
@@ -77,6 +107,7 @@ impl Reason {
             Self::ScaledToZero => "ScaledToZero",
             Self::ClusterUnavailable => "ClusterUnavailable",
             Self::TargetMissing => "TargetMissing",
+            Self::Conflict => "Conflict",
             Self::WriteFailed => "WriteFailed",
         }
     }

@@ -31,6 +31,15 @@ const WINDOW_SECONDS_MAX: u32 = 3600;
 /// HPA v2's limit of `periodSeconds`.
 const PERIOD_SECONDS_MAX: u32 = 1800;
 
+/// More signals than anybody can reason about; the API server weighs its rules by it.
+pub(super) const SIGNALS_MAX: u32 = 16;
+
+/// More rate policies than differ from one another.
+pub(super) const RATES_MAX: u32 = 16;
+
+/// Longest name of a signal, in characters; sentences stay readable.
+pub(super) const SIGNAL_NAME_MAX: u32 = 128;
+
 /// A name made from a query is cut here; sentences stay readable.
 const NAME_FROM_QUERY_MAX: usize = 48;
 
@@ -64,6 +73,13 @@ impl Check<'_> {
             Ok(number) if (least..=most).contains(&value) => Ok(number),
             _ => self.fail(field, &format!("found {value}, expected {least} to {most}")),
         }
+    }
+
+    fn at_most(&self, field: &str, found: usize, most: u32, what: &str) -> Result<(), DocumentError> {
+        if usize::try_from(most).is_ok_and(|most| found > most) {
+            return self.fail(field, &format!("found {found} {what}, expected at most {most}"));
+        }
+        Ok(())
     }
 
     fn name(&self, field: &str, name: &str) -> Result<(), DocumentError> {
@@ -109,6 +125,7 @@ impl Check<'_> {
             return self
                 .fail("spec.signals", "expected at least one signal, or no `signals` for HPA's default of cpu 80%");
         }
+        self.at_most("spec.signals", written.len(), SIGNALS_MAX, "signals")?;
         let mut signals: Vec<Signal> = Vec::with_capacity(written.len());
         for (index, raw) in written.into_iter().enumerate() {
             let field = format!("spec.signals[{index}]");
@@ -170,7 +187,10 @@ impl Check<'_> {
         }
         let name = match raw.name {
             Some(name) if name.trim().is_empty() => return self.fail(&format!("{field}.name"), "is empty"),
-            Some(name) => name,
+            Some(name) => {
+                self.at_most(&format!("{field}.name"), name.chars().count(), SIGNAL_NAME_MAX, "characters")?;
+                name
+            }
             None => raw.promql.chars().take(NAME_FROM_QUERY_MAX).collect(),
         };
         let max_age = self.max_age(field, raw.max_age)?;
@@ -223,6 +243,7 @@ impl Check<'_> {
             if policies.is_empty() {
                 return self.fail(&format!("{field}.policies"), "expected at least one policy");
             }
+            self.at_most(&format!("{field}.policies"), policies.len(), RATES_MAX, "policies")?;
             rules.policies.clear();
             for (index, rate) in policies.into_iter().enumerate() {
                 let field = format!("{field}.policies[{index}]");

@@ -1,11 +1,14 @@
 //! The custom resource `ScalingPolicy` as Kubernetes is told of it: exactly the fields that `raw` reads, with the defaults of
 //! the checked types. Never reads a policy. What a schema cannot say (PromQL, names used twice) `check` alone refuses.
 
+mod status;
+
 use cluster::WorkloadKind;
 use protocol::duration::Display;
 use protocol::scaling::Mode;
 use serde_json::{Value, json};
 
+use super::check::{RATES_MAX, SIGNAL_NAME_MAX as NAME_MAX, SIGNALS_MAX};
 use super::{CPU_PERCENT_DEFAULT, Change, MAX_AGE_DEFAULT, RatePolicy, ScalingRules, Select, TOLERANCE_DEFAULT};
 
 /// The first lines of the file.
@@ -22,6 +25,9 @@ const PERIOD_SECONDS_MAX: u32 = 1800;
 
 /// As `check` refuses.
 const PERCENT_MAX: u32 = 1000;
+
+/// Longest text of a duration, a percentage or a quantity: the API server weighs a rule by the longest text it may meet.
+const DURATION_MAX: u32 = 64;
 
 /// Names as `check` takes them.
 const NAME: &str = "^[a-z0-9.-]+$";
@@ -56,25 +62,40 @@ fn definition() -> Value {
                 "listKind": "ScalingPolicyList",
                 "plural": "scalingpolicies",
                 "singular": "scalingpolicy",
-                "shortNames": ["sp"],
+                // Not `sp`: Linkerd's ServiceProfile is called so.
+                "shortNames": ["scp"],
+                // Not `all`: `kubectl delete all --all` must not delete what operators have written.
+                "categories": ["plimsoll"],
             },
             "scope": "Namespaced",
             "versions": [{
                 "name": "v1alpha1",
                 "served": true,
                 "storage": true,
-                "additionalPrinterColumns": [
-                    {"name": "Target", "type": "string", "jsonPath": ".spec.target.name"},
-                    {"name": "Mode", "type": "string", "jsonPath": ".spec.mode"},
-                    {"name": "Min", "type": "integer", "jsonPath": ".spec.replicas.min"},
-                    {"name": "Max", "type": "integer", "jsonPath": ".spec.replicas.max"},
-                    {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
-                ],
+                "additionalPrinterColumns": columns(),
                 "subresources": {"status": {}},
                 "schema": {"openAPIV3Schema": resource()},
             }],
         },
     })
+}
+
+/// What `kubectl get` shows; those of priority 1 only with `-o wide`.
+fn columns() -> Value {
+    json!([
+        {"name": "Target", "type": "string", "jsonPath": ".spec.target.name"},
+        {"name": "Mode", "type": "string", "jsonPath": ".spec.mode"},
+        {"name": "Replicas", "type": "integer", "jsonPath": ".status.currentReplicas"},
+        {"name": "Wish", "type": "integer", "jsonPath": ".status.desiredReplicas"},
+        {"name": "Reason", "type": "string", "jsonPath": ".status.reason"},
+        {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+        {"name": "Kind", "type": "string", "jsonPath": ".spec.target.kind", "priority": 1},
+        {"name": "Min", "type": "integer", "jsonPath": ".spec.replicas.min", "priority": 1},
+        {"name": "Max", "type": "integer", "jsonPath": ".spec.replicas.max", "priority": 1},
+        {"name": "Ready", "type": "integer", "jsonPath": ".status.readyReplicas", "priority": 1},
+        {"name": "Scaled", "type": "date", "jsonPath": ".status.lastScaleTime", "priority": 1},
+        {"name": "Decision", "type": "string", "jsonPath": ".status.lastDecision.message", "priority": 1},
+    ])
 }
 
 fn resource() -> Value {
@@ -86,7 +107,7 @@ fn resource() -> Value {
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
             "spec": spec(),
-            "status": {"type": "object", "description": "What the autoscaler says of this policy. Nothing writes it yet."},
+            "status": status::schema(),
         }),
     )
 }
@@ -105,6 +126,7 @@ fn spec() -> Value {
             "type": "array",
             "description": "Readings that ask for capacity; the largest wish wins. Each needs a name of its own.",
             "minItems": 1,
+            "maxItems": SIGNALS_MAX,
             "default": [{"utilization": {
                 "resource": "cpu",
                 "target": format!("{CPU_PERCENT_DEFAULT}%"),
@@ -115,9 +137,9 @@ fn spec() -> Value {
         "behavior": behavior(),
         "fallback": fallback(),
     });
-    let rule = "!has(self.fallback) || self.fallback.replicas <= self.replicas.max";
     let spec = object("What is scaled, and how.", &["target", "replicas"], properties);
-    with_rule(spec, rule, "fallback.replicas must not be above replicas.max")
+    let rule = "!has(self.fallback) || self.fallback.replicas <= self.replicas.max";
+    with_rule(spec, rule, "fallback.replicas must not be above replicas.max: lower the one or raise the other")
 }
 
 fn target() -> Value {
@@ -130,9 +152,7 @@ fn target() -> Value {
                 &json!([WorkloadKind::Deployment, WorkloadKind::StatefulSet]),
                 None,
             ),
-            "name": {
-                "type": "string", "description": "The name of the workload.", "pattern": NAME, "maxLength": 253,
-            },
+            "name": text("The name of the workload.", 253, NAME, "expected a name of a-z, 0-9, - and ."),
         }),
     )
 }
@@ -142,19 +162,22 @@ fn replicas() -> Value {
     min["default"] = json!(1);
     let max = integer("The most replicas.", 1, REPLICAS_MAX);
     let bounds = object("The bounds of every plan.", &["max"], json!({"min": min, "max": max}));
-    with_rule(bounds, "self.min <= self.max", "min must not be above max")
+    with_rule(bounds, "self.min <= self.max", "min must not be above max: lower min or raise max")
 }
 
 fn signal() -> Value {
     let properties = json!({"utilization": utilization(), "query": query()});
     let signal = object("One reading: a utilization or a query.", &[], properties);
-    one_of(signal, &["utilization", "query"])
+    one_of(signal, ["utilization", "query"])
 }
 
 fn utilization() -> Value {
-    let mut target = int_or_string("Percent of what the containers request, such as 65%.", PERCENT);
-    target["minimum"] = json!(1);
-    target["maximum"] = json!(PERCENT_MAX);
+    let target = int_or_string(
+        "Percent of what the containers request, such as 65%.",
+        (1, Some(PERCENT_MAX)),
+        PERCENT,
+        "expected a whole percentage from 1% to 1000%, such as 65%",
+    );
     object(
         "Usage of the replicas as a share of what their containers request.",
         &["resource", "target"],
@@ -171,17 +194,15 @@ fn utilization() -> Value {
 }
 
 fn query() -> Value {
-    let number = |description| {
-        let mut number = int_or_string(description, QUANTITY);
-        number["minimum"] = json!(1);
-        number
-    };
+    let message = "expected a quantity above 0, such as 50 or \"0.5\"";
+    let number = |description| int_or_string(description, (1, None), QUANTITY, message);
     let properties = json!({
-        "name": {
-            "type": "string",
-            "description": "What records and sentences call the reading. Left out, the start of the query.",
-            "pattern": r"\S",
-        },
+        "name": text(
+            "What records and sentences call the reading. Left out, the start of the query.",
+            NAME_MAX,
+            r"\S",
+            "the name is empty; write one or leave it out",
+        ),
         "promql": {
             "type": "string",
             "description": "PromQL that reads at least one metric; several series are summed.",
@@ -192,7 +213,7 @@ fn query() -> Value {
         "maxAge": max_age(),
     });
     let query = object("A number from PromQL, with perReplica or target.", &["promql"], properties);
-    one_of(query, &["perReplica", "target"])
+    one_of(query, ["perReplica", "target"])
 }
 
 fn max_age() -> Value {
@@ -231,6 +252,7 @@ fn rules(description: &str, default: &ScalingRules) -> Value {
                 "type": "array",
                 "description": "How much may change within how long.",
                 "minItems": 1,
+                "maxItems": RATES_MAX,
                 "default": default.policies.iter().map(rate_default).collect::<Vec<_>>(),
                 "items": rate(),
             },
@@ -309,24 +331,37 @@ fn integer(description: &str, minimum: u32, maximum: u32) -> Value {
 }
 
 fn duration(description: &str) -> Value {
-    json!({"type": "string", "description": description, "minLength": 1, "pattern": DURATION})
+    text(description, DURATION_MAX, DURATION, "expected a duration such as 30s, 3m or 1h30m")
 }
 
-/// A number or a text; the pattern binds the text alone.
-fn int_or_string(description: &str, pattern: &str) -> Value {
-    json!({
+/// A text that a pattern describes. A rule, because what Kubernetes says of a `pattern` is the pattern.
+fn text(description: &str, longest: u32, pattern: &str, message: &str) -> Value {
+    let text = json!({"type": "string", "description": description, "minLength": 1, "maxLength": longest});
+    with_rule(text, &format!("self.matches(r'{pattern}')"), message)
+}
+
+/// A number within limits, or a text that a pattern describes.
+fn int_or_string(description: &str, (least, most): (u32, Option<u32>), pattern: &str, message: &str) -> Value {
+    let mut schema = json!({
         "x-kubernetes-int-or-string": true,
         "anyOf": [{"type": "integer"}, {"type": "string"}],
         "description": description,
-        "pattern": pattern,
-    })
+        "maxLength": DURATION_MAX,
+        "minimum": least,
+    });
+    if let Some(most) = most {
+        schema["maximum"] = json!(most);
+    }
+    with_rule(schema, &format!("type(self) == int || self.matches(r'{pattern}')"), message)
 }
 
-fn one_of(mut schema: Value, fields: &[&str]) -> Value {
-    schema["oneOf"] = fields.iter().map(|field| json!({"required": [field]})).collect();
-    schema
+/// Exactly one of the two fields is written.
+fn one_of(schema: Value, [first, second]: [&str; 2]) -> Value {
+    let rule = format!("has(self.{first}) != has(self.{second})");
+    with_rule(schema, &rule, &format!("write exactly one of {first} and {second}"))
 }
 
+/// What was found, Kubernetes says itself: a message that holds it would cost more than a rule may.
 fn with_rule(mut schema: Value, rule: &str, message: &str) -> Value {
     schema["x-kubernetes-validations"] = json!([{"rule": rule, "message": message}]);
     schema

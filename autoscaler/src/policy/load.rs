@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use protocol::yaml::{Document, DocumentError, read_file};
 
+use super::PolicySet;
 use super::check::check;
-use super::{Policy, PolicySet};
 
 /// Reads policy files, each with one or more documents.
 ///
@@ -26,22 +27,23 @@ pub fn load(paths: &[PathBuf]) -> Result<PolicySet, DocumentError> {
 /// As [`load`].
 #[expect(clippy::needless_pass_by_value, reason = "documents are read once and of no use afterwards")]
 pub fn from_documents(documents: Vec<Document>) -> Result<PolicySet, DocumentError> {
-    let mut policies: Vec<Policy> = Vec::with_capacity(documents.len());
-    let mut names = HashMap::new();
-    let mut targets = HashMap::new();
+    let mut set = PolicySet::default();
+    let mut places = HashMap::new();
     for document in &documents {
         let policy = check(document)?;
-        if let Some(first) = names.insert(policy.name.clone(), place(document)) {
-            let name = format!("{}/{}", policy.name.namespace, policy.name.name);
-            return Err(document.error("metadata.name", &format!("{name} is a policy of {first} already")));
+        let (name, target) = (policy.name.clone(), policy.target.clone());
+        if let Err(other) = set.add(Arc::new(policy)) {
+            let first = places.get(&other.name).cloned().unwrap_or_default();
+            return Err(if other.name == name {
+                let name = format!("{}/{}", name.namespace, name.name);
+                document.error("metadata.name", &format!("{name} is a policy of {first} already"))
+            } else {
+                document.error("spec.target", &format!("{target} is steered by the policy of {first} already"))
+            });
         }
-        if let Some(first) = targets.insert(policy.target.clone(), place(document)) {
-            let message = format!("{} is steered by the policy of {first} already", policy.target);
-            return Err(document.error("spec.target", &message));
-        }
-        policies.push(policy);
+        places.insert(name, place(document));
     }
-    Ok(PolicySet { policies })
+    Ok(set)
 }
 
 fn place(document: &Document) -> String {

@@ -13,10 +13,20 @@ pub struct Written {
     pub event_refused: Option<String>,
 }
 
-/// Writes what the plan asks to write; `None` when it asks for nothing.
-pub async fn write(cluster: &dyn Cluster, policy: &Policy, plan: &Plan, at_ms: i64) -> Option<Written> {
+/// Writes what the plan asks to write; `None` when it asks for nothing. What goes on being refused is an event only when it
+/// begins.
+pub async fn write(
+    cluster: &dyn Cluster,
+    policy: &Policy,
+    plan: &Plan,
+    at_ms: i64,
+    was_refused: bool,
+) -> Option<Written> {
     let replicas = Replicas(unsigned(plan.write?));
     let refused = in_time(cluster, cluster.set_replicas(&policy.target, replicas)).await;
+    if refused.is_some() && was_refused {
+        return Some(Written { refused, event_refused: None });
+    }
     let (kind, reason) = match refused {
         None => (EventKind::Normal, "SuccessfulRescale"),
         Some(_) => (EventKind::Warning, "FailedRescale"),

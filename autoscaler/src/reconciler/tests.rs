@@ -5,22 +5,23 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
+use cluster::kubernetes::lease::Standing;
 use lifecycle::ManualClock;
 use lifecycle::metrics::Metrics;
 use parking_lot::Mutex;
 
 use self::fake::{FakeCluster, order};
 use super::*;
-use crate::policy::{PolicySet, from_documents};
+use crate::policy::from_documents;
 use crate::signal::{ContainerUsage, Usage};
 
 #[path = "../../tests/it/fake.rs"]
-mod fake;
+pub(crate) mod fake;
 
 const START_MS: i64 = 1_700_000_000_000;
 
 /// Answers with so many cores for each of ten replicas, or never.
-struct FakeSource {
+pub(crate) struct FakeSource {
     cores: Mutex<Option<f64>>,
     clock: ManualClock,
 }
@@ -39,20 +40,34 @@ impl Source for FakeSource {
     }
 }
 
-struct Bench {
-    cluster: Arc<FakeCluster>,
+pub(crate) fn name() -> ObjectName {
+    ObjectName { namespace: "shop".to_owned(), name: "order".to_owned() }
+}
+
+/// One policy over ten replicas' worth of readings, in memory.
+pub(crate) struct Bench {
+    pub cluster: Arc<FakeCluster>,
     source: Arc<FakeSource>,
-    state: Arc<State>,
-    reconciler: Reconciler,
-    clock: ManualClock,
+    pub state: Arc<State>,
+    pub reconciler: Reconciler,
+    pub clock: ManualClock,
+}
+
+pub(crate) const POLICY: &str = "apiVersion: plimsoll.dev/v1alpha1\nkind: ScalingPolicy\n\
+    metadata: {name: order, namespace: shop}\nspec:\n  target: {kind: Deployment, name: order}\n  replicas: {max: 8}\n  \
+    signals: [{utilization: {resource: cpu, target: 65%}}]\n";
+
+pub(crate) fn set_of(text: &str) -> Arc<PolicySet> {
+    Arc::new(from_documents(protocol::yaml::split(Path::new("p.yaml"), text)).unwrap())
 }
 
 impl Bench {
     fn new(replicas: u32, cores: Option<f64>) -> Self {
-        let text = "apiVersion: plimsoll.dev/v1alpha1\nkind: ScalingPolicy\nmetadata: {name: order, namespace: shop}\n\
-                    spec:\n  target: {kind: Deployment, name: order}\n  replicas: {max: 8}\n  \
-                    signals: [{utilization: {resource: cpu, target: 65%}}]\n";
-        let policies = from_documents(protocol::yaml::split(Path::new("p.yaml"), text)).unwrap();
+        let policies = set_of(POLICY).as_ref().clone().fixed();
+        Self::over(replicas, cores, policies, Lead::default())
+    }
+
+    pub fn over(replicas: u32, cores: Option<f64>, policies: watch::Receiver<Arc<PolicySet>>, lead: Lead) -> Self {
         let clock = ManualClock::at(START_MS);
         let cluster = Arc::new(FakeCluster::with(replicas));
         let source = Arc::new(FakeSource { cores: Mutex::new(cores), clock: clock.clone() });
@@ -61,17 +76,31 @@ impl Bench {
             interval: Duration::from_secs(2),
             rate_window: Duration::from_secs(10),
             startup: Startup::default(),
+            dry_run: false,
         };
-        let instruments = Instruments::new(&Metrics::default());
-        let clock_for = Arc::new(clock.clone());
-        let reconciler =
-            Reconciler::new(Arc::clone(&state), Arc::clone(&source) as _, clock_for, instruments, None, pace);
+        let tools = Tools {
+            source: Arc::clone(&source) as _,
+            clock: Arc::new(clock.clone()),
+            instruments: Instruments::new(&Metrics::default()),
+            journal: None,
+            lead,
+            health: Health::default(),
+        };
+        let reconciler = Reconciler::new(Arc::clone(&state), tools, pace);
         Self { cluster, source, state, reconciler, clock }
     }
 
-    async fn tick(&mut self) -> DecisionRecord {
+    pub fn read(&self, cores: Option<f64>) {
+        *self.source.cores.lock() = cores;
+    }
+
+    pub async fn pass(&mut self) {
         self.clock.advance_ms(2_000);
         self.reconciler.tick().await;
+    }
+
+    async fn tick(&mut self) -> DecisionRecord {
+        self.pass().await;
         self.state.ring.newest(Some("order"), None, 1)[0].as_ref().clone()
     }
 }
@@ -113,12 +142,12 @@ async fn a_hung_cluster_holds_at_the_last_known_number() {
 #[tokio::test(start_paused = true)]
 async fn a_paused_policy_goes_on_wishing_and_writes_nothing() {
     let mut bench = Bench::new(2, Some(0.12));
-    bench.state.pause(0, true);
+    bench.state.pause(&name(), true);
     let record = bench.tick().await;
     assert_eq!((record.to, record.wish, record.applied, record.outcome), (2, 4, false, Outcome::ScaleUp));
     assert!(bench.cluster.writes.lock().unwrap().is_empty());
     assert_eq!(bench.reconciler.instruments.counts().counts().scale_up, 0, "only what was carried out counts");
-    bench.state.pause(0, false);
+    bench.state.pause(&name(), false);
     assert_eq!(bench.tick().await.to, 4);
 }
 
@@ -140,13 +169,110 @@ async fn a_refused_write_is_recorded_and_not_remembered() {
 #[tokio::test(start_paused = true)]
 async fn ticks_at_its_interval_until_shutdown() {
     let bench = Bench::new(2, Some(0.065));
-    let (state, shutdown, readiness) = (bench.state, CancellationToken::new(), Readiness::default());
+    let (state, shutdown) = (bench.state, CancellationToken::new());
+    let health = bench.reconciler.health.clone();
+    assert_eq!(health.missing(), ["the first tick has not gone through"]);
     let stop = shutdown.clone();
     let stopper = async move {
         tokio::time::sleep(Duration::from_millis(9_500)).await;
         stop.cancel();
     };
-    let (end, ()) = tokio::join!(bench.reconciler.run(readiness.clone(), shutdown), stopper);
-    assert!(end.is_ok() && readiness.is_ready());
+    let (end, ()) = tokio::join!(bench.reconciler.run(shutdown), stopper);
+    assert!(end.is_ok() && health.missing().is_empty());
     assert_eq!(state.ring.newest(None, None, 100).len(), 5, "at 0, 2, 4, 6 and 8 s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_policy_makes_nobody_forget_and_a_changed_one_keeps_its_history() {
+    let user = POLICY.replace("order", "user");
+    let (sets, policies) = watch::channel(set_of(POLICY));
+    let mut bench = Bench::over(4, Some(0.065), policies, Lead::default());
+    bench.tick().await;
+    bench.state.pause(&name(), true);
+    // The load falls; five minutes of stabilisation hold, because four were wished before.
+    bench.read(Some(0.01));
+    assert_eq!(bench.tick().await.reason, "ScaleDownStabilized");
+    sets.send_replace(set_of(&format!("{user}---\n{}", POLICY.replace("max: 8", "max: 9"))));
+    let held = bench.tick().await;
+    assert_eq!((held.reason.as_str(), held.from), ("ScaleDownStabilized", 4), "{held:?}");
+    assert!(bench.state.is_paused(&name()));
+    let missing = bench.state.ring.newest(Some("user"), None, 1)[0].clone();
+    assert_eq!((missing.reason.as_str(), missing.applied), ("TargetMissing", false));
+    sets.send_replace(set_of(&user));
+    bench.pass().await;
+    sets.send_replace(set_of(POLICY));
+    bench.pass().await;
+    assert!(!bench.state.is_paused(&name()), "who was gone begins anew");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_plans_and_writes_nothing_and_goes_on_from_there_when_it_leads() {
+    let slow =
+        format!("{POLICY}  behavior: {{scaleUp: {{policies: [{{type: Pods, value: 2, periodSeconds: 60}}]}}}}\n");
+    let following = Standing::Following { leader: "a".to_owned(), address: None };
+    let (election, standing) = watch::channel(following);
+    let mut bench = Bench::over(2, Some(0.12), set_of(&slow).as_ref().clone().fixed(), Lead::elected(standing));
+    bench.pass().await;
+    assert!(bench.state.ring.newest(None, None, 10).is_empty() && bench.state.last(&name()).is_none());
+    assert!(bench.cluster.writes.lock().unwrap().is_empty());
+    assert!(bench.reconciler.health.missing().is_empty(), "a follower that has planned is ready");
+    // The leader goes up by two, which is all that the policy allows within a minute, and dies.
+    *bench.cluster.desired.lock().unwrap() = 4;
+    bench.pass().await;
+    election.send_replace(Standing::Leading);
+    let first = bench.tick().await;
+    assert_eq!((first.from, first.to, first.reason.as_str()), (4, 4, "ScaleUpLimit"), "{first:?}");
+    assert!(first.sequence > u64::try_from(START_MS).unwrap(), "its records come after the other leader's");
+    for _ in 0..30 {
+        bench.pass().await;
+    }
+    assert_eq!(bench.cluster.replicas(), 6, "a minute later");
+    election.send_replace(Standing::Nobody { reason: "the Lease could not be renewed".to_owned() });
+    let known = bench.state.ring.newest(None, None, 1)[0].sequence;
+    bench.pass().await;
+    assert_eq!(bench.state.ring.newest(None, None, 1)[0].sequence, known, "who was deposed publishes nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_workload_that_another_one_steers_is_left_alone() {
+    let mut bench = Bench::new(2, Some(0.12));
+    *bench.cluster.conflicts.lock().unwrap() = vec!["HorizontalPodAutoscaler shop/order".to_owned()];
+    let record = bench.tick().await;
+    assert_eq!((record.reason.as_str(), record.to, record.applied), ("Conflict", 2, false));
+    assert_eq!(record.message, "order held at 2: HorizontalPodAutoscaler shop/order steers it too");
+    assert!(bench.cluster.writes.lock().unwrap().is_empty());
+    bench.cluster.conflicts.lock().unwrap().clear();
+    assert_eq!(bench.tick().await.to, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_says_what_it_would_do() {
+    let mut bench = Bench::new(2, Some(0.12));
+    bench.reconciler.pace.dry_run = true;
+    let record = bench.tick().await;
+    assert_eq!((record.wish, record.to, record.applied), (4, 2, false));
+    assert!(record.message.ends_with("(not carried out: dry run)"), "{}", record.message);
+}
+
+#[tokio::test(start_paused = true)]
+async fn changed_policies_and_a_won_lead_are_not_kept_waiting() {
+    let (sets, policies) = watch::channel(set_of(POLICY));
+    let (election, standing) = watch::channel(Standing::Nobody { reason: "nothing was read".to_owned() });
+    let mut bench = Bench::over(2, Some(0.065), policies, Lead::elected(standing));
+    bench.reconciler.pace.interval = Duration::from_secs(600);
+    let (state, shutdown) = (bench.state, CancellationToken::new());
+    let stop = shutdown.clone();
+    let outside = async move {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert!(state.last(&name()).is_none());
+        election.send_replace(Standing::Leading);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(state.last(&name()).is_some(), "it decides as soon as it leads");
+        sets.send_replace(set_of(&POLICY.replace("max: 8", "max: 1")));
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        assert_eq!(state.last(&name()).unwrap().reason, "AboveMaximum", "a changed policy holds within two seconds");
+        stop.cancel();
+    };
+    let (end, ()) = tokio::join!(bench.reconciler.run(shutdown), outside);
+    assert!(end.is_ok());
 }

@@ -13,7 +13,8 @@ use tokio::sync::watch;
 
 /// One Deployment, `shop/order`, whose replicas are always ready.
 pub struct FakeCluster {
-    replicas: Mutex<u32>,
+    /// Replicas asked for.
+    pub desired: Mutex<u32>,
     /// What it was asked to write.
     pub writes: Mutex<Vec<u32>>,
     /// What it was told.
@@ -22,6 +23,8 @@ pub struct FakeCluster {
     pub hangs: AtomicBool,
     /// Whether it accepts writes.
     pub refuses: AtomicBool,
+    /// Others that steer the Deployment.
+    pub conflicts: Mutex<Vec<String>>,
     changes: watch::Sender<u64>,
 }
 
@@ -33,17 +36,18 @@ pub fn order() -> WorkloadRef {
 impl FakeCluster {
     pub fn with(replicas: u32) -> Self {
         Self {
-            replicas: Mutex::new(replicas),
+            desired: Mutex::new(replicas),
             writes: Mutex::default(),
             events: Mutex::default(),
             hangs: AtomicBool::new(false),
             refuses: AtomicBool::new(false),
+            conflicts: Mutex::default(),
             changes: watch::Sender::new(0),
         }
     }
 
     pub fn replicas(&self) -> u32 {
-        *self.replicas.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.desired.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn answer(&self) {
@@ -83,7 +87,7 @@ impl Cluster for FakeCluster {
             desired: Replicas(replicas),
             replicas: (0..replicas).map(replica).collect(),
             rollout: Rollout::Complete,
-            conflicts: Vec::new(),
+            conflicts: self.conflicts.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }])
     }
 
@@ -97,7 +101,7 @@ impl Cluster for FakeCluster {
             return Err(ClusterError::Refused { workload: workload.clone(), reason: "an HPA owns it".to_owned() });
         }
         self.writes.lock().unwrap_or_else(PoisonError::into_inner).push(replicas.0);
-        *self.replicas.lock().unwrap_or_else(PoisonError::into_inner) = replicas.0;
+        *self.desired.lock().unwrap_or_else(PoisonError::into_inner) = replicas.0;
         Ok(())
     }
 

@@ -24,6 +24,7 @@ pub mod policies;
 mod pulse;
 mod recording;
 mod resize;
+pub mod review;
 mod rights;
 mod state;
 mod steering;

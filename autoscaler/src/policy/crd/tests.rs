@@ -83,13 +83,16 @@ fn fault(schema: &Value, value: &Value, place: &str) -> Option<String> {
         if min.is_some_and(|min| length < min) || max.is_some_and(|max| length > max) {
             return say(format!("found {length} characters"));
         }
-        if schema["pattern"].as_str().is_some_and(|pattern| !Regex::new(pattern).unwrap().is_match(text)) {
-            return say(format!("found {text:?}, expected {}", schema["pattern"]));
-        }
+    }
+    if let Some(message) = broken_rule(schema, value) {
+        return say(message);
     }
     match value {
         Value::Array(items) if (items.len() as u64) < schema["minItems"].as_u64().unwrap_or(0) => {
             say("too few items".to_owned())
+        }
+        Value::Array(items) if (items.len() as u64) > schema["maxItems"].as_u64().unwrap_or(u64::MAX) => {
+            say("too many items".to_owned())
         }
         Value::Array(items) => {
             let faults = items.iter().enumerate().map(|(i, v)| fault(&schema["items"], v, &format!("{place}[{i}]")));
@@ -101,10 +104,6 @@ fn fault(schema: &Value, value: &Value, place: &str) -> Option<String> {
             if let Some(missing) = required.find(|name| !has(name)) {
                 return say(format!("{missing} is missing"));
             }
-            let choices = schema["oneOf"].as_array();
-            if choices.is_some_and(|c| c.iter().filter(|choice| has(&choice["required"][0])).count() != 1) {
-                return say(format!("expected exactly one of {}", schema["oneOf"]));
-            }
             let faults = fields.iter().map(|(name, value)| match schema["properties"].get(name) {
                 Some(schema) => fault(schema, value, &format!("{place}.{name}")),
                 None => say(format!("{name} is unknown")),
@@ -113,6 +112,20 @@ fn fault(schema: &Value, value: &Value, place: &str) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// The message of a rule that does not hold, of the two kinds of rule that need no arithmetic.
+fn broken_rule(schema: &Value, value: &Value) -> Option<String> {
+    let pattern = Regex::new(r"self\.matches\(r'(.*)'\)").unwrap();
+    let exactly_one = Regex::new(r"^has\(self\.(\w+)\) != has\(self\.(\w+)\)$").unwrap();
+    let rules = schema["x-kubernetes-validations"].as_array().into_iter().flatten();
+    let broken = rules.map(|rule| (rule["rule"].as_str().unwrap(), rule)).find(|(rule, _)| {
+        if let (Some(found), Some(text)) = (pattern.captures(rule), value.as_str()) {
+            return !Regex::new(&found[1]).unwrap().is_match(text);
+        }
+        exactly_one.captures(rule).is_some_and(|f| value.get(&f[1]).is_some() == value.get(&f[2]).is_some())
+    });
+    broken.map(|(_, rule)| rule["message"].as_str().unwrap().to_owned())
 }
 
 /// Fills in the defaults, as the API server does.

@@ -1,0 +1,55 @@
+//! What the loop remembers of each policy between ticks, by the policy's name: its history, and the number of replicas that
+//! was asked for. A changed spec keeps its history; another target begins anew. Reads no clock.
+
+use std::collections::HashMap;
+
+use cluster::WorkloadRef;
+use protocol::scaling::ObjectName;
+
+use crate::planner::History;
+use crate::policy::{Policy, PolicySet};
+
+/// What is remembered of all policies.
+#[derive(Debug, Default)]
+pub struct Memory {
+    known: HashMap<ObjectName, Remembered>,
+}
+
+/// What is remembered of one policy.
+#[derive(Debug)]
+pub struct Remembered {
+    /// Wishes and changes.
+    pub history: History,
+    target: WorkloadRef,
+    desired: i32,
+}
+
+impl Memory {
+    /// Forgets everybody who is not among these policies.
+    pub fn retain(&mut self, policies: &PolicySet) {
+        self.known.retain(|name, _| policies.named(name).is_some());
+    }
+
+    /// What is remembered of a policy whose workload now asks for `desired` replicas. With `by_others` a change of that number
+    /// since the last tick was made by the leader, and counts for the rate policies as a change of one's own.
+    pub fn recall(&mut self, policy: &Policy, now_ms: i64, desired: i32, by_others: bool) -> &mut Remembered {
+        let begin = || Remembered { history: History::begin(now_ms, desired), target: policy.target.clone(), desired };
+        let remembered = self.known.entry(policy.name.clone()).or_insert_with(begin);
+        if remembered.target != policy.target {
+            *remembered = begin();
+        }
+        let before = std::mem::replace(&mut remembered.desired, desired);
+        if by_others && before != desired {
+            remembered.history.changed(now_ms, before, desired, policy.behavior.as_ref());
+        }
+        remembered
+    }
+
+    /// Remembers a change of one's own.
+    pub fn changed(&mut self, policy: &Policy, now_ms: i64, from: i32, to: i32) {
+        if let Some(remembered) = self.known.get_mut(&policy.name) {
+            remembered.history.changed(now_ms, from, to, policy.behavior.as_ref());
+            remembered.desired = to;
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! `plimsoll autoscaler`: steers the workloads of a Kubernetes cluster. Wires what `autoscaler` and `cluster` offer; whatever is
+//! wrong with the command line, the cluster or the rights is one message, before anything runs.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use autoscaler::{Autoscaler, Lead, Options, Policies};
+use cluster::kubernetes::access::{Access, Connection};
+use cluster::kubernetes::lease::{Candidacy, Elector, Terms};
+use cluster::kubernetes::policies::{KubernetesPolicies, PolicyOptions};
+use cluster::kubernetes::{Fence, KubernetesCluster, KubernetesOptions};
+use lifecycle::{CancellationToken, Supervisor};
+use url::Url;
+
+use crate::outcome::{Outcome, run_until_signal};
+
+/// The command line.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The collector, or any Prometheus-compatible server.
+    #[arg(long, value_name = "URL")]
+    collector: Url,
+    /// Policies from files and folders, instead of ScalingPolicy objects.
+    #[arg(long, value_name = "FILE|DIR")]
+    policies: Vec<PathBuf>,
+    /// Only this namespace; may be given several times. All of them without it.
+    #[arg(long, value_name = "NS")]
+    namespace: Vec<String>,
+    /// Else $KUBECONFIG, else ~/.kube/config, else the pod's service account.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// A context of the kubeconfig; else its current one.
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+    /// The HTTP API.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9091")]
+    listen: SocketAddr,
+    /// Where the decision log is kept; in memory only without it.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Time between decisions.
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = protocol::duration::parse)]
+    interval: Duration,
+    /// The window over which CPU use is averaged: at least two scrapes.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = protocol::duration::parse)]
+    rate_window: Duration,
+    /// One of several: whoever holds the Lease decides, the others stand by.
+    #[arg(long)]
+    leader_elect: bool,
+    /// The Lease's namespace; else the context's, or the pod's own.
+    #[arg(long, value_name = "NS")]
+    lease_namespace: Option<String>,
+    /// The Lease's name.
+    #[arg(long, value_name = "NAME", default_value = "plimsoll-autoscaler")]
+    lease_name: String,
+    /// Decides and explains, and writes nothing to the cluster.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Runs the autoscaler until it is asked to stop.
+pub fn run(arguments: Arguments) -> Outcome {
+    lifecycle::logging::to_stderr();
+    run_until_signal(|shutdown| async move {
+        match Stack::bind(arguments).await {
+            Ok(stack) => stack.run(shutdown).await,
+            Err(reason) => Outcome::BadInput(reason),
+        }
+    })
+}
+
+/// Everything that runs, bound and not yet running.
+struct Stack {
+    autoscaler: Autoscaler,
+    watches: cluster::kubernetes::Watches,
+    policies: Option<cluster::kubernetes::policies::PolicyWatch>,
+    elector: Option<Elector>,
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+impl Stack {
+    async fn bind(arguments: Arguments) -> Result<Self, String> {
+        let files = files(&arguments.policies)?;
+        let set = autoscaler::policy::load(&files).map_err(text)?;
+        let access = Access { kubeconfig: arguments.kubeconfig.clone(), context: arguments.context.clone() };
+        let connection = Connection::open(&access).await.map_err(text)?;
+        tracing::info!(server = %connection.server, user = %connection.user, "the API server answers");
+
+        let identity = identity();
+        let elector = arguments.leader_elect.then(|| elector(&arguments, &connection, &identity));
+        let fence = elector.as_ref().map(|elector| Arc::new(elector.fence()) as Arc<dyn Fence>);
+        let namespaces = arguments.namespace.clone();
+        let options =
+            KubernetesOptions { namespaces: namespaces.clone(), fence: fence.clone(), reporter: identity.clone() };
+        let (cluster, watches) = KubernetesCluster::start(&connection, options);
+        let mut options = Options::new(arguments.collector, set);
+        let policies = arguments.policies.is_empty().then(|| {
+            let (store, watch) =
+                KubernetesPolicies::start(&connection, PolicyOptions { namespaces, fence, reporter: identity });
+            options.policies = Policies::Objects(Arc::new(store));
+            watch
+        });
+        options.listen = arguments.listen;
+        options.listen_flag = "--listen";
+        options.interval = arguments.interval;
+        options.rate_window = arguments.rate_window;
+        options.data = arguments.data;
+        options.dry_run = arguments.dry_run;
+        let mut autoscaler = Autoscaler::bind(options, Arc::new(cluster)).await.map_err(text)?;
+        let mut elector = elector;
+        if let Some(elector) = &mut elector {
+            elector.answers_at(address_for_others(autoscaler.address()));
+            autoscaler = autoscaler.elected_by(Lead::elected(elector.standing()));
+        }
+        Ok(Self { autoscaler, watches, policies, elector })
+    }
+
+    async fn run(self, shutdown: CancellationToken) -> Outcome {
+        let Self { autoscaler, watches, policies, elector } = self;
+        println!("autoscaler: http://{}", autoscaler.address());
+        let mut supervisor = Supervisor::new(shutdown);
+        let stop = supervisor.shutdown();
+        supervisor.spawn("the watches of the cluster", watches.run(stop.clone()));
+        if let Some(policies) = policies {
+            supervisor.spawn("the watch of scaling policies", policies.run(stop.clone()));
+        }
+        // The Lease is given back when nothing writes any more, and not before.
+        let wrote_last = CancellationToken::new();
+        if let Some(elector) = elector {
+            supervisor.spawn("the election", elector.run(wrote_last.clone()));
+        }
+        supervisor.spawn("the autoscaler", async move {
+            let _last = wrote_last.drop_guard();
+            autoscaler.run(stop).await
+        });
+        Outcome::of(supervisor.run().await)
+    }
+}
+
+/// The files, and those of the folders.
+fn files(given: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
+    let mut files = Vec::new();
+    for path in given {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let unreadable = |error: std::io::Error| format!("{}: cannot be read: {error}", path.display());
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(path).map_err(unreadable)? {
+            let file = entry.map_err(unreadable)?.path();
+            if file.extension().is_some_and(|ending| ending == "yaml" || ending == "yml") {
+                found.push(file);
+            }
+        }
+        if found.is_empty() {
+            return Err(format!("{}: no .yaml file in it; name a folder with policies, or a file", path.display()));
+        }
+        found.sort();
+        files.extend(found);
+    }
+    Ok(files)
+}
+
+/// Who this is: its pod's name, to which admission compares a Lease's holder; elsewhere a name of its own.
+fn identity() -> String {
+    std::env::var("POD_NAME").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "plimsoll".to_owned());
+        format!("{}-{}-{:04x}", host.trim(), std::process::id(), rand::random::<u16>())
+    })
+}
+
+fn elector(arguments: &Arguments, connection: &Connection, identity: &str) -> Elector {
+    let candidacy = Candidacy {
+        namespace: arguments.lease_namespace.clone().unwrap_or_else(|| connection.namespace.clone()),
+        name: arguments.lease_name.clone(),
+        identity: identity.to_owned(),
+        address: None,
+        terms: Terms::default(),
+    };
+    Elector::new(connection, candidacy)
+}
+
+/// Where others reach this: the pod's address, or the one listened on if it is one.
+fn address_for_others(listens: SocketAddr) -> Option<String> {
+    let pod = std::env::var("POD_IP").ok().and_then(|ip| ip.parse::<std::net::IpAddr>().ok());
+    let ip = if listens.ip().is_unspecified() { pod? } else { listens.ip() };
+    Some(format!("http://{}", SocketAddr::new(ip, listens.port())))
+}
