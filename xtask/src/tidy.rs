@@ -1,10 +1,12 @@
 //! Rules of the source tree: every file says what it is for, packages depend in one direction, heavy crates stay in
-//! their home, and the map in ARCHITECTURE.md names what exists.
+//! their home, the map in ARCHITECTURE.md names what exists, and k8s/ is of one piece.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+
+mod deployment;
 
 /// Programs: they meet over HTTP and never depend on each other.
 const PROGRAMS: [&str; 5] = ["collector", "autoscaler", "tui", "demo-services", "dashboards"];
@@ -33,6 +35,7 @@ pub fn run() -> anyhow::Result<()> {
     }
     breaches.extend(arrow_breaches(&root)?);
     breaches.extend(map_breaches(&root)?);
+    breaches.extend(deployment::breaches(&root)?);
     if breaches.is_empty() {
         println!("== tidy: ok, {} source files", files.len());
         return Ok(());
