@@ -119,8 +119,8 @@ async fn conduct(arguments: Arguments, data: &DataDir, shutdown: CancellationTok
     };
     if !arguments.headless {
         let options = tui::Options {
-            collector: view.collector_url.clone(),
-            autoscaler: Some(view.autoscaler_url.clone()),
+            collector: view.collector_url.clone().into(),
+            autoscaler: Some(view.autoscaler_url.clone().into()),
             no_color: arguments.no_color,
             title: "plimsoll demo".to_owned(),
         };

@@ -28,8 +28,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         _ => {}
     }
     let url: url::Url = format!("http://{address}").parse()?;
-    let autoscaler = (!switches.is_foreign.load(Ordering::SeqCst)).then(|| url.clone());
-    let options = tui::Options { collector: url, autoscaler, no_color: false, title: "made-up shop".to_owned() };
+    let autoscaler = (!switches.is_foreign.load(Ordering::SeqCst)).then(|| url.clone().into());
+    let options = tui::Options { collector: url.into(), autoscaler, no_color: false, title: "made-up shop".to_owned() };
     let shutdown = CancellationToken::new();
     let on_signal = shutdown.clone();
     tokio::spawn(async move {

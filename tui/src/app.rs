@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use protocol::graph::Graph;
 use protocol::jaeger::Trace;
-use protocol::scaling::DecisionRecord;
+use protocol::scaling::{DecisionRecord, ObjectName};
 
 use crate::feed::queries::HISTORY_STEP_SECONDS;
 use crate::health::Health;
 use crate::keys::{self, Key};
 use crate::layers::{self, Branch};
 use crate::palette;
-use crate::picture::{Picture, TraceWish, Wants};
+use crate::picture::{Picture, ServiceKey, TraceWish, Wants};
 use crate::screens;
 use crate::since::Since;
 use crate::theme::Theme;
@@ -50,7 +50,7 @@ pub enum Screen {
     /// All services.
     Services,
     /// One service.
-    Service(String),
+    Service(ServiceKey),
     /// Who calls whom.
     Graph,
     /// All decisions.
@@ -186,7 +186,7 @@ pub struct App {
     pub mode: Mode,
     /// Where the user is, below it where Esc goes.
     pub places: Vec<Place>,
-    /// Made from the picture: one row a service, by name.
+    /// Made from the picture: one row a service, by key.
     pub rows: Vec<Row>,
     /// Made from the picture: the graph's lines.
     pub branches: Vec<Branch>,
@@ -194,7 +194,7 @@ pub struct App {
     pub verdict: Verdict,
     /// Since when each service is as it is.
     pub since: Since,
-    trends: BTreeMap<String, Trend>,
+    trends: BTreeMap<ServiceKey, Trend>,
     /// The identities of the rows on screen, as the last message left them.
     row_ids: Vec<String>,
     /// By what services are sorted, and whether the other way round.
@@ -203,6 +203,8 @@ pub struct App {
     pub trace_sort: (TraceSort, bool),
     /// Decisions to hold are shown.
     pub shows_holds: bool,
+    /// Workloads that nobody calls are listed too.
+    pub shows_bystanders: bool,
     /// Which traces the trace screen shows.
     pub trace_wish: TraceWish,
     refreshes: u64,
@@ -280,6 +282,7 @@ impl App {
             service_sort: (ServiceSort::Health, false),
             trace_sort: (TraceSort::Start, false),
             shows_holds: true,
+            shows_bystanders: false,
             trace_wish: TraceWish::default(),
             refreshes: 0,
             wanted: Wants::default(),
@@ -307,9 +310,26 @@ impl App {
         self.frozen_at_ms.unwrap_or(self.now_ms)
     }
 
-    /// The row of a service.
-    pub fn row(&self, service: &str) -> Option<&Row> {
-        row_of(&self.rows, service)
+    /// The row of a service. Where a key tells no namespace, the worst of that name.
+    pub fn row(&self, service: &ServiceKey) -> Option<&Row> {
+        let exact = row_of(&self.rows, service);
+        if service.namespace.is_empty() { exact.or_else(|| self.row_named(&service.name)) } else { exact }
+    }
+
+    /// The worst of the services of a name, as spans tell no namespace.
+    pub fn row_named(&self, name: &str) -> Option<&Row> {
+        let first = self.rows.partition_point(|row| row.key.name.as_str() < name);
+        self.rows[first..].iter().take_while(|row| row.key.name == name).min_by_key(|row| row.assessment.health)
+    }
+
+    /// What a workload is called on screen.
+    pub fn label(&self, object: &ObjectName) -> String {
+        row_of(&self.rows, &object.into()).map_or_else(|| object.name.clone(), |row| row.name.clone())
+    }
+
+    /// The rows that are listed.
+    pub fn listed(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(|row| self.shows_bystanders || row.is_listed())
     }
 
     /// Shows another picture.
@@ -333,31 +353,33 @@ impl App {
             let history = self.picture.history.data.as_ref().zip(self.picture.history.at_ms);
             for row in &self.rows {
                 let errors = history.as_ref().and_then(|(history, at_ms)| {
-                    Some((history.get(&row.name)?.error_ratio.as_slice(), at_ms.div_euclid(STEP_MS) * STEP_MS))
+                    let bare = || history.get(&ServiceKey::new("", &row.key.name));
+                    let errors = history.get(&row.key).or_else(bare)?.error_ratio.as_slice();
+                    Some((errors, at_ms.div_euclid(STEP_MS) * STEP_MS))
                 });
-                self.since.see(&row.name, row.assessment.health, errors, now_ms);
+                self.since.see(&row.key, row.assessment.health, errors, now_ms);
             }
-            self.since.retain(|name| row_of(&self.rows, name).is_some());
+            self.since.retain(|key| row_of(&self.rows, key).is_some());
         }
         self.follow_replicas(now_ms);
-        self.verdict = verdict::verdict(&self.picture, &self.rows, &self.since, now_ms);
+        let listed: Vec<&Row> = self.rows.iter().filter(|row| row.is_listed()).collect();
+        self.verdict = verdict::verdict(&self.picture, &listed, &self.since, now_ms);
     }
 
     fn follow_replicas(&mut self, now_ms: i64) {
         for row in &self.rows {
             let Some(replicas) = row.replicas else { continue };
-            let trend =
-                self.trends.entry(row.name.clone()).or_insert(Trend { desired: replicas.desired, change: None });
+            let trend = self.trends.entry(row.key.clone()).or_insert(Trend { desired: replicas.desired, change: None });
             if trend.desired != replicas.desired {
                 let change = Some((replicas.desired > trend.desired, now_ms));
                 *trend = Trend { desired: replicas.desired, change };
             }
         }
-        self.trends.retain(|name, _| row_of(&self.rows, name).is_some());
+        self.trends.retain(|key, _| row_of(&self.rows, key).is_some());
     }
 
     /// Whether a service's replicas were changed of late: up or down.
-    pub fn trend(&self, service: &str) -> Option<bool> {
+    pub fn trend(&self, service: &ServiceKey) -> Option<bool> {
         let (up, at_ms) = self.trends.get(service)?.change?;
         (self.picture_now_ms() - at_ms <= TREND_SHOWN_MS).then_some(up)
     }
@@ -409,7 +431,7 @@ impl App {
     }
 
     /// The service that the cursor is on, or that the screen is about.
-    pub fn service_at_cursor(&self) -> Option<String> {
+    pub fn service_at_cursor(&self) -> Option<ServiceKey> {
         screens::service_at_cursor(self)
     }
 
@@ -428,9 +450,9 @@ impl App {
         let mut wants = Wants { refresh: self.refreshes, ..Wants::default() };
         for place in &self.places {
             match &place.screen {
-                Screen::Service(name) => {
-                    wants.service = Some(name.clone());
-                    wants.traces = Some(TraceWish { service: name.clone(), errors_only: true });
+                Screen::Service(key) => {
+                    wants.service = Some(key.clone());
+                    wants.traces = Some(TraceWish { service: key.name.clone(), errors_only: true });
                 }
                 Screen::Traces => wants.traces = Some(self.trace_wish.clone()),
                 _ => {}
@@ -440,9 +462,9 @@ impl App {
     }
 }
 
-/// Rows are by name.
-fn row_of<'a>(rows: &'a [Row], service: &str) -> Option<&'a Row> {
-    rows.binary_search_by(|row| row.name.as_str().cmp(service)).ok().map(|at| &rows[at])
+/// Rows are by key.
+fn row_of<'a>(rows: &'a [Row], service: &ServiceKey) -> Option<&'a Row> {
+    rows.binary_search_by(|row| row.key.cmp(service)).ok().map(|at| &rows[at])
 }
 
 #[cfg(test)]

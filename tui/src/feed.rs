@@ -75,7 +75,13 @@ impl Feed {
         let backends = self.backends.clone();
         let clock = Arc::clone(&self.clock);
         match source {
-            SourceName::Metrics => Box::pin(self.run_metrics()).await,
+            SourceName::Metrics => {
+                let fetch = |_, window| {
+                    let backends = backends.clone();
+                    async move { backends.metrics(window).await.map(Some) }
+                };
+                self.keep(INTERVAL, |p| &mut p.metrics, fetch).await;
+            }
             SourceName::History => {
                 let fetch = |_, window| {
                     let (backends, now_ms) = (backends.clone(), clock.now_ms());
@@ -131,25 +137,6 @@ impl Feed {
             SourceName::Scaling => self.run_scaling(backends).await,
         }
         Ok(())
-    }
-
-    /// The metrics choose the window: a server that scrapes seldom answers nothing for a short one.
-    async fn run_metrics(self) {
-        let backends = self.backends.clone();
-        let fetch = |_, window| {
-            let backends = backends.clone();
-            async move {
-                let metrics = backends.metrics(window).await?;
-                if !metrics.services.values().any(|s| s.red.rate > 0.0) && window == queries::WINDOW_SECONDS {
-                    let wider = backends.metrics(queries::WINDOW_SECONDS_SLOW).await?;
-                    if wider.services.len() > metrics.services.len() {
-                        return Ok(Some(wider));
-                    }
-                }
-                Ok(Some(metrics))
-            }
-        };
-        self.keep(INTERVAL, |p| &mut p.metrics, fetch).await;
     }
 
     async fn run_scaling(self, backends: Backends) {

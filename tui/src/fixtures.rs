@@ -1,6 +1,8 @@
 //! Pictures for tests: a small shop that is well, overloaded, with a failing payment, or gone. Nothing of it is in the
 //! program.
 
+pub mod kubernetes;
+
 use std::collections::BTreeMap;
 
 use protocol::graph::{Edge, Graph, Node, NodeKind, Red};
@@ -12,8 +14,8 @@ use protocol::scaling::{
 
 use crate::app::{App, Message, update};
 use crate::picture::{
-    Breaker, Cpu, Detail, History, JourneyMetrics, Metrics, Picture, Scaling, ServiceHistory, ServiceMetrics, Source,
-    TraceList, TraceWish, Trouble,
+    Breaker, Cpu, Detail, History, JourneyMetrics, Metrics, Picture, Scaling, ServiceHistory, ServiceKey,
+    ServiceMetrics, Source, TraceList, TraceWish, Trouble,
 };
 use crate::theme::Theme;
 
@@ -32,6 +34,11 @@ const SERVICES: [&str; 10] = [
     "search",
     "user",
 ];
+
+/// A service of the shop.
+pub fn key(name: &str) -> ServiceKey {
+    ServiceKey::new("shop", name)
+}
 
 fn object(name: &str) -> ObjectName {
     ObjectName { namespace: "shop".to_owned(), name: name.to_owned() }
@@ -146,17 +153,19 @@ fn healthy_metrics() -> Metrics {
     let service = |(at, name): (usize, &&str)| {
         let rate = 4.0 + at as f64 * 3.3;
         let metrics = ServiceMetrics {
+            serves: true,
             red: red(rate, 0.0, 4.0 + at as f64),
             cpu: Some(Cpu { used: 0.11, limit: 0.25 }),
             replicas: None,
         };
-        ((*name).to_owned(), metrics)
+        (key(name), metrics)
     };
     let journey = |name: &str, rate| {
         (name.to_owned(), JourneyMetrics { rate, error_ratio: 0.0, p50_ms: Some(30.0), p99_ms: Some(62.0) })
     };
     Metrics {
         window_seconds: 30.0,
+        scrape_seconds: Some(1.0),
         services: SERVICES.iter().enumerate().map(service).collect(),
         journeys: [
             journey("browse", 8.0),
@@ -168,7 +177,6 @@ fn healthy_metrics() -> Metrics {
         .into(),
         breakers: Vec::new(),
         breakers_of_late: Vec::new(),
-        targets: (14, 14),
     }
 }
 
@@ -177,7 +185,7 @@ fn healthy_history() -> History {
         rate: (0..60).map(|x| 10.0 + 8.0 * ((x + at * 5) as f64 / 9.0).sin()).collect(),
         error_ratio: vec![0.0; 60],
     };
-    SERVICES.iter().enumerate().map(|(at, name)| ((*name).to_owned(), wave(at))).collect()
+    SERVICES.iter().enumerate().map(|(at, name)| (key(name), wave(at))).collect()
 }
 
 fn healthy_graph() -> Graph {
@@ -221,6 +229,9 @@ fn workload(name: &str, ready: u32, desired: u32) -> WorkloadStatus {
         restarts: 0,
         age_seconds: 190.0,
         message: String::new(),
+        node: String::new(),
+        resize: String::new(),
+        resources: Vec::new(),
     };
     WorkloadStatus {
         kind: "Deployment".to_owned(),
@@ -230,6 +241,7 @@ fn workload(name: &str, ready: u32, desired: u32) -> WorkloadStatus {
         rollout: String::new(),
         policy: Some(name.to_owned()),
         replicas: (0..desired).map(replica).collect(),
+        conflicts: Vec::new(),
     }
 }
 
@@ -296,8 +308,13 @@ fn change<T: Clone>(source: &mut Source<T>, change: impl FnOnce(&mut T)) {
 pub fn payment_failing() -> Picture {
     let mut picture = healthy();
     change(&mut picture.metrics, |metrics| {
-        metrics.services.get_mut("payment").unwrap().red = red(0.4, 1.0, 1.0);
-        metrics.breakers = vec![Breaker { service: "order".to_owned(), peer: "payment".to_owned(), half_open: false }];
+        metrics.services.get_mut(&key("payment")).unwrap().red = red(0.4, 1.0, 1.0);
+        metrics.breakers = vec![Breaker {
+            namespace: "shop".to_owned(),
+            service: "order".to_owned(),
+            peer: "payment".to_owned(),
+            half_open: false,
+        }];
     });
     change(&mut picture.graph, |graph| {
         for node in graph.nodes.iter_mut().filter(|n| n.service == "payment") {
@@ -315,10 +332,10 @@ pub fn payment_failing() -> Picture {
 pub fn overloaded() -> Picture {
     let mut picture = healthy();
     change(&mut picture.metrics, |metrics| {
-        metrics.services.get_mut("order").unwrap().red = red(210.0, 0.31, 420.0);
-        metrics.services.get_mut("gateway").unwrap().red = red(1_640.0, 0.12, 300.0);
-        metrics.services.get_mut("search").unwrap().red = red(900.0, 0.002, 260.0);
-        metrics.services.get_mut("search").unwrap().cpu = Some(Cpu { used: 0.75, limit: 0.75 });
+        metrics.services.get_mut(&key("order")).unwrap().red = red(210.0, 0.31, 420.0);
+        metrics.services.get_mut(&key("gateway")).unwrap().red = red(1_640.0, 0.12, 300.0);
+        metrics.services.get_mut(&key("search")).unwrap().red = red(900.0, 0.002, 260.0);
+        metrics.services.get_mut(&key("search")).unwrap().cpu = Some(Cpu { used: 0.75, limit: 0.75 });
         metrics.journeys.get_mut("checkout").unwrap().error_ratio = 0.31;
         metrics.journeys.get_mut("browse").unwrap().error_ratio = 0.02;
     });
@@ -380,7 +397,7 @@ pub fn crowd() -> Picture {
     let ratio = |at: usize| if at % 50 == 7 { 0.4 } else { 0.0 };
     let metrics = |(at, name): (usize, &String)| {
         let cpu = Some(Cpu { used: 0.1, limit: 0.25 });
-        (name.clone(), ServiceMetrics { red: red(10.0, ratio(at), 5.0), cpu, replicas: None })
+        (key(name), ServiceMetrics { serves: true, red: red(10.0, ratio(at), 5.0), cpu, replicas: None })
     };
     let node = |(at, name): (usize, &String)| Node {
         service: name.clone(),
@@ -398,7 +415,7 @@ pub fn crowd() -> Picture {
     let history = ServiceHistory { rate: vec![3.0; 60], error_ratio: vec![0.0; 60] };
     let mut picture = healthy();
     change(&mut picture.metrics, |m| m.services = names.iter().enumerate().map(metrics).collect());
-    picture.history = answered(names.iter().map(|name| (name.clone(), history.clone())).collect());
+    picture.history = answered(names.iter().map(|name| (key(name), history.clone())).collect());
     picture.graph = answered(Graph {
         at_ms: NOW_MS,
         window_seconds: 30.0,
@@ -412,7 +429,7 @@ pub fn crowd() -> Picture {
 /// The p99 of a service on its page.
 pub fn with_detail(mut picture: Picture, service: &str) -> Picture {
     let p99_ms = (0..60).map(|x| 20.0 + f64::from(x)).collect();
-    picture.detail = answered(Detail { service: service.to_owned(), p99_ms });
+    picture.detail = answered(Detail { service: key(service), p99_ms });
     let errors = TraceWish { service: service.to_owned(), errors_only: true };
     picture.traces = answered(TraceList { wish: errors, traces: traces(true) });
     picture

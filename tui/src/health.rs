@@ -82,6 +82,8 @@ pub struct Facts {
     pub crashing: usize,
     /// All its replicas were started moments ago, and it has not served yet.
     pub starting: bool,
+    /// Nothing is known to call it: a workload that is watched with the others.
+    pub is_bystander: bool,
     /// Peers whose calls its breakers refuse, or refused in the last seconds.
     pub refused: Vec<String>,
     /// What was known is too old to judge by.
@@ -128,6 +130,10 @@ fn judge_alone(fact: &Facts) -> Assessment {
             return Assessment::new(Health::Unknown, STARTING);
         }
         let why = if fact.crashing > 0 { ", they keep crashing" } else { "" };
+        if fact.is_bystander {
+            let why = format!("no replica is ready (0 of {desired}){why}; nothing is known to call it");
+            return Assessment::new(Health::Degraded, why);
+        }
         return Assessment::new(Health::Failing, format!("no replica is ready (0 of {desired}){why}"));
     }
     let enough = fact.requests >= REQUESTS_ENOUGH;

@@ -75,6 +75,8 @@ pub enum Action {
     PreviousService,
     /// Shows decisions to hold, or hides them.
     Holds,
+    /// Lists workloads that nobody calls too, or only those that are not well.
+    Bystanders,
     /// Sorts by the next column.
     Sort,
     /// Turns the order round.
@@ -174,6 +176,11 @@ fn on_decisions(app: &App, input: Input) -> bool {
     input == Input::Screen && matches!(app.screen(), Screen::Decisions)
 }
 
+fn has_bystanders(app: &App, input: Input) -> bool {
+    let on_services = input == Input::Screen && matches!(app.screen(), Screen::Services);
+    on_services && app.rows.iter().any(|row| !row.is_listed())
+}
+
 fn on_a_service(app: &App, input: Input) -> bool {
     input == Input::Screen && app.service_at_cursor().is_some()
 }
@@ -238,6 +245,7 @@ bindings! {
     [Key::char('n')], "n", Action::NextService, "traces of the next service", "next service", cycles_services;
     [Key::char('N')], "N", Action::PreviousService, "traces of the service before", "", cycles_services;
     [Key::char('h')], "h", Action::Holds, "show or hide decisions to hold", "holds", on_decisions;
+    [Key::char('w')], "w", Action::Bystanders, "list workloads that nobody calls too, or not", "", has_bystanders;
     [Key::char('g')], "g", Action::Graph, "who calls whom, from this service on", "graph", not_on_graph;
     [Key::char('a')], "a", Action::Decisions, "what the autoscaler decided, and why", "decisions", not_on_decisions;
     [Key::char('t')], "t", Action::Traces, "traces of this service", "traces", on_a_service;

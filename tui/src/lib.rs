@@ -34,9 +34,9 @@ use tokio::sync::watch;
 use url::Url;
 
 use crate::app::{App, Message, Place, Screen, Tab};
-use crate::feed::backends::Backends;
+use crate::feed::backends::{Backend, Backends};
 use crate::feed::{Feed, fetch_once};
-use crate::picture::{Picture, TraceWish, Wants};
+use crate::picture::{Picture, ServiceKey, TraceWish, Wants};
 use crate::terminal::{Held, Wiring};
 use crate::theme::Theme;
 
@@ -44,9 +44,9 @@ use crate::theme::Theme;
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The collector, or any Prometheus-compatible server.
-    pub collector: Url,
+    pub collector: Backend,
     /// The autoscaler, if there is one.
-    pub autoscaler: Option<Url>,
+    pub autoscaler: Option<Backend>,
     /// No colours; `NO_COLOR` does the same.
     pub no_color: bool,
     /// What the first line begins with.
@@ -65,6 +65,20 @@ pub enum TuiError {
     /// Something else in this program panicked, and the terminal was given back for its message.
     #[error("a part of the program panicked")]
     Panicked,
+    /// The collector gave no metrics.
+    #[error("the collector {url} gives no metrics: {reason}; is it running? name another with --collector")]
+    NoCollector {
+        /// Its URL.
+        url: Url,
+        /// Why.
+        reason: String,
+    },
+    /// The way to the collector is closed, or it gave no metrics.
+    #[error("the collector cannot be reached: {reason}")]
+    NoWay {
+        /// Why, with the remedy.
+        reason: String,
+    },
     /// A part of the screen ended by itself.
     #[error(transparent)]
     Task(#[from] TaskEnded),
@@ -81,7 +95,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Tu
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let held = Held::take()?;
     let shutdown = shutdown.child_token();
-    let backends = Backends::new(&options.collector, options.autoscaler.as_ref());
+    let backends = Backends::of(options.collector.clone(), options.autoscaler.clone());
     let (wants, wanted) = watch::channel(Wants::default());
     let (feed, pictures) = Feed::new(backends, Arc::clone(&clock), wanted, shutdown.clone());
     let mut supervisor = Supervisor::new(shutdown.clone()).with_deadline(SHUTDOWN_DEADLINE);
@@ -96,10 +110,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Tu
 
 fn new_app(options: Options, now_ms: i64, size: (u16, u16)) -> App {
     let theme = Theme::from_environment(options.no_color, |name| std::env::var(name).ok());
-    let url = &options.collector;
-    let host = url.host_str().unwrap_or("?");
-    let collector = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-    App::new(options.title, collector, theme, now_ms, size)
+    App::new(options.title, options.collector.place, theme, now_ms, size)
 }
 
 /// What a snapshot shows.
@@ -107,8 +118,8 @@ fn new_app(options: Options, now_ms: i64, size: (u16, u16)) -> App {
 pub enum View {
     /// All services.
     Services,
-    /// One service.
-    Service(String),
+    /// One service; of any namespace where none is said.
+    Service(ServiceKey),
     /// Who calls whom.
     Graph,
     /// What the autoscaler decided.
@@ -118,19 +129,27 @@ pub enum View {
 }
 
 /// Asks every source once and gives a screen of `size` (columns, rows) as text: what `run` would show at that moment.
-pub async fn snapshot(options: Options, view: View, size: (u16, u16)) -> String {
+///
+/// # Errors
+/// If the collector gave no metrics: there is nothing to show.
+pub async fn snapshot(options: Options, view: View, size: (u16, u16)) -> Result<String, TuiError> {
     let clock = SystemClock;
-    let backends = Backends::new(&options.collector, options.autoscaler.as_ref());
+    let backends = Backends::of(options.collector.clone(), options.autoscaler.clone());
     let wants = match &view {
         View::Service(name) => Wants {
             service: Some(name.clone()),
-            traces: Some(TraceWish { service: name.clone(), errors_only: true }),
+            traces: Some(TraceWish { service: name.name.clone(), errors_only: true }),
             refresh: 0,
         },
         View::Traces(wish) => Wants { traces: Some(wish.clone()), ..Wants::default() },
         View::Services | View::Graph | View::Decisions => Wants::default(),
     };
     let picture = fetch_once(&backends, &wants, &clock).await;
+    if picture.metrics.data.is_none() {
+        let (url, way) = (options.collector.url.clone(), options.collector.way.is_some());
+        let reason = picture.metrics.trouble_text().to_owned();
+        return Err(if way { TuiError::NoWay { reason } } else { TuiError::NoCollector { url, reason } });
+    }
     let mut app = new_app(options, clock.now_ms(), size);
     app.places = vec![Place::at(match view {
         View::Services => Screen::Services,
@@ -143,7 +162,7 @@ pub async fn snapshot(options: Options, view: View, size: (u16, u16)) -> String 
         }
     })];
     show(&mut app, picture, clock.now_ms());
-    render(&app)
+    Ok(render(&app))
 }
 
 fn show(app: &mut App, picture: Picture, now_ms: i64) {

@@ -2,6 +2,7 @@
 
 use crate::app::{App, Tab};
 use crate::keys::Action;
+use crate::picture::ServiceKey;
 
 /// What choosing an entry does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,7 +10,7 @@ pub enum Command {
     /// The same as a key.
     Act(Action),
     /// The page of a service.
-    Service(String),
+    Service(ServiceKey),
     /// The traces of a service.
     Traces(String),
     /// The decisions about a service.
@@ -46,10 +47,17 @@ pub fn entries(app: &App, typed: &str) -> Vec<Entry> {
         .iter()
         .map(|(name, help, action)| Entry { name: (*name).to_owned(), help, command: Command::Act(*action) })
         .collect();
+    let mut previous = None;
     for row in &app.rows {
         let name = &row.name;
-        all.push(Entry { name: format!("service {name}"), help: "its page", command: Command::Service(name.clone()) });
-        all.push(Entry { name: format!("traces {name}"), help: "its traces", command: Command::Traces(name.clone()) });
+        let page = Command::Service(row.key.clone());
+        all.push(Entry { name: format!("service {name}"), help: "its page", command: page });
+        let traced = &row.key.name;
+        if previous != Some(traced) {
+            let traces = Command::Traces(traced.clone());
+            all.push(Entry { name: format!("traces {traced}"), help: "its traces", command: traces });
+        }
+        previous = Some(traced);
         all.push(Entry {
             name: format!("decisions {name}"),
             help: "its scaling",

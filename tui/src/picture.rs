@@ -2,11 +2,12 @@
 //! Fetches nothing and judges nothing; `feed` writes it, `triage` and the screens read it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use protocol::graph::{Graph, Red};
 use protocol::jaeger::Trace;
-use protocol::scaling::{DecisionRecord, EventRecord, PolicyStatus, WorkloadStatus};
+use protocol::scaling::{DecisionRecord, EventRecord, ObjectName, PolicyStatus, WorkloadStatus};
 
 /// Why a source has no fresh answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +91,42 @@ impl<T> Source<T> {
     }
 }
 
+/// Names a service: on a cluster two namespaces may each have one of the same name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceKey {
+    /// Its name; first, so that services of one name stand together.
+    pub name: String,
+    /// Its namespace; empty where nothing tells one.
+    pub namespace: String,
+}
+
+impl ServiceKey {
+    /// The service of a namespace.
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self { name: name.to_owned(), namespace: namespace.to_owned() }
+    }
+
+    /// Whether a workload or policy is about this service.
+    pub fn is(&self, object: &ObjectName) -> bool {
+        self.name == object.name && self.namespace == object.namespace
+    }
+}
+
+impl From<&ObjectName> for ServiceKey {
+    fn from(object: &ObjectName) -> Self {
+        Self::new(&object.namespace, &object.name)
+    }
+}
+
+impl fmt::Display for ServiceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.namespace.as_str() {
+            "" => f.write_str(&self.name),
+            namespace => write!(f, "{namespace}/{}", self.name),
+        }
+    }
+}
+
 /// Processor use of all replicas of a service, in cores.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Cpu {
@@ -111,6 +148,8 @@ pub struct ReplicaCount {
 /// What the metrics say about one service over the window.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ServiceMetrics {
+    /// It is one that requests are made of; other workloads are only measured.
+    pub serves: bool,
     /// Of the requests it served.
     pub red: Red,
     /// Processor use, where containers are measured.
@@ -135,6 +174,8 @@ pub struct JourneyMetrics {
 /// A circuit breaker that is not closed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Breaker {
+    /// Of both; empty where nothing tells one.
+    pub namespace: String,
     /// Whose breaker.
     pub service: String,
     /// Towards whom.
@@ -148,16 +189,16 @@ pub struct Breaker {
 pub struct Metrics {
     /// Seconds that the rates cover.
     pub window_seconds: f64,
-    /// By name.
-    pub services: BTreeMap<String, ServiceMetrics>,
-    /// By name.
+    /// Seconds between two scrapes of a target; `None` in the first minute.
+    pub scrape_seconds: Option<f64>,
+    /// Services, and workloads that are measured as well.
+    pub services: BTreeMap<ServiceKey, ServiceMetrics>,
+    /// By name; with the namespace in front of it where there are several.
     pub journeys: BTreeMap<String, JourneyMetrics>,
     /// Breakers that are open or half open.
     pub breakers: Vec<Breaker>,
     /// Breakers that are so, or were in the last seconds.
     pub breakers_of_late: Vec<Breaker>,
-    /// Scraped targets that answer, and all.
-    pub targets: (usize, usize),
 }
 
 /// The last minutes of one service, oldest first, one value a step.
@@ -170,13 +211,13 @@ pub struct ServiceHistory {
 }
 
 /// The histories of all services.
-pub type History = BTreeMap<String, ServiceHistory>;
+pub type History = BTreeMap<ServiceKey, ServiceHistory>;
 
 /// The history that is fetched for the service on screen only.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Detail {
     /// Which service.
-    pub service: String,
+    pub service: ServiceKey,
     /// Milliseconds.
     pub p99_ms: Vec<f64>,
 }
@@ -193,7 +234,7 @@ pub struct Scaling {
 /// What traces somebody wants to see.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TraceWish {
-    /// Of this service; of any when empty.
+    /// Of the services of this name, as spans tell no namespace; of any when empty.
     pub service: String,
     /// Only such as hold an error.
     pub errors_only: bool,
@@ -233,7 +274,7 @@ pub struct Picture {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wants {
     /// Details of this service.
-    pub service: Option<String>,
+    pub service: Option<ServiceKey>,
     /// Traces.
     pub traces: Option<TraceWish>,
     /// Grows when the user asks for fresh answers now.

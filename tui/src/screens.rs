@@ -20,7 +20,7 @@ use ratatui::text::Line;
 
 use crate::app::{App, Mode, Screen};
 use crate::health::Health;
-use crate::picture::{Freshness, Source};
+use crate::picture::{Freshness, ServiceKey, Source};
 use crate::text;
 
 /// From this height on there is room for the lines below the table.
@@ -160,7 +160,7 @@ fn put(buffer: &mut Buffer, area: Rect, row: usize, line: &Line<'_>) {
 fn body(app: &App, width: usize) -> Body<'_> {
     match app.screen() {
         Screen::Services => services::body(app, width),
-        Screen::Service(name) => service::body(app, name, width),
+        Screen::Service(key) => service::body(app, key, width),
         Screen::Graph => graph::body(app, width),
         Screen::Decisions => decisions::list(app, width),
         Screen::Decision(record) => decisions::page(app, record, width),
@@ -235,7 +235,7 @@ pub fn help_positions(app: &App) -> usize {
 /// The identities of the rows on screen, in order.
 pub fn row_ids(app: &App) -> Vec<String> {
     match app.screen() {
-        Screen::Services => services::sorted(app).iter().map(|r| r.name.clone()).collect(),
+        Screen::Services => services::sorted(app).iter().map(|r| r.key.to_string()).collect(),
         Screen::Graph => graph::shown(app).iter().map(|b| b.id.clone()).collect(),
         Screen::Decisions => decisions::shown(app).iter().map(decisions::Run::id).collect(),
         Screen::Traces => traces::shown(app).iter().map(|t| t.trace_id.clone()).collect(),
@@ -244,16 +244,20 @@ pub fn row_ids(app: &App) -> Vec<String> {
 }
 
 /// The service that the cursor is on, or that the screen is about.
-pub fn service_at_cursor(app: &App) -> Option<String> {
+pub fn service_at_cursor(app: &App) -> Option<ServiceKey> {
     let index = app.place().index;
+    let by_name = |name: String| {
+        let row = app.row_named(&name);
+        row.map_or_else(|| ServiceKey::new("", &name), |row| row.key.clone())
+    };
     match app.screen() {
-        Screen::Services => services::sorted(app).get(index).map(|r| r.name.clone()),
-        Screen::Service(name) => Some(name.clone()),
-        Screen::Graph => graph::shown(app).get(index).map(|b| b.service.clone()),
-        Screen::Decisions => decisions::shown(app).get(index).map(|r| r.newest.workload.name.clone()),
-        Screen::Decision(record) => Some(record.workload.name.clone()),
-        Screen::Traces => traces::shown(app).get(index).and_then(|t| traces::service(t)),
-        Screen::Trace(trace) => traces::service(trace),
+        Screen::Services => services::sorted(app).get(index).map(|r| r.key.clone()),
+        Screen::Service(key) => Some(key.clone()),
+        Screen::Graph => graph::shown(app).get(index).map(|b| by_name(b.service.clone())),
+        Screen::Decisions => decisions::shown(app).get(index).map(|r| (&r.newest.workload).into()),
+        Screen::Decision(record) => Some((&record.workload).into()),
+        Screen::Traces => traces::shown(app).get(index).and_then(|t| traces::service(t)).map(by_name),
+        Screen::Trace(trace) => traces::service(trace).map(by_name),
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::feed::queries::HISTORY_STEP_SECONDS;
 use crate::health::{ERRORS_DEGRADED, ERRORS_FAILING, Health};
+use crate::picture::ServiceKey;
 use crate::text;
 
 /// Whoever is back in a state that it left less than this ago never left it: a replica that is ready for a moment between
@@ -38,18 +39,18 @@ struct Known {
 
 /// All services' states.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Since(BTreeMap<String, Known>);
+pub struct Since(BTreeMap<ServiceKey, Known>);
 
 impl Since {
     /// When a service's state began.
-    pub fn of(&self, service: &str) -> Option<Began> {
+    pub fn of(&self, service: &ServiceKey) -> Option<Began> {
         self.0.get(service).map(|known| known.now)
     }
 
     /// Takes how a service is now. `errors` is its share of errors over the last minutes and when the last value was taken.
-    pub fn see(&mut self, service: &str, health: Health, errors: Option<(&[f64], i64)>, now_ms: i64) {
+    pub fn see(&mut self, service: &ServiceKey, health: Health, errors: Option<(&[f64], i64)>, now_ms: i64) {
         let first = Began { health, at_ms: now_ms, is_earlier: true };
-        let known = self.0.entry(service.to_owned()).or_insert(Known { now: first, before: None });
+        let known = self.0.entry(service.clone()).or_insert(Known { now: first, before: None });
         if known.now.health != health {
             let left = (known.now, now_ms);
             let now = match known.before {
@@ -66,7 +67,7 @@ impl Since {
     }
 
     /// Forgets the services that are not there any more.
-    pub fn retain(&mut self, is_there: impl Fn(&str) -> bool) {
+    pub fn retain(&mut self, is_there: impl Fn(&ServiceKey) -> bool) {
         self.0.retain(|service, _| is_there(service));
     }
 
@@ -96,15 +97,19 @@ mod tests {
 
     const AT: i64 = 1_763_906_560_000;
 
+    fn payment() -> ServiceKey {
+        ServiceKey::new("shop", "payment")
+    }
+
     fn words(since: &Since) -> String {
-        since.of("payment").unwrap().words()
+        since.of(&payment()).unwrap().words()
     }
 
     #[test]
     fn what_was_so_when_first_seen_began_before() {
         let mut since = Since::default();
-        since.see("payment", Health::Failing, None, AT);
-        since.see("payment", Health::Failing, None, AT + 9_000);
+        since.see(&payment(), Health::Failing, None, AT);
+        since.see(&payment(), Health::Failing, None, AT + 9_000);
         assert_eq!(words(&since), "since before 14:02:40");
     }
 
@@ -112,32 +117,32 @@ mod tests {
     fn the_history_tells_when_errors_began_that_nobody_watched() {
         let errors = [0.0, 0.0, 0.4, 0.9, 1.0];
         let mut since = Since::default();
-        since.see("payment", Health::Failing, Some((&errors, AT)), AT + 3_000);
+        since.see(&payment(), Health::Failing, Some((&errors, AT)), AT + 3_000);
         assert_eq!(words(&since), "since 14:02:30");
         let mut since = Since::default();
-        since.see("payment", Health::Failing, Some((&errors[2..], AT)), AT);
+        since.see(&payment(), Health::Failing, Some((&errors[2..], AT)), AT);
         assert_eq!(words(&since), "since before 14:02:40");
     }
 
     #[test]
     fn a_change_begins_when_it_is_seen() {
         let mut since = Since::default();
-        since.see("payment", Health::Healthy, None, AT);
-        since.see("payment", Health::Failing, None, AT + 1_000);
-        since.see("payment", Health::Failing, None, AT + 5_000);
+        since.see(&payment(), Health::Healthy, None, AT);
+        since.see(&payment(), Health::Failing, None, AT + 1_000);
+        since.see(&payment(), Health::Failing, None, AT + 5_000);
         assert_eq!(words(&since), "since 14:02:41");
     }
 
     #[test]
     fn a_short_recovery_ends_no_outage_and_a_long_one_does() {
         let mut since = Since::default();
-        since.see("payment", Health::Healthy, None, AT);
-        since.see("payment", Health::Failing, None, AT + 1_000);
-        since.see("payment", Health::Healthy, None, AT + 20_000);
-        since.see("payment", Health::Failing, None, AT + 30_000);
+        since.see(&payment(), Health::Healthy, None, AT);
+        since.see(&payment(), Health::Failing, None, AT + 1_000);
+        since.see(&payment(), Health::Healthy, None, AT + 20_000);
+        since.see(&payment(), Health::Failing, None, AT + 30_000);
         assert_eq!(words(&since), "since 14:02:41");
-        since.see("payment", Health::Healthy, None, AT + 40_000);
-        since.see("payment", Health::Failing, None, AT + 60_000);
+        since.see(&payment(), Health::Healthy, None, AT + 40_000);
+        since.see(&payment(), Health::Failing, None, AT + 60_000);
         assert_eq!(words(&since), "since 14:03:40");
     }
 }

@@ -21,8 +21,8 @@ pub struct Verdict {
     pub text: String,
 }
 
-/// Says in a sentence how things are.
-pub fn verdict(picture: &Picture, rows: &[Row], since: &Since, now_ms: i64) -> Verdict {
+/// Says in a sentence how things are, of the rows that are listed.
+pub fn verdict(picture: &Picture, rows: &[&Row], since: &Since, now_ms: i64) -> Verdict {
     match picture.metrics.freshness(now_ms) {
         Freshness::Waiting => return unknown("waiting for the first metrics".to_owned()),
         Freshness::Down | Freshness::Missing => {
@@ -71,16 +71,16 @@ fn unknown(text: String) -> Verdict {
     Verdict { health: Health::Unknown, text }
 }
 
-fn named(rows: &[Row], health: Health) -> Vec<&Row> {
-    rows.iter().filter(|r| r.assessment.health == health).collect()
+fn named<'a>(rows: &[&'a Row], health: Health) -> Vec<&'a Row> {
+    rows.iter().copied().filter(|r| r.assessment.health == health).collect()
 }
 
-fn failing(rows: &[Row], since: &Since) -> Vec<String> {
+fn failing(rows: &[&Row], since: &Since) -> Vec<String> {
     let mut clauses = Vec::new();
     let mut failing = named(rows, Health::Failing);
     failing.sort_by(|a, b| (b.red.rate * b.red.error_ratio).total_cmp(&(a.red.rate * a.red.error_ratio)));
     for row in failing.iter().take(2) {
-        let since = since.of(&row.name).map(|began| format!(" {}", began.words())).unwrap_or_default();
+        let since = since.of(&row.key).map(|began| format!(" {}", began.words())).unwrap_or_default();
         let why = &row.assessment.why;
         clauses.push(match why.contains("breaker") {
             true => format!("{} is failing ({why}){since}", row.name),
@@ -94,7 +94,7 @@ fn failing(rows: &[Row], since: &Since) -> Vec<String> {
     clauses
 }
 
-fn victims(rows: &[Row]) -> Vec<String> {
+fn victims(rows: &[&Row]) -> Vec<String> {
     let mut clauses = Vec::new();
     let mut victims: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for row in named(rows, Health::Victim) {
@@ -104,7 +104,7 @@ fn victims(rows: &[Row]) -> Vec<String> {
         let verb = if names.len() == 1 { "suffers" } else { "suffer" };
         // A peer that is back is not used before the breaker closes.
         let is_back = rows.iter().any(|r| r.name == culprit && r.assessment.health >= Health::Healthy);
-        let is_refused = |r: &Row| r.assessment.because_of == culprit && r.assessment.why.contains("breaker");
+        let is_refused = |r: &&Row| r.assessment.because_of == culprit && r.assessment.why.contains("breaker");
         let why = match (is_back, rows.iter().any(is_refused)) {
             (false, _) => "",
             (true, true) => " (back, but a breaker is still open)",
@@ -115,7 +115,7 @@ fn victims(rows: &[Row]) -> Vec<String> {
     clauses
 }
 
-fn degraded(rows: &[Row]) -> Vec<String> {
+fn degraded(rows: &[&Row]) -> Vec<String> {
     let mut degraded = named(rows, Health::Degraded);
     degraded.sort_by(|a, b| triage::worst_first(a, b));
     let clause = |row: &&Row| match row.assessment.why.strip_prefix("slow") {
@@ -129,7 +129,7 @@ fn degraded(rows: &[Row]) -> Vec<String> {
     clauses
 }
 
-fn all_well(rows: &[Row]) -> String {
+fn all_well(rows: &[&Row]) -> String {
     let unknown = rows.iter().filter(|r| r.assessment.health == Health::Unknown).count();
     let starting = rows.iter().filter(|r| r.assessment.why == health::STARTING).count();
     if starting > 0 && starting == unknown {
@@ -144,7 +144,7 @@ fn all_well(rows: &[Row]) -> String {
     }
 }
 
-fn others_well(rows: &[Row]) -> Option<String> {
+fn others_well(rows: &[&Row]) -> Option<String> {
     let well: Vec<String> = rows
         .iter()
         .filter(|r| matches!(r.assessment.health, Health::Healthy | Health::Idle))
@@ -170,8 +170,8 @@ pub fn is_slow(journey: &JourneyMetrics) -> bool {
 }
 
 /// The service that keeps a journey's orders waiting: a failing one that another waits for.
-fn waited_for(rows: &[Row]) -> Option<&str> {
-    let waits = |r: &&Row| r.assessment.health == Health::Degraded && r.assessment.why.starts_with("waits for");
+fn waited_for<'a>(rows: &[&'a Row]) -> Option<&'a str> {
+    let waits = |r: &&&Row| r.assessment.health == Health::Degraded && r.assessment.why.starts_with("waits for");
     rows.iter().find(waits).map(|r| r.assessment.because_of.as_str())
 }
 
@@ -179,11 +179,13 @@ fn waited_for(rows: &[Row]) -> Option<&str> {
 const ORDERING_JOURNEY: &str = "checkout";
 
 /// Whether a journey's customers are served, but later than they should be.
-pub fn is_waiting(name: &str, journey: &JourneyMetrics, rows: &[Row]) -> bool {
-    name == ORDERING_JOURNEY && journey_health(journey) == Health::Healthy && waited_for(rows).is_some()
+pub fn is_waiting(name: &str, journey: &JourneyMetrics, rows: &[&Row]) -> bool {
+    name.rsplit('/').next() == Some(ORDERING_JOURNEY)
+        && journey_health(journey) == Health::Healthy
+        && waited_for(rows).is_some()
 }
 
-fn journey_clauses(journeys: &BTreeMap<String, JourneyMetrics>, rows: &[Row], is_well: bool) -> Vec<String> {
+fn journey_clauses(journeys: &BTreeMap<String, JourneyMetrics>, rows: &[&Row], is_well: bool) -> Vec<String> {
     let (mut failing, mut slow, mut pending, mut well) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (name, journey) in journeys {
         match journey_health(journey) {

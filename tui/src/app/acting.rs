@@ -33,6 +33,7 @@ impl App {
             Action::NextService => self.cycle_service(1),
             Action::PreviousService => self.cycle_service(-1),
             Action::Holds => self.shows_holds = !self.shows_holds,
+            Action::Bystanders => self.shows_bystanders = !self.shows_bystanders,
             Action::Sort => self.sort_by_next(),
             Action::Reverse => self.reverse(),
             Action::Filter => self.mode = Mode::Filter { before: self.place().filter.clone() },
@@ -116,13 +117,13 @@ impl App {
     fn go_to_graph(&mut self) {
         let service = self.service_at_cursor();
         self.go_to(Screen::Graph);
-        let chosen = service.and_then(|name| screens::graph_row_of(self, &name));
+        let chosen = service.and_then(|key| screens::graph_row_of(self, &key.name));
         self.place_mut().chosen = chosen;
     }
 
     fn go_to_decisions(&mut self) {
         let about = match self.screen() {
-            Screen::Service(name) => name.clone(),
+            Screen::Service(key) => self.row(key).map_or_else(|| key.name.clone(), |row| row.name.clone()),
             _ => String::new(),
         };
         self.go_to(Screen::Decisions);
@@ -131,7 +132,7 @@ impl App {
 
     fn go_to_traces(&mut self) {
         if let Some(service) = self.service_at_cursor() {
-            self.trace_wish = TraceWish { service, errors_only: false };
+            self.trace_wish = TraceWish { service: service.name, errors_only: false };
             if matches!(self.screen(), Screen::Traces) {
                 let place = self.place_mut();
                 (place.index, place.chosen) = (0, None);
@@ -144,7 +145,8 @@ impl App {
     /// All services, then each by name, round and round.
     fn cycle_service(&mut self, by: isize) {
         let mut names = vec![String::new()];
-        names.extend(self.rows.iter().map(|r| r.name.clone()));
+        names.extend(self.rows.iter().filter(|r| !r.is_bystander).map(|r| r.key.name.clone()));
+        names.dedup();
         let at = names.iter().position(|name| *name == self.trace_wish.service).unwrap_or(0);
         let count = isize::try_from(names.len()).unwrap_or(1);
         let next = (isize::try_from(at).unwrap_or(0) + by).rem_euclid(count);
@@ -201,7 +203,7 @@ impl App {
         let entry = palette::entries(self, &typed).into_iter().nth(chosen)?;
         match entry.command {
             Command::Act(action) => return self.act(action),
-            Command::Service(name) => self.go_to(Screen::Service(name)),
+            Command::Service(key) => self.go_to(Screen::Service(key)),
             Command::Traces(service) => {
                 self.trace_wish = TraceWish { service, errors_only: false };
                 self.go_to(Screen::Traces);

@@ -35,7 +35,7 @@ fn the_cursor_stays_on_the_service_when_rows_move() {
     let mut app = healthy();
     press(&mut app, "jj");
     let chosen = app.service_at_cursor().unwrap();
-    assert_eq!(chosen, "notification");
+    assert_eq!(chosen, fixtures::key("notification"));
     update(&mut app, Message::Picture(Box::new(fixtures::payment_failing())));
     assert_eq!(app.service_at_cursor(), Some(chosen));
     assert_ne!(app.place().index, 2);
@@ -45,16 +45,16 @@ fn the_cursor_stays_on_the_service_when_rows_move() {
 fn before_the_user_moves_the_cursor_is_on_the_worst() {
     let mut app = healthy();
     update(&mut app, Message::Picture(Box::new(fixtures::payment_failing())));
-    assert_eq!(app.service_at_cursor().as_deref(), Some("payment"));
+    assert_eq!(app.service_at_cursor(), Some(fixtures::key("payment")));
 }
 
 #[test]
 fn enter_goes_in_and_escape_comes_back_to_the_same_row() {
     let mut app = healthy();
     press(&mut app, "jjj\n");
-    assert_eq!(*app.screen(), Screen::Service("order".to_owned()));
+    assert_eq!(*app.screen(), Screen::Service(fixtures::key("order")));
     press(&mut app, "\u{1b}");
-    assert_eq!((app.screen(), app.service_at_cursor().as_deref()), (&Screen::Services, Some("order")));
+    assert_eq!((app.screen(), app.service_at_cursor()), (&Screen::Services, Some(fixtures::key("order"))));
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn a_service_on_screen_has_its_details_and_error_traces_fetched() {
     let mut app = healthy();
     let effects = press(&mut app, "jjj\n");
     let traces = Some(TraceWish { service: "order".to_owned(), errors_only: true });
-    assert_eq!(effects, [Effect::Want(Wants { service: Some("order".to_owned()), traces, refresh: 0 })]);
+    assert_eq!(effects, [Effect::Want(Wants { service: Some(fixtures::key("order")), traces, refresh: 0 })]);
     let effects = press(&mut app, "\u{1b}");
     assert_eq!(effects, [Effect::Want(Wants::default())]);
 }
@@ -105,9 +105,9 @@ fn a_filter_narrows_and_escape_first_drops_it_then_goes_back() {
     assert_eq!(
         app.row_ids(),
         ["gateway", "payment", "review", "search", "user"]
-            .map(str::to_owned)
+            .map(|name| format!("shop/{name}"))
             .iter()
-            .filter(|n| !n.contains('o'))
+            .filter(|n| !n[5..].contains('o'))
             .cloned()
             .collect::<Vec<_>>()
     );
@@ -127,7 +127,7 @@ fn giving_up_a_filter_puts_the_old_one_back() {
 fn the_palette_leads_to_a_service_and_quits() {
     let mut app = healthy();
     press(&mut app, ":service pay\n");
-    assert_eq!(*app.screen(), Screen::Service("payment".to_owned()));
+    assert_eq!(*app.screen(), Screen::Service(fixtures::key("payment")));
     assert_eq!(press(&mut app, ":quit\n"), [Effect::Quit]);
 }
 
@@ -135,11 +135,38 @@ fn the_palette_leads_to_a_service_and_quits() {
 fn sorting_goes_round_and_reverses() {
     let mut app = healthy();
     press(&mut app, "ss");
-    assert_eq!(app.row_ids()[0], "user");
+    assert_eq!(app.row_ids()[0], "shop/user");
     press(&mut app, "S");
-    assert_eq!(app.row_ids()[0], "gateway");
+    assert_eq!(app.row_ids()[0], "shop/gateway");
     press(&mut app, "Ssssss");
     assert_eq!(app.service_sort, (ServiceSort::Health, false));
+}
+
+#[test]
+fn services_of_one_name_have_pages_and_cursors_of_their_own() {
+    let mut app = fixtures::app(fixtures::kubernetes::picture(), (140, 40));
+    assert_eq!(app.service_at_cursor(), Some(ServiceKey::new("staging", "order")));
+    press(&mut app, "\n");
+    let page = render(&app);
+    assert!(page.contains("services › staging/order") && page.contains("Unhealthy"), "{page}");
+    assert!(!page.contains("HorizontalPodAutoscaler"), "{page}");
+    press(&mut app, "\u{1b}:service shop/order\n");
+    let page = render(&app);
+    assert!(page.contains("HorizontalPodAutoscaler") && !page.contains("Unhealthy"), "{page}");
+}
+
+#[test]
+fn workloads_that_nobody_calls_are_a_key_away() {
+    let mut app = fixtures::app(fixtures::kubernetes::picture(), (140, 40));
+    let text = render(&app);
+    assert!(text.contains("and 2 other workloads (w)") && !text.contains("plimsoll-collector"), "{text}");
+    press(&mut app, "w");
+    let text = render(&app);
+    assert!(text.contains("plimsoll-collector") && text.contains("all workloads (w)"), "{text}");
+    press(&mut app, "w");
+    assert!(!render(&app).contains("plimsoll-collector"));
+    press(&mut app, ":service coll\n");
+    assert_eq!(*app.screen(), Screen::Service(ServiceKey::new("plimsoll", "plimsoll-collector")));
 }
 
 #[test]
@@ -150,10 +177,10 @@ fn a_changed_number_of_replicas_is_pointed_out_for_a_while() {
     workloads[3].desired = 3;
     picture.workloads.answered(workloads, NOW_MS);
     update(&mut app, Message::Picture(Box::new(picture)));
-    assert_eq!((app.trend("order"), app.trend("user")), (Some(true), None));
+    assert_eq!((app.trend(&fixtures::key("order")), app.trend(&fixtures::key("user"))), (Some(true), None));
     assert!(render(&app).contains("2/3 ↑"));
     update(&mut app, Message::Tick(NOW_MS + TREND_SHOWN_MS + 1));
-    assert_eq!(app.trend("order"), None);
+    assert_eq!(app.trend(&fixtures::key("order")), None);
 }
 
 #[test]
@@ -162,7 +189,7 @@ fn since_is_when_the_state_began_not_when_it_was_last_seen() {
     update(&mut app, Message::Tick(NOW_MS + 1_000));
     update(&mut app, Message::Picture(Box::new(fixtures::payment_failing())));
     update(&mut app, Message::Tick(NOW_MS + 3_000));
-    assert_eq!(app.since.of("payment").unwrap().words(), "since 14:02:41");
+    assert_eq!(app.since.of(&fixtures::key("payment")).unwrap().words(), "since 14:02:41");
 }
 
 #[test]

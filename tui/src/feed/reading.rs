@@ -1,7 +1,7 @@
 //! Turns answers of PromQL into `Metrics` and histories. Pure: asks nobody, knows no clock.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::graph::Red;
 use protocol::jaeger::Trace;
@@ -9,7 +9,9 @@ use protocol::prometheus::{InstantSeries, LabelMap, QueryData};
 
 use crate::feed::queries::{REQUESTS_ENOUGH_IF_PLAIN, REQUESTS_ENOUGH_RECENTLY};
 use crate::health::REQUESTS_ENOUGH_FOR_P99;
-use crate::picture::{Breaker, Cpu, History, JourneyMetrics, Metrics, ReplicaCount, ServiceHistory, ServiceMetrics};
+use crate::picture::{
+    Breaker, Cpu, History, JourneyMetrics, Metrics, ReplicaCount, ServiceHistory, ServiceKey, ServiceMetrics,
+};
 
 /// The answers of one round, in the terms of `queries`. `None` where the server could not say.
 #[derive(Debug, Default)]
@@ -32,8 +34,10 @@ pub struct Answers {
     pub desired: Option<QueryData>,
     /// `queries::READY`.
     pub ready: Option<QueryData>,
-    /// `queries::UP`.
-    pub up: Option<QueryData>,
+    /// `queries::SERVING`.
+    pub serving: Option<QueryData>,
+    /// `queries::SCRAPES_A_MINUTE`.
+    pub scrapes_a_minute: Option<QueryData>,
 }
 
 /// A service that answered 5xx failed; 4xx is the caller's mistake.
@@ -44,28 +48,30 @@ fn is_server_error(code: &str) -> bool {
 /// Puts a round's answers together.
 pub fn metrics(answers: &Answers, window_seconds: f64) -> Metrics {
     let mut services = red_by_service(answers);
-    for (name, used) in by_label(answers.cpu_used.as_ref(), "deployment") {
-        services.entry(name).or_default().cpu = Some(Cpu { used, limit: 0.0 });
+    for (key, _) in by_labels(answers.serving.as_ref(), "service") {
+        services.entry(key).or_default().serves = true;
     }
-    for (name, limit) in by_label(answers.cpu_limit.as_ref(), "deployment") {
-        if let Some(cpu) = services.get_mut(&name).and_then(|s| s.cpu.as_mut()) {
+    for (key, used) in by_labels(answers.cpu_used.as_ref(), "deployment") {
+        services.entry(key).or_default().cpu = Some(Cpu { used, limit: 0.0 });
+    }
+    for (key, limit) in by_labels(answers.cpu_limit.as_ref(), "deployment") {
+        if let Some(cpu) = services.get_mut(&key).and_then(|s| s.cpu.as_mut()) {
             cpu.limit = limit;
         }
     }
-    let ready = by_label(answers.ready.as_ref(), "deployment");
-    for (name, desired) in by_label(answers.desired.as_ref(), "deployment") {
-        let ready = ready.get(&name).copied().unwrap_or(0.0);
-        services.entry(name).or_default().replicas =
-            Some(ReplicaCount { ready: count(ready), desired: count(desired) });
+    let ready = by_labels(answers.ready.as_ref(), "deployment");
+    for (key, desired) in by_labels(answers.desired.as_ref(), "deployment") {
+        let ready = ready.get(&key).copied().unwrap_or(0.0);
+        services.entry(key).or_default().replicas = Some(ReplicaCount { ready: count(ready), desired: count(desired) });
     }
-    let targets: Vec<f64> = vector(answers.up.as_ref()).iter().map(|s| s.value.value()).collect();
+    let scrapes = vector(answers.scrapes_a_minute.as_ref()).first().map(|series| series.value.value());
     Metrics {
         window_seconds,
+        scrape_seconds: scrapes.filter(|scrapes| *scrapes >= 1.0).map(|scrapes| 60.0 / scrapes),
         services,
         journeys: journeys(answers),
         breakers: breakers(answers.breakers.as_ref()),
         breakers_of_late: Vec::new(),
-        targets: (targets.iter().filter(|up| **up > 0.0).count(), targets.len()),
     }
 }
 
@@ -91,21 +97,23 @@ pub fn sharpen(metrics: &mut Metrics, recent: &Answers, recent_seconds: f64) {
     }
 }
 
-fn red_by_service(answers: &Answers) -> BTreeMap<String, ServiceMetrics> {
-    let mut services: BTreeMap<String, ServiceMetrics> = BTreeMap::new();
-    let mut failed: BTreeMap<String, f64> = BTreeMap::new();
+fn red_by_service(answers: &Answers) -> BTreeMap<ServiceKey, ServiceMetrics> {
+    let mut services: BTreeMap<ServiceKey, ServiceMetrics> = BTreeMap::new();
+    let mut failed: BTreeMap<ServiceKey, f64> = BTreeMap::new();
     for series in vector(answers.rate_by_code.as_ref()) {
-        let (Some(name), value) = (label(&series.metric, "service"), positive(series.value.value())) else { continue };
-        services.entry(name.clone()).or_default().red.rate += value;
+        let (Some(key), value) = (key(&series.metric, "service"), positive(series.value.value())) else { continue };
+        let service = services.entry(key.clone()).or_default();
+        service.serves = true;
+        service.red.rate += value;
         if label(&series.metric, "http_response_status_code").is_some_and(|code| is_server_error(&code)) {
-            *failed.entry(name).or_default() += value;
+            *failed.entry(key).or_default() += value;
         }
     }
-    for (name, service) in &mut services {
-        service.red.error_ratio = ratio(failed.get(name).copied().unwrap_or(0.0), service.red.rate);
+    for (key, service) in &mut services {
+        service.red.error_ratio = ratio(failed.get(key).copied().unwrap_or(0.0), service.red.rate);
     }
-    for (name, buckets) in buckets_by(answers.buckets.as_ref(), "service") {
-        if let Some(service) = services.get_mut(&name) {
+    for (key, buckets) in buckets_by(answers.buckets.as_ref(), "service") {
+        if let Some(service) = services.get_mut(&key) {
             let ms = |q| quantile(&buckets, q).map(|seconds| seconds * 1_000.0);
             service.red = Red { p50_ms: ms(0.5), p95_ms: ms(0.95), p99_ms: ms(0.99), ..service.red };
         }
@@ -114,29 +122,32 @@ fn red_by_service(answers: &Answers) -> BTreeMap<String, ServiceMetrics> {
 }
 
 fn journeys(answers: &Answers) -> BTreeMap<String, JourneyMetrics> {
-    let mut journeys: BTreeMap<String, JourneyMetrics> = BTreeMap::new();
+    let mut journeys: BTreeMap<ServiceKey, JourneyMetrics> = BTreeMap::new();
     for series in vector(answers.journeys.as_ref()) {
-        let Some(name) = label(&series.metric, "journey") else { continue };
+        let Some(key) = key(&series.metric, "journey") else { continue };
         let value = positive(series.value.value());
-        let journey = journeys.entry(name).or_default();
+        let journey = journeys.entry(key).or_default();
         let failed = journey.error_ratio * journey.rate
             + if label(&series.metric, "outcome").as_deref() == Some("error") { value } else { 0.0 };
         journey.rate += value;
         journey.error_ratio = ratio(failed, journey.rate);
     }
-    for (name, buckets) in buckets_by(answers.journey_buckets.as_ref(), "journey") {
-        if let Some(journey) = journeys.get_mut(&name) {
+    for (key, buckets) in buckets_by(answers.journey_buckets.as_ref(), "journey") {
+        if let Some(journey) = journeys.get_mut(&key) {
             let ms = |q| quantile(&buckets, q).map(|seconds| seconds * 1_000.0);
             (journey.p50_ms, journey.p99_ms) = (ms(0.5), ms(0.99));
         }
     }
-    journeys
+    let namespaces: BTreeSet<String> = journeys.keys().map(|key| key.namespace.clone()).collect();
+    let name = |key: ServiceKey| if namespaces.len() > 1 { key.to_string() } else { key.name };
+    journeys.into_iter().map(|(key, journey)| (name(key), journey)).collect()
 }
 
 fn breakers(answer: Option<&QueryData>) -> Vec<Breaker> {
     let read = |series: &InstantSeries| {
         let state = series.value.value();
         let breaker = Breaker {
+            namespace: label(&series.metric, "namespace").unwrap_or_default(),
             service: label(&series.metric, "service")?,
             peer: label(&series.metric, "peer")?,
             half_open: state < 1.5,
@@ -150,10 +161,10 @@ fn breakers(answer: Option<&QueryData>) -> Vec<Breaker> {
 pub fn history(answer: &QueryData, start: f64, step: f64, steps: usize) -> History {
     let mut history = History::new();
     for (metric, values) in ranges(answer, start, step, steps) {
-        let Some(name) = label(metric, "service") else { continue };
+        let Some(key) = key(metric, "service") else { continue };
         let is_error = label(metric, "http_response_status_code").is_some_and(|code| is_server_error(&code));
         let service = history
-            .entry(name)
+            .entry(key)
             .or_insert_with(|| ServiceHistory { rate: vec![0.0; steps], error_ratio: vec![0.0; steps] });
         for (at, value) in values.into_iter().enumerate() {
             service.rate[at] += positive(value);
@@ -227,11 +238,11 @@ pub fn quantile(buckets: &[(f64, f64)], q: f64) -> Option<f64> {
     Some(if inside <= 0.0 { upper } else { lower + (upper - lower) * (rank - below) / inside })
 }
 
-fn buckets_by(answer: Option<&QueryData>, name: &str) -> BTreeMap<String, Vec<(f64, f64)>> {
-    let mut groups: BTreeMap<String, Vec<(f64, f64)>> = BTreeMap::new();
+fn buckets_by(answer: Option<&QueryData>, name: &str) -> BTreeMap<ServiceKey, Vec<(f64, f64)>> {
+    let mut groups: BTreeMap<ServiceKey, Vec<(f64, f64)>> = BTreeMap::new();
     for series in vector(answer) {
         let le = label(&series.metric, "le").and_then(|le| bound(&le));
-        if let (Some(group), Some(le)) = (label(&series.metric, name), le) {
+        if let (Some(group), Some(le)) = (key(&series.metric, name), le) {
             groups.entry(group).or_default().push((le, positive(series.value.value())));
         }
     }
@@ -245,8 +256,14 @@ fn bound(le: &str) -> Option<f64> {
     if le == "+Inf" { Some(f64::INFINITY) } else { le.parse().ok() }
 }
 
-fn by_label(answer: Option<&QueryData>, name: &str) -> BTreeMap<String, f64> {
-    vector(answer).iter().filter_map(|s| Some((label(&s.metric, name)?, positive(s.value.value())))).collect()
+fn by_labels(answer: Option<&QueryData>, name: &str) -> BTreeMap<ServiceKey, f64> {
+    vector(answer).iter().filter_map(|s| Some((key(&s.metric, name)?, positive(s.value.value())))).collect()
+}
+
+/// What a series is about: the label of that name, in the series' namespace.
+fn key(metric: &LabelMap, name: &str) -> Option<ServiceKey> {
+    let namespace = label(metric, "namespace").unwrap_or_default();
+    label(metric, name).map(|name| ServiceKey { name, namespace })
 }
 
 fn vector(answer: Option<&QueryData>) -> &[InstantSeries] {

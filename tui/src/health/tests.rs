@@ -15,7 +15,7 @@ fn fact(name: &str) -> Facts {
 }
 
 fn open(service: &str, peer: &str) -> Breaker {
-    Breaker { service: service.to_owned(), peer: peer.to_owned(), half_open: false }
+    Breaker { namespace: String::new(), service: service.to_owned(), peer: peer.to_owned(), half_open: false }
 }
 
 fn calls(name: &str, errors: f64) -> (String, f64, f64) {

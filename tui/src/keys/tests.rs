@@ -7,7 +7,7 @@ use crate::app::{Message, update};
 use crate::{fixtures, render};
 
 /// A character that no screen gives a meaning.
-const UNBOUND: [char; 6] = ['x', 'z', 'w', 'y', '9', '%'];
+const UNBOUND: [char; 6] = ['x', 'z', 'u', 'y', '9', '%'];
 
 fn press(app: &mut App, keys: &str) {
     for c in keys.chars() {
@@ -37,6 +37,7 @@ fn states() -> Vec<(&'static str, App)> {
         ("decision", with("3\n", fixtures::healthy())),
         ("traces", with("4", fixtures::payment_failing())),
         ("trace", with("4j\n", fixtures::payment_failing())),
+        ("a cluster's services", with("j", fixtures::kubernetes::picture())),
         ("empty", with("", crate::picture::Picture::default())),
         ("foreign", with("2", fixtures::foreign())),
         ("filter", with("/pay", fixtures::healthy())),

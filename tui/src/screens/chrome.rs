@@ -105,13 +105,13 @@ pub fn verdict_lines(app: &App, width: u16, lines_max: usize) -> Vec<Line<'stati
         .collect()
 }
 
-fn screen_name(screen: &Screen) -> String {
+fn screen_name(app: &App, screen: &Screen) -> String {
     match screen {
         Screen::Services => "services".to_owned(),
-        Screen::Service(name) => name.clone(),
+        Screen::Service(key) => app.row(key).map_or_else(|| key.to_string(), |row| row.name.clone()),
         Screen::Graph => "graph".to_owned(),
         Screen::Decisions => "decisions".to_owned(),
-        Screen::Decision(record) => format!("{} {}", record.workload.name, text::clock(record.at_ms)),
+        Screen::Decision(record) => format!("{} {}", app.label(&record.workload), text::clock(record.at_ms)),
         Screen::Traces => "traces".to_owned(),
         Screen::Trace(trace) => format!("trace {}", trace.trace_id.chars().take(8).collect::<String>()),
     }
@@ -120,7 +120,7 @@ fn screen_name(screen: &Screen) -> String {
 /// Where the user is and how they came here, and what else is set: filter, frozen picture, order.
 pub fn crumbs(app: &App, width: u16) -> Line<'static> {
     let width = usize::from(width);
-    let path: Vec<String> = app.places.iter().map(|p| screen_name(&p.screen)).collect();
+    let path: Vec<String> = app.places.iter().map(|p| screen_name(app, &p.screen)).collect();
     let path = path.join(" › ");
     let mut chips: Vec<(String, Style)> = Vec::new();
     let filter = &app.place().filter;
@@ -131,6 +131,16 @@ pub fn crumbs(app: &App, width: u16) -> Line<'static> {
     }
     if let Some(at_ms) = app.frozen_at_ms {
         chips.push((format!("FROZEN at {}", text::clock(at_ms)), app.theme.amber()));
+    }
+    if let Screen::Services = app.screen() {
+        let others = app.rows.iter().filter(|row| !row.is_listed()).count();
+        match (others, app.shows_bystanders) {
+            (0, _) => {}
+            (others, false) => {
+                chips.push((format!("and {} (w)", text::count(others, "other workload")), app.theme.dim()));
+            }
+            (_, true) => chips.push(("all workloads (w)".to_owned(), app.theme.accent())),
+        }
     }
     if let Screen::Traces = app.screen() {
         let service = if app.trace_wish.service.is_empty() { "all services" } else { &app.trace_wish.service };

@@ -48,7 +48,7 @@ pub fn shown(app: &App) -> Vec<Run<'_>> {
     }
     runs.retain(|run| {
         let d = run.newest;
-        filter::passes(filter, &format!("{} {} {} {}", d.workload.name, outcome_word(d), d.reason, d.message))
+        filter::passes(filter, &format!("{} {} {} {}", app.label(&d.workload), outcome_word(d), d.reason, d.message))
     });
     runs
 }
@@ -96,7 +96,7 @@ pub fn row(app: &App, record: &DecisionRecord, count: usize, with_name: bool, wi
     let times = if count > 1 { format!("x{count}") } else { String::new() };
     let mut cells = Cells::default().left(&text::clock(record.at_ms), 8, app.theme.dim());
     if with_name {
-        cells = cells.left(&record.workload.name, 14.min(width / 4), app.theme.title());
+        cells = cells.left(&app.label(&record.workload), 14.min(width / 4), app.theme.title());
     }
     cells = cells.left(&change(record), 13, style(app, record));
     if width >= 60 {
@@ -154,7 +154,7 @@ fn wrapped(lines: &mut Vec<Line<'static>>, content: &str, indent: usize, width: 
 pub fn page(app: &App, record: &DecisionRecord, width: usize) -> Body<'static> {
     let title = app.theme.title();
     let mut lines = vec![Line::styled(
-        text::cut(&format!("{} {}", text::clean(&record.workload.name), change(record)), width),
+        text::cut(&format!("{} {}", text::clean(&app.label(&record.workload)), change(record)), width),
         style(app, record),
     )];
     wrapped(&mut lines, &record.message, 0, width, Style::new());

@@ -24,7 +24,7 @@ pub fn shown(app: &App) -> Vec<&Branch> {
 }
 
 fn health_of(app: &App, service: &str) -> Option<Health> {
-    app.row(service).map(|r| r.assessment.health)
+    app.row_named(service).map(|r| r.assessment.health)
 }
 
 /// The lines.
@@ -64,7 +64,7 @@ fn line(app: &App, branch: &Branch, name_columns: usize, width: usize) -> Line<'
     let (edge_health, word) = edge_word(red.rate, red.error_ratio);
     let caller = &branch.caller;
     let words = match (by_caller, word) {
-        (false, _) => app.row(&branch.service).map_or("", |r| &r.assessment.why).to_owned(),
+        (false, _) => app.row_named(&branch.service).map_or("", |r| &r.assessment.why).to_owned(),
         (true, "FAILING" | "degraded") => {
             format!("{word}: {} of the calls from {caller}", text::percent(red.error_ratio))
         }

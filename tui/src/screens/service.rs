@@ -1,15 +1,18 @@
 //! The page of one service: how it is and why, charts, replicas, who calls it and whom it calls, decisions, events, traces
 //! with errors.
 
+mod events;
+mod replicas;
+
 use protocol::graph::Red;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use crate::app::App;
-use crate::picture::Cpu;
-use crate::screens::{Body, Lines, decisions, edge_word, error_style, nothing, notice, services, state, traces};
+use crate::picture::{Cpu, ServiceKey};
+use crate::screens::{Body, Lines, decisions, edge_word, error_style, nothing, notice, state, traces};
 use crate::text;
-use crate::triage::{self, Row};
+use crate::triage::Row;
 use crate::widgets::{Cells, chart};
 
 /// Decisions, events and traces on the page: the newest few; their own screens have all.
@@ -18,21 +21,21 @@ const ROWS_PER_PART: usize = 6;
 const CHART_ROWS: usize = 3;
 
 /// The page.
-pub fn body(app: &App, name: &str, width: usize) -> Body<'static> {
-    let Some(row) = app.row(name) else {
+pub fn body(app: &App, key: &ServiceKey, width: usize) -> Body<'static> {
+    let Some(row) = app.row(key) else {
         return Body {
-            empty: format!("{} is not known any more: nothing scrapes or runs it", text::clean(name)),
+            empty: format!("{} is not known any more: nothing scrapes or runs it", text::clean(&key.to_string())),
             ..Body::default()
         };
     };
     let mut lines = heading(app, row, width);
     lines.push(Line::default());
     lines.extend(charts(app, row, width));
-    lines.extend(replicas(app, row, width));
-    lines.extend(edges(app, name, width));
-    lines.extend(scaling(app, name, width));
-    lines.extend(events(app, name, width));
-    lines.extend(error_traces(app, name, width));
+    lines.extend(replicas::lines(app, row, width));
+    lines.extend(edges(app, &row.key.name, width));
+    lines.extend(scaling(app, &row.key, width));
+    lines.extend(events::lines(app, &row.key, width));
+    lines.extend(error_traces(app, &row.key.name, width));
     Body {
         lines: Lines::Page(lines),
         notice: notice("metrics", &app.picture.metrics, app.picture_now_ms()),
@@ -42,9 +45,9 @@ pub fn body(app: &App, name: &str, width: usize) -> Body<'static> {
 
 fn heading(app: &App, row: &Row, width: usize) -> Vec<Line<'static>> {
     let health = row.assessment.health;
-    let since = app.since.of(&row.name).map(|began| began.words()).unwrap_or_default();
+    let since = app.since.of(&row.key).map(|began| began.words()).unwrap_or_default();
     let red = &row.red;
-    let node = app.picture.graph.data.as_ref().and_then(|g| g.nodes.iter().find(|n| n.service == row.name));
+    let node = app.picture.graph.data.as_ref().and_then(|g| g.nodes.iter().find(|n| n.service == row.key.name));
     let own = node
         .map(|n| format!("own errors {}, own time {}", text::percent(n.own_error_ratio), text::millis(n.own_time_ms)));
     let cpu = match row.cpu {
@@ -81,8 +84,16 @@ fn heading(app: &App, row: &Row, width: usize) -> Vec<Line<'static>> {
 
 /// Three charts of the last five minutes, side by side where they fit.
 fn charts(app: &App, row: &Row, width: usize) -> Vec<Line<'static>> {
-    let history = app.picture.history.data.as_ref().and_then(|h| h.get(&row.name));
-    let detail = app.picture.detail.data.as_ref().filter(|d| d.service == row.name);
+    let history = app
+        .picture
+        .history
+        .data
+        .as_ref()
+        .and_then(|h| h.get(&row.key).or_else(|| h.get(&ServiceKey::new("", &row.key.name))));
+    let is_its = |service: &ServiceKey| {
+        service.name == row.key.name && (service.namespace.is_empty() || service.namespace == row.key.namespace)
+    };
+    let detail = app.picture.detail.data.as_ref().filter(|d| is_its(&d.service));
     let empty = Vec::new();
     let rate = history.map_or(&empty, |h| &h.rate);
     let errors = history.map_or(&empty, |h| &h.error_ratio);
@@ -110,41 +121,6 @@ fn charts(app: &App, row: &Row, width: usize) -> Vec<Line<'static>> {
 
 fn title(app: &App, content: &str) -> [Line<'static>; 2] {
     [Line::default(), Line::styled(text::clean(content), app.theme.title())]
-}
-
-fn replicas(app: &App, row: &Row, width: usize) -> Vec<Line<'static>> {
-    let mut lines = title(app, &format!("Replicas {}", services::replicas(app, row))).to_vec();
-    let Some(workload) = triage::workload(&app.picture, &row.name) else {
-        lines.push(Line::raw(text::cut(&format!("  {}", nothing(&app.picture.workloads, "not known")), width)));
-        return lines;
-    };
-    if !workload.rollout.is_empty() {
-        lines.push(Line::styled(text::cut(&format!("  rollout: {}", workload.rollout), width), app.theme.amber()));
-    }
-    for replica in &workload.replicas {
-        let (word, style) = match replica.ready {
-            true => ("ready", app.theme.health(crate::health::Health::Healthy)),
-            false => ("not ready", app.theme.health(crate::health::Health::Degraded)),
-        };
-        let restarts = text::count(replica.restarts as usize, "restart");
-        let age = text::age((replica.age_seconds.clamp(0.0, 1e12) * 1_000.0) as i64);
-        lines.push(
-            Cells::default()
-                .left(&format!("  {}", replica.name), (width / 3).clamp(12, 34), Style::new())
-                .left(word, 9, style)
-                .left(&replica.state, 16, style)
-                .left(&restarts, 11, Style::new())
-                .left(&age, 4, app.theme.dim())
-                .rest(&replica.message, width, app.theme.bad())
-                .line(),
-        );
-        if width < 110 && !replica.message.is_empty() {
-            for line in text::wrap(&replica.message, width.saturating_sub(5), 3) {
-                lines.push(Line::styled(format!("    {line}"), app.theme.bad()));
-            }
-        }
-    }
-    lines
 }
 
 fn edges(app: &App, name: &str, width: usize) -> Vec<Line<'static>> {
@@ -179,13 +155,13 @@ fn edges(app: &App, name: &str, width: usize) -> Vec<Line<'static>> {
     lines
 }
 
-fn scaling(app: &App, name: &str, width: usize) -> Vec<Line<'static>> {
+fn scaling(app: &App, key: &ServiceKey, width: usize) -> Vec<Line<'static>> {
     let mut lines = title(app, "Scaling (a: all of it)").to_vec();
     let Some(scaling) = &app.picture.scaling.data else {
         lines.push(Line::raw(text::cut(&format!("  {}", nothing(&app.picture.scaling, "")), width)));
         return lines;
     };
-    if let Some(policy) = scaling.policies.iter().find(|p| p.workload.name == name) {
+    if let Some(policy) = scaling.policies.iter().find(|p| key.is(&p.workload)) {
         let paused = if policy.paused { ", paused by an operator" } else { "" };
         let words = format!(
             "  policy {}: {} to {} replicas, {:?}{paused}",
@@ -195,7 +171,7 @@ fn scaling(app: &App, name: &str, width: usize) -> Vec<Line<'static>> {
     } else {
         lines.push(Line::styled("  no policy steers it", app.theme.dim()));
     }
-    let of_it = scaling.decisions.iter().filter(|d| d.workload.name == name);
+    let of_it = scaling.decisions.iter().filter(|d| key.is(&d.workload));
     let is_change = |d: &&protocol::scaling::DecisionRecord| d.outcome != protocol::scaling::Outcome::Hold;
     let newest = of_it.clone().find(|d| !is_change(d));
     let changes = of_it.filter(is_change).take(ROWS_PER_PART);
@@ -203,29 +179,6 @@ fn scaling(app: &App, name: &str, width: usize) -> Vec<Line<'static>> {
         let mut line = decisions::row(app, record, 1, false, width.saturating_sub(2));
         line.spans.insert(0, Span::raw("  "));
         lines.push(line);
-    }
-    lines
-}
-
-fn events(app: &App, name: &str, width: usize) -> Vec<Line<'static>> {
-    let Some(events) = &app.picture.events.data else { return Vec::new() };
-    let mut of_it = events.iter().filter(|e| e.workload.name == name).take(ROWS_PER_PART).peekable();
-    if of_it.peek().is_none() {
-        return Vec::new();
-    }
-    let mut lines = title(app, "Events").to_vec();
-    for event in of_it {
-        let style = match event.kind {
-            protocol::scaling::EventKind::Warning => app.theme.amber(),
-            protocol::scaling::EventKind::Normal => Style::new(),
-        };
-        lines.push(
-            Cells::default()
-                .left(&format!("  {}", text::clock(event.at_ms)), 10, app.theme.dim())
-                .left(&event.reason, 20, style)
-                .rest(&event.message, width, Style::new())
-                .line(),
-        );
     }
     lines
 }

@@ -60,20 +60,20 @@ pub fn sorted(app: &App) -> Vec<&Row> {
         filter.is_empty()
             || filter::passes(filter, &format!("{} {} {}", r.name, assessment.health.word(), assessment.why))
     };
-    let mut rows: Vec<&Row> = app.rows.iter().filter(searched).collect();
+    let mut rows: Vec<&Row> = app.listed().filter(searched).collect();
     let (sort, is_reversed) = app.service_sort;
     let descending = |a: Option<f64>, b: Option<f64>| b.unwrap_or(-1.0).total_cmp(&a.unwrap_or(-1.0));
     let compare = |a: &Row, b: &Row| -> Ordering {
         match sort {
             ServiceSort::Health => worst_first(a, b),
-            ServiceSort::Name => a.name.cmp(&b.name),
+            ServiceSort::Name => a.key.cmp(&b.key),
             ServiceSort::Rate => b.red.rate.total_cmp(&a.red.rate),
             ServiceSort::Errors => b.red.error_ratio.total_cmp(&a.red.error_ratio),
             ServiceSort::P50 => descending(a.red.p50_ms, b.red.p50_ms),
             ServiceSort::P95 => descending(a.red.p95_ms, b.red.p95_ms),
             ServiceSort::P99 => descending(a.red.p99_ms, b.red.p99_ms),
         }
-        .then_with(|| a.name.cmp(&b.name))
+        .then_with(|| a.key.cmp(&b.key))
     };
     rows.sort_by(|a, b| if is_reversed { compare(b, a) } else { compare(a, b) });
     rows
@@ -84,7 +84,7 @@ pub fn body(app: &App, width: usize) -> Body<'_> {
     let columns = Columns::of(width);
     let rows = sorted(app);
     let filtered = format!("no service passes the filter {:?}; Esc drops it", app.place().filter);
-    let none = if app.rows.is_empty() { "no service has served a request yet" } else { &filtered };
+    let none = if app.listed().next().is_none() { "no service has served a request yet" } else { &filtered };
     Body {
         head: Some(head(app, &columns)),
         lines: Lines::Rows(rows.len(), Box::new(move |at| line(app, rows[at], &columns, width))),
@@ -169,7 +169,7 @@ fn is_short(row: &Row) -> bool {
 /// `2/3`, with an arrow when the number asked for changed of late.
 pub fn replicas(app: &App, row: &Row) -> String {
     let Some(ReplicaCount { ready, desired }) = row.replicas else { return "-".to_owned() };
-    let arrow = match app.trend(&row.name) {
+    let arrow = match app.trend(&row.key) {
         Some(true) => " ↑",
         Some(false) => " ↓",
         None => "",
@@ -208,13 +208,14 @@ fn journeys(app: &App, width: usize) -> Line<'static> {
         return Line::default();
     };
     let is_stale = triage::is_stale(&app.picture, app.picture_now_ms());
+    let listed: Vec<&Row> = app.rows.iter().filter(|row| row.is_listed()).collect();
     let cells: Vec<(String, Health)> = metrics
         .journeys
         .iter()
         .map(|(name, journey)| {
             let (health, word) = match verdict::journey_health(journey) {
                 _ if is_stale => (Health::Unknown, "unknown".to_owned()),
-                _ if verdict::is_waiting(name, journey, &app.rows) => (Health::Degraded, "pending".to_owned()),
+                _ if verdict::is_waiting(name, journey, &listed) => (Health::Degraded, "pending".to_owned()),
                 Health::Healthy => (Health::Healthy, "well".to_owned()),
                 Health::Idle => (Health::Idle, "idle".to_owned()),
                 health if verdict::is_slow(journey) && journey.error_ratio < ERRORS_DEGRADED => {

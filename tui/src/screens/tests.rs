@@ -34,6 +34,8 @@ fn services() {
         ("payment_failing", fixtures::payment_failing()),
         ("disconnected", fixtures::disconnected()),
         ("foreign", fixtures::foreign()),
+        ("kubernetes", fixtures::kubernetes::picture()),
+        ("no_way", fixtures::kubernetes::no_way()),
     ];
     for (name, picture) in pictures {
         for size in SIZES {
@@ -49,6 +51,12 @@ fn a_service() {
     for size in SIZES {
         assert_snapshot!(format!("service_{}x{}", size.0, size.1), shown(picture(), size, "\n"));
     }
+    let on_kubernetes = || fixtures::with_detail(fixtures::kubernetes::picture(), "order");
+    for size in SIZES {
+        let page = shown(on_kubernetes(), size, ":service shop/order\n");
+        assert_snapshot!(format!("service_kubernetes_{}x{}", size.0, size.1), page);
+    }
+    assert_snapshot!("service_kubernetes_80x70", shown(on_kubernetes(), (80, 70), ":service shop/order\n"));
     let crashing = fixtures::with_detail(fixtures::overloaded(), "review");
     assert_snapshot!("service_crashing_80x60", shown(crashing, (80, 60), ":service review\n"));
     assert_snapshot!("service_40x12", shown(picture(), (40, 12), "\n"));
@@ -93,11 +101,11 @@ fn last_good_data_stays_with_its_age_when_a_source_is_down() {
 fn names_of_any_kind_keep_the_columns_in_line() {
     let mut picture = fixtures::healthy();
     let mut metrics = picture.metrics.data.as_deref().cloned().unwrap();
-    let service = metrics.services["order"].clone();
+    let service = metrics.services[&fixtures::key("order")].clone();
     let names =
         ["x".repeat(200), "支払いサービスの長い名前です".to_owned(), "a\u{1b}[31mb".to_owned(), "سلة".to_owned()];
     for name in names {
-        metrics.services.insert(name, service.clone());
+        metrics.services.insert(fixtures::key(&name), service.clone());
     }
     picture.metrics.answered(metrics, fixtures::NOW_MS);
     for size in [(40, 12), (80, 24), (140, 40)] {

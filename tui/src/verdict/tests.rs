@@ -25,7 +25,7 @@ fn names_payment_as_failing_and_browsing_as_well() {
 fn names_payment_also_when_the_breaker_lets_nothing_through() {
     let mut picture = fixtures::payment_failing();
     let mut metrics = picture.metrics.data.as_deref().cloned().unwrap();
-    metrics.services.get_mut("payment").unwrap().red = protocol::graph::Red::default();
+    metrics.services.get_mut(&fixtures::key("payment")).unwrap().red = protocol::graph::Red::default();
     picture.metrics.data = Some(Arc::new(metrics));
     let text = said(picture).text;
     assert!(text.starts_with("payment is failing (order's breaker is open) since 14:02:10 · "), "{text}");
@@ -56,7 +56,7 @@ fn names_the_culprit_before_its_victims_and_what_customers_notice() {
 fn a_journey_that_takes_long_is_not_called_well() {
     let mut picture = fixtures::healthy();
     let mut metrics = picture.metrics.data.as_deref().cloned().unwrap();
-    metrics.services.get_mut("search").unwrap().red.p50_ms = Some(820.0);
+    metrics.services.get_mut(&fixtures::key("search")).unwrap().red.p50_ms = Some(820.0);
     metrics.journeys.get_mut("search").unwrap().p50_ms = Some(850.0);
     picture.metrics.data = Some(Arc::new(metrics));
     assert_eq!(
@@ -70,9 +70,14 @@ fn a_journey_that_takes_long_is_not_called_well() {
 fn a_peer_that_is_back_behind_an_open_breaker_is_said_to_be_back() {
     let mut picture = fixtures::healthy();
     let mut metrics = picture.metrics.data.as_deref().cloned().unwrap();
-    metrics.services.get_mut("gateway").unwrap().red.error_ratio = 0.04;
+    metrics.services.get_mut(&fixtures::key("gateway")).unwrap().red.error_ratio = 0.04;
     metrics.journeys.get_mut("sign-in").unwrap().error_ratio = 1.0;
-    metrics.breakers.push(Breaker { service: "gateway".to_owned(), peer: "user".to_owned(), half_open: false });
+    metrics.breakers.push(Breaker {
+        namespace: "shop".to_owned(),
+        service: "gateway".to_owned(),
+        peer: "user".to_owned(),
+        half_open: false,
+    });
     picture.metrics.data = Some(Arc::new(metrics));
     assert_eq!(
         said(picture).text,
@@ -126,7 +131,12 @@ fn nothing_yet_is_said_too() {
 fn a_breaker_of_old_metrics_accuses_nobody() {
     let mut picture = fixtures::healthy();
     let mut metrics = picture.metrics.data.as_deref().cloned().unwrap();
-    metrics.breakers.push(Breaker { service: "order".to_owned(), peer: "user".to_owned(), half_open: false });
+    metrics.breakers.push(Breaker {
+        namespace: "shop".to_owned(),
+        service: "order".to_owned(),
+        peer: "user".to_owned(),
+        half_open: false,
+    });
     picture.metrics = Source { data: Some(Arc::new(metrics)), at_ms: Some(NOW_MS - 60_000), trouble: None };
     let app = fixtures::app(picture, (80, 24));
     assert!(app.rows.iter().all(|r| r.assessment.health == Health::Unknown));

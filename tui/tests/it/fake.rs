@@ -130,8 +130,8 @@ fn series(query: &str, fails: bool) -> Vec<(Value, f64)> {
         all.extend(SERVICES.map(|name| (json!({"deployment": name}), 0.05)));
     } else if query.contains("resource_limits") {
         all.extend(SERVICES.map(|name| (json!({"deployment": name}), 0.25)));
-    } else if query == "up" {
-        all.extend(SERVICES.map(|name| (json!({"__name__": "up", "service": name}), 1.0)));
+    } else if query.contains("count_over_time(up") {
+        all.push((json!({}), 60.0));
     }
     all
 }
