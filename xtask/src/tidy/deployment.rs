@@ -128,7 +128,7 @@ struct Generator {
     files: Vec<String>,
 }
 
-/// Folders of kustomize below `folder`: what they name exists, and every file in them is named.
+/// Folders of kustomize below `folder`: what they name exists, and every YAML file in them is named.
 fn kustomization_breaches(root: &Path, folder: &Path, breaches: &mut Vec<String>) -> anyhow::Result<()> {
     let all = files(folder)?;
     let is_own = |file: &&PathBuf| KUSTOMIZATIONS.iter().any(|name| file.ends_with(name));
@@ -141,7 +141,8 @@ fn kustomization_breaches(root: &Path, folder: &Path, breaches: &mut Vec<String>
         for name in named.iter().filter(|name| !folder.join(name).exists()) {
             breaches.push(format!("{shown}: names {name}, which does not exist"));
         }
-        for file in all.iter().filter(|file| !is_own(file)) {
+        let is_yaml = |file: &&PathBuf| file.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
+        for file in all.iter().filter(|file| is_yaml(file) && !is_own(file)) {
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if !named.contains(&name) {
                 breaches.push(format!("{shown}: does not name {name}, which lies beside it"));

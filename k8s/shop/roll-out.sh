@@ -56,7 +56,9 @@ kubectl --namespace "$namespace" get pods >&2 || true
 undone=()
 for deployment in "${!before[@]}"; do
     if [ "$(revision "$deployment")" != "${before[$deployment]}" ]; then
-        kubectl --namespace "$namespace" rollout undo "$deployment" --to-revision "${before[$deployment]}" && undone+=("$deployment")
+        # It warns that apply's memory of the manifest stays; the next roll-out names every field anyway.
+        kubectl --namespace "$namespace" rollout undo "$deployment" --to-revision "${before[$deployment]}" 2>&1 \
+            | grep -v 'previously managed with' && undone+=("$deployment")
     fi
 done
 for deployment in "${undone[@]}"; do
