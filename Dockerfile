@@ -10,10 +10,10 @@ WORKDIR /src
 FROM toolchain AS skeleton
 COPY . .
 RUN find . -name '*.rs' -exec truncate -s 0 {} + \
-    && find . -path '*/src/main.rs' -exec sh -c 'for f; do echo "fn main() {}" > "$f"; done' _ {} + \
-    && find . -type f ! -name '*.rs' ! -name Cargo.toml ! -name Cargo.lock -delete \
-    && find . -name '*.rs' ! -path '*/src/main.rs' ! -path '*/src/lib.rs' ! -path '*/tests/it/main.rs' -delete \
-    && find . -type l -delete && find . -type d -empty -delete
+    && find . -path '*/src/main.rs' -exec sh -c 'for f; do echo "fn main() { }" > "$f"; done' _ {} + \
+    && find . -type f ! -name '*.rs' ! -name Cargo.toml ! -name Cargo.lock -exec rm {} + \
+    && find . -name '*.rs' ! -path '*/src/main.rs' ! -path '*/src/lib.rs' ! -path '*/tests/*/main.rs' -exec rm {} + \
+    && find . -type l -exec rm {} +
 
 FROM toolchain AS build
 COPY --from=skeleton /src .
@@ -23,7 +23,7 @@ COPY . .
 RUN find . -name '*.rs' -exec touch {} + \
     && cargo build --release --locked --package plimsoll \
     && cp target/release/plimsoll /plimsoll \
-    && ! ldd /plimsoll 2>/dev/null | grep -q '=>'
+    && ! readelf --dynamic /plimsoll | grep -q NEEDED
 
 FROM scratch
 ARG VERSION=0.1.0
