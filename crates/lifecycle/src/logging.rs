@@ -10,8 +10,8 @@ use tracing_subscriber::EnvFilter;
 /// The environment variable with the filter, in `tracing`'s syntax: `info`, `collector=debug,warn`.
 pub const FILTER_VARIABLE: &str = "PLIMSOLL_LOG";
 
-/// What is logged unless the variable says otherwise: kube's watchers report every try, and we each trouble once ourselves.
-const FILTER_DEFAULT: &str = "info,kube_runtime=error,kube_client=error";
+/// What is logged unless the variable says otherwise: kube reports every try, and we each trouble once ourselves.
+const FILTER_DEFAULT: &str = "info,kube_runtime=off,kube_client=off";
 
 fn filter() -> EnvFilter {
     EnvFilter::try_from_env(FILTER_VARIABLE).unwrap_or_else(|_| EnvFilter::new(FILTER_DEFAULT))

@@ -39,8 +39,9 @@ const PAGE: u32 = 500;
 /// The pause after a first failure; it doubles with each further one.
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
 
-/// The longest pause while a server is away: client-go's.
-const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// The longest pause while a server is away: new pods should not wait long when it is back, and a request every few seconds
+/// burdens no server.
+const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// The pause when only an engineer can mend what is wrong.
 const PAUSE_LASTING: Duration = Duration::from_secs(30);
@@ -97,10 +98,14 @@ impl fmt::Display for Scope {
             Kind::Namespace => "namespaces",
         })?;
         match &self.place {
-            Place::Cluster => f.write_str(" in the whole cluster"),
-            Place::Namespace(name) => write!(f, " in the namespace {name}"),
-            Place::OwnNamespace => f.write_str(" in the collector's own namespace"),
+            Place::Cluster => f.write_str(" in the whole cluster")?,
+            Place::Namespace(name) => write!(f, " in the namespace {name}")?,
+            Place::OwnNamespace => f.write_str(" in the collector's own namespace")?,
         }
+        for selector in [&self.selector.label, &self.selector.field].into_iter().filter(|text| !text.is_empty()) {
+            write!(f, " where {selector}")?;
+        }
+        Ok(())
     }
 }
 
