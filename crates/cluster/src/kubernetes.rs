@@ -92,8 +92,11 @@ pub struct Watches {
 impl KubernetesCluster {
     /// Prepares to watch and steer a cluster.
     pub fn start(connection: &Connection, options: KubernetesOptions) -> (Self, Watches) {
+        Self::on(connection.client().clone(), connection.user.clone(), options)
+    }
+
+    fn on(client: Client, user: String, options: KubernetesOptions) -> (Self, Watches) {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let user = connection.user.clone();
         let picture = Arc::new(Picture {
             state: Mutex::default(),
             board: Board::new(Arc::clone(&clock)),
@@ -101,7 +104,6 @@ impl KubernetesCluster {
             clock,
             user: user.clone(),
         });
-        let client = connection.client().clone();
         let reporter = Some(options.reporter).filter(|reporter| !reporter.is_empty());
         let steering = Arc::new(Steering {
             writer: Writer { client: client.clone(), fence: options.fence, user },
@@ -225,3 +227,6 @@ impl Cluster for KubernetesCluster {
         PATIENCE
     }
 }
+
+#[cfg(test)]
+mod tests;

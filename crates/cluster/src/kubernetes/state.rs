@@ -2,74 +2,25 @@
 //! references that controllers write, never by labels. Reads nothing and writes nothing: see `watching`, `writing`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use protocol::quantity::Quantity;
 
 use super::resize::plan::{Planned, Room, Shape, Step, step};
 use super::resize::quota::Quota;
-use super::wire::{self, Meta, TargetRef};
+use super::wire::{self, Meta};
 use crate::{Replica, ReplicaState, Replicas, Rollout, Workload, WorkloadKind, WorkloadRef};
 
 mod events;
+mod key;
 mod pod;
 mod rollout;
+mod steerers;
 mod watched;
 
+use key::is_older;
+pub(super) use key::{Key, Uid};
 pub(super) use watched::{Deployment, ReplicaSet, StatefulSet};
-
-/// Namespace and name of an object; cheap to copy.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Key(Arc<str>);
-
-impl Key {
-    pub fn new(namespace: &str, name: &str) -> Self {
-        Self(format!("{namespace}/{name}").into())
-    }
-
-    pub fn of(meta: &Meta) -> Self {
-        Self::new(&meta.namespace, &meta.name)
-    }
-
-    pub fn namespace(&self) -> &str {
-        self.0.split_once('/').map_or("", |(namespace, _)| namespace)
-    }
-
-    pub fn name(&self) -> &str {
-        self.0.split_once('/').map_or(&self.0, |(_, name)| name)
-    }
-}
-
-/// An object's uid: a UUID in sixteen bytes, as it is kept for tens of thousands of objects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Uid(u128);
-
-impl Uid {
-    pub fn of(text: &str) -> Self {
-        let digits: String = text.chars().filter(|c| *c != '-').collect();
-        match u128::from_str_radix(&digits, 16) {
-            Ok(number) if digits.len() == 32 => Self(number),
-            // No server makes others; should one, they still must differ.
-            _ => {
-                let half = |salt: u8| {
-                    let mut hasher = DefaultHasher::new();
-                    (salt, text).hash(&mut hasher);
-                    u128::from(hasher.finish())
-                };
-                Self(half(0) << 64 | half(1))
-            }
-        }
-    }
-}
-
-/// What a version of an object is called, and which of two is the newer: resource versions grow (KEP-5504).
-fn is_older(version: &str, than: &str) -> bool {
-    match (version.parse::<u64>(), than.parse::<u64>()) {
-        (Ok(version), Ok(than)) => version < than,
-        _ => false,
-    }
-}
 
 /// A pod.
 #[derive(Debug)]
@@ -259,32 +210,6 @@ impl State {
         }
     }
 
-    fn steers(&mut self, kind: &'static str, meta: &Meta, target: Option<&TargetRef>) -> bool {
-        let key = Key::of(meta);
-        let reference = target.filter(|target| target.api_version.split('/').next() == Some("apps"));
-        let reference = reference.and_then(|target| reference_of(target, &meta.namespace));
-        if self.steerers.get(&(kind, key.clone())) == reference.as_ref() {
-            return false;
-        }
-        self.stops_steering(kind, &key);
-        if let Some(reference) = reference {
-            self.conflicts.entry(reference.clone()).or_default().insert(title(kind, &key));
-            self.steerers.insert((kind, key), reference);
-        }
-        true
-    }
-
-    fn stops_steering(&mut self, kind: &'static str, key: &Key) -> bool {
-        let Some(reference) = self.steerers.remove(&(kind, key.clone())) else { return false };
-        if let Some(names) = self.conflicts.get_mut(&reference) {
-            names.remove(&title(kind, key));
-            if names.is_empty() {
-                self.conflicts.remove(&reference);
-            }
-        }
-        true
-    }
-
     /// Takes in a pod.
     pub fn apply_pod(&mut self, pod: &wire::Pod) -> bool {
         let meta = &pod.metadata;
@@ -450,10 +375,6 @@ fn planned(meta: &Meta) -> Planned {
     text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }
 
-fn reference_of(target: &TargetRef, namespace: &str) -> Option<WorkloadRef> {
-    reference(&target.kind, namespace, &target.name)
-}
-
 fn reference(kind: &str, namespace: &str, name: &str) -> Option<WorkloadRef> {
     let kind = match kind {
         "Deployment" => WorkloadKind::Deployment,
@@ -461,10 +382,6 @@ fn reference(kind: &str, namespace: &str, name: &str) -> Option<WorkloadRef> {
         _ => return None,
     };
     Some(WorkloadRef { kind, namespace: namespace.to_owned(), name: name.to_owned() })
-}
-
-fn title(kind: &str, key: &Key) -> String {
-    format!("{kind} {}/{}", key.namespace(), key.name())
 }
 
 fn room(amounts: wire::Amounts) -> Room {

@@ -376,7 +376,7 @@ mod tests {
     #[test]
     fn an_odd_amount_costs_only_itself() {
         let text = r#"{"metadata":{"name":"a","managedFields":[{"fieldsV1":{"f:x":{}}}],"annotations":{"other":"1"}},
-            "spec":{"containers":[{"name":"c","resources":{"requests":{"cpu":"1e99","memory":"64Mi","gpu":"1"}}}]},
+            "spec":{"containers":[{"name":"c","resources":{"requests":{"cpu":"12Q","memory":"64Mi","gpu":"1"}}}]},
             "status":{"startTime":"2026-11-23T04:00:00Z"}}"#;
         let pod: Pod = serde_json::from_str(text).unwrap();
         let requests = pod.spec.containers[0].resources.requests;

@@ -44,7 +44,7 @@ impl Lab {
         };
         let access = Access { kubeconfig: Some(PathBuf::from(kubeconfig)), context: None };
         let connection = Connection::open(&access).await.unwrap();
-        let namespace = format!("h1-{test}-{:06x}", rand::random::<u32>() & 0xff_ffff);
+        let namespace = format!("cluster-{test}-{:06x}", rand::random::<u32>() & 0xff_ffff);
         let namespaces: Api<Namespace> = Api::all(connection.client().clone());
         namespaces.create(&PostParams::default(), &object(json!({"metadata": {"name": namespace}}))).await.unwrap();
         let options = KubernetesOptions { namespaces: vec![namespace.clone()], ..KubernetesOptions::default() };

@@ -12,7 +12,7 @@ fn board() -> Board {
     Board::new(Arc::new(ManualClock::at(1_000_000)))
 }
 
-fn reason(health: Health) -> String {
+fn reason(health: &Health) -> String {
     health.trouble().unwrap()
 }
 
@@ -23,9 +23,9 @@ async fn nothing_is_planned_before_everything_was_read() {
     let pods = board.register("pods".to_owned(), true);
     let hpas = board.register("horizontalpodautoscalers".to_owned(), false);
     board.connected(pods);
-    assert_eq!(reason(board.judge()), "the cluster is being read: waiting for horizontalpodautoscalers");
+    assert_eq!(reason(&board.judge()), "the cluster is being read: waiting for horizontalpodautoscalers");
     board.broken(hpas, "forbidden");
-    assert!(reason(board.judge()).ends_with("waiting for horizontalpodautoscalers: forbidden"));
+    assert!(reason(&board.judge()).ends_with("waiting for horizontalpodautoscalers: forbidden"));
     board.settle(hpas);
     assert_eq!(board.judge(), Health::Well);
 }
@@ -43,7 +43,7 @@ async fn a_silent_api_server_blinds_after_a_while_and_all_watch_anew_when_it_ans
     board.unanswered("connection refused");
     assert_eq!(board.judge(), Health::Well);
     advance(Duration::from_secs(1)).await;
-    let said = reason(board.judge());
+    let said = reason(&board.judge());
     assert_eq!(said, "the API server has not answered for 16 s: connection refused");
     board.answered();
     assert!(epoch.has_changed().unwrap());
@@ -65,7 +65,7 @@ async fn a_broken_watch_blinds_if_nothing_can_be_planned_without_it() {
         advance(Duration::from_secs(6)).await;
         board.answered();
     }
-    assert_eq!(reason(board.judge()), "pods cannot be watched: reset");
+    assert_eq!(reason(&board.judge()), "pods cannot be watched: reset");
     board.connected(pods);
     assert_eq!(board.judge(), Health::Well);
 }

@@ -28,7 +28,7 @@ fn shape(parts: &[&str]) -> Shape {
 }
 
 fn planned(text: &str) -> Planned {
-    text.split(", ").map(|text| part(text)).map(|part| (part.name.into(), part.resources)).collect()
+    text.split(", ").map(part).map(|part| (part.name.into(), part.resources)).collect()
 }
 
 fn outcome(parts: &[&str], plan: &str) -> String {
