@@ -74,6 +74,8 @@ pub struct Facts {
     pub p99_ms: Option<f64>,
     /// Share of requests that failed here although no call below failed; `None` without traces.
     pub own_error_ratio: Option<f64>,
+    /// Its requests fail, and the spans that will tell where the errors begin have not come yet.
+    pub awaits_spans: bool,
     /// Whom it calls: name, calls a second, share of failed calls.
     pub callees: Vec<(String, f64, f64)>,
     /// Replicas, where they are known.
@@ -216,6 +218,12 @@ fn find_victims(facts: &[Facts], breakers: &[Breaker], verdicts: &mut BTreeMap<S
             .max_by(|a, b| (a.1 * a.2).total_cmp(&(b.1 * b.2)));
         if let Some((name, ..)) = worst {
             direct.insert(&fact.name, name);
+        }
+    }
+    let is_unexplained = |f: &&Facts| !direct.contains_key(f.name.as_str()) && f.awaits_spans && !f.callees.is_empty();
+    for fact in facts.iter().filter(is_unexplained) {
+        if let Some(verdict) = verdicts.get_mut(&fact.name).filter(|v| v.why == answers_errors(fact)) {
+            verdict.why.push_str("; where they begin is not known yet");
         }
     }
     for fact in facts.iter().filter(|f| direct.contains_key(f.name.as_str())) {

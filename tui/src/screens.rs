@@ -10,6 +10,7 @@ mod service;
 mod services;
 mod traces;
 
+use protocol::graph::Red;
 use protocol::jaeger::Trace;
 use protocol::scaling::DecisionRecord;
 use ratatui::Frame;
@@ -312,10 +313,13 @@ fn error_style(app: &App, ratio: f64) -> Style {
     }
 }
 
-/// How calls along an edge go, in a word.
-fn edge_word(rate: f64, error_ratio: f64) -> (Health, &'static str) {
-    match error_ratio {
-        _ if rate <= 0.0 => (Health::Idle, "idle"),
+/// How calls along an edge go, in a word. A few calls that fail, as the first ones to a service that starts, are no outage.
+fn edge_word(app: &App, red: &Red) -> (Health, &'static str) {
+    let window_seconds = app.picture.graph.data.as_ref().map_or(0.0, |graph| graph.window_seconds);
+    let is_enough = red.rate * window_seconds >= crate::health::REQUESTS_ENOUGH;
+    match red.error_ratio {
+        _ if red.rate <= 0.0 => (Health::Idle, "idle"),
+        r if r >= crate::health::ERRORS_DEGRADED && !is_enough => (Health::Unknown, "few calls"),
         r if r >= crate::health::ERRORS_FAILING => (Health::Failing, "FAILING"),
         r if r >= crate::health::ERRORS_DEGRADED => (Health::Degraded, "degraded"),
         _ => (Health::Healthy, "well"),

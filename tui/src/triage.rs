@@ -138,11 +138,18 @@ impl<'a> Index<'a> {
 
     /// Nobody asks it for anything, as far as is known, and no policy steers it.
     fn is_bystander(&self, key: &ServiceKey, picture: &Picture, workload: Option<&WorkloadStatus>) -> bool {
+        // Before the first metrics nobody can tell.
+        let is_untold = picture.metrics.data.is_none();
         let has_served = picture.history.data.as_ref().is_some_and(|h| self.names.get(h, key).is_some());
         let serves = self.metrics(picture, key).is_some_and(|metrics| metrics.serves);
         let is_called = self.names.is_sole(key) && self.in_graph.contains(key.name.as_str());
         let is_steered = workload.is_some_and(|workload| workload.policy.is_some());
-        !(serves || has_served || is_called || is_steered || key.namespace.is_empty() && workload.is_none())
+        !(is_untold
+            || serves
+            || has_served
+            || is_called
+            || is_steered
+            || (key.namespace.is_empty() && workload.is_none()))
     }
 }
 
@@ -161,6 +168,7 @@ fn facts(key: &ServiceKey, picture: &Picture, index: &Index<'_>) -> Facts {
         error_ratio: red.error_ratio,
         p50_ms: red.p50_ms,
         p99_ms: red.p99_ms,
+        awaits_spans: node.is_some_and(|n| n.red.error_ratio <= 0.0),
         own_error_ratio: node.and_then(|n| own_error_share(n)).map(|share| share * red.error_ratio),
         callees: index.callees(key),
         replicas: counted.or_else(|| service.and_then(|s| s.replicas)),

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod autoscaler;
 mod bad_input;
 mod dashboards;
 mod demo;
@@ -9,3 +10,4 @@ mod kill;
 mod process;
 mod prometheus;
 mod screen;
+mod screen_cluster;

@@ -140,6 +140,24 @@ fn a_caller_is_not_accused_while_spans_are_late_and_its_callee_fails() {
 }
 
 #[test]
+fn that_spans_have_yet_to_tell_where_errors_begin_is_said() {
+    let gateway = Facts {
+        error_ratio: 0.3,
+        own_error_ratio: None,
+        awaits_spans: true,
+        callees: vec![calls("product", 0.0)],
+        ..fact("gateway")
+    };
+    let why = |facts: &[Facts]| judge(facts, &[])["gateway"].why.clone();
+    let unknown = "30% of requests answer errors; where they begin is not known yet";
+    assert_eq!(why(&[gateway.clone(), fact("product")]), unknown);
+    let told = Facts { own_error_ratio: Some(0.3), awaits_spans: false, ..gateway.clone() };
+    assert_eq!(why(&[told, fact("product")]), "30% of requests answer errors");
+    let alone = Facts { callees: Vec::new(), ..gateway };
+    assert_eq!(why(&[alone]), "30% of requests answer errors");
+}
+
+#[test]
 fn what_a_breaker_refuses_is_no_error_of_ones_own() {
     let gateway = Facts {
         refused: vec!["product".to_owned()],

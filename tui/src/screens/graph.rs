@@ -16,7 +16,7 @@ use crate::widgets::Cells;
 pub fn shown(app: &App) -> Vec<&Branch> {
     let filter = &app.place().filter;
     let searched = |branch: &&Branch| {
-        let word = branch.edge.map_or("", |edge| edge_word(edge.rate, edge.error_ratio).1);
+        let word = branch.edge.as_ref().map_or("", |edge| edge_word(app, edge).1);
         let health = health_of(app, &branch.service).map_or("", Health::word);
         filter.is_empty() || filter::passes(filter, &format!("{} {word} {health}", branch.service))
     };
@@ -61,7 +61,7 @@ fn line(app: &App, branch: &Branch, name_columns: usize, width: usize) -> Line<'
         Some(red) => (red, true),
         None => (own_red(app, &branch.service), false),
     };
-    let (edge_health, word) = edge_word(red.rate, red.error_ratio);
+    let (edge_health, word) = edge_word(app, &red);
     let caller = &branch.caller;
     let words = match (by_caller, word) {
         (false, _) => app.row_named(&branch.service).map_or("", |r| &r.assessment.why).to_owned(),

@@ -140,11 +140,11 @@ fn edges(app: &App, name: &str, width: usize) -> Vec<Line<'static>> {
             lines.push(Line::styled("  nobody", app.theme.dim()));
         }
         for (peer, red) in peers {
-            let (health, word) = edge_word(red.rate, red.error_ratio);
+            let (health, word) = edge_word(app, &red);
             lines.push(
                 Cells::default()
                     .left(&format!("  {peer}"), (width / 3).clamp(12, 34), Style::new())
-                    .left(&format!("{} {word}", app.theme.shape(health)), 10, app.theme.health(health))
+                    .left(&format!("{} {word}", app.theme.shape(health)), 11, app.theme.health(health))
                     .right(&format!("{}/s", text::rate(red.rate)), 8, Style::new())
                     .right(&text::percent(red.error_ratio), 6, error_style(app, red.error_ratio))
                     .rest(&format!("p99 {}", text::millis(red.p99_ms)), width, Style::new())

@@ -15,6 +15,9 @@ use crate::triage::{self, Row, worst_first};
 use crate::verdict;
 use crate::widgets::{Cells, sparkline};
 
+/// A namespace and a name of usual lengths; more would leave no room for why.
+const NAME_COLUMNS_MAX: usize = 32;
+
 /// Which columns there is room for.
 struct Columns {
     name: usize,
@@ -27,7 +30,8 @@ struct Columns {
 }
 
 impl Columns {
-    fn of(width: usize) -> Self {
+    /// `longest` is what the longest name of a row takes: with a namespace in front it is long.
+    fn of(width: usize, longest: usize) -> Self {
         match width {
             0..56 => Self {
                 name: width.saturating_sub(29).clamp(6, 20),
@@ -47,7 +51,15 @@ impl Columns {
                 cpu: false,
                 why: false,
             },
-            _ => Self { name: 20, rate: true, quantiles: true, spark: 20, replicas: true, cpu: true, why: true },
+            _ => Self {
+                name: longest.clamp(20, NAME_COLUMNS_MAX),
+                rate: true,
+                quantiles: true,
+                spark: 20,
+                replicas: true,
+                cpu: true,
+                why: true,
+            },
         }
     }
 }
@@ -81,8 +93,9 @@ pub fn sorted(app: &App) -> Vec<&Row> {
 
 /// The table.
 pub fn body(app: &App, width: usize) -> Body<'_> {
-    let columns = Columns::of(width);
     let rows = sorted(app);
+    let longest = rows.iter().map(|row| text::width(&row.name)).max().unwrap_or(0);
+    let columns = Columns::of(width, longest);
     let filtered = format!("no service passes the filter {:?}; Esc drops it", app.place().filter);
     let none = if app.listed().next().is_none() { "no service has served a request yet" } else { &filtered };
     Body {

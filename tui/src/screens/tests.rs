@@ -121,6 +121,25 @@ fn names_of_any_kind_keep_the_columns_in_line() {
 }
 
 #[test]
+fn a_few_calls_that_fail_are_no_failing_edge() {
+    let mut picture = fixtures::payment_failing();
+    let mut graph = picture.graph.data.as_deref().cloned().unwrap();
+    for (at, edge) in graph.edges.iter_mut().filter(|e| e.client == "order").enumerate() {
+        (edge.red.rate, edge.red.error_ratio) = ((at + 1) as f64 * 2.0 / graph.window_seconds, 1.0);
+    }
+    picture.graph.answered(graph, fixtures::NOW_MS);
+    let screen = shown(picture, (140, 40), "2");
+    let word = |callee: &str| {
+        let line = screen.lines().find(|line| line.contains(&format!("─ {callee} "))).unwrap();
+        (line.contains("few calls"), line.contains("FAILING: 100% of the calls from order"))
+    };
+    assert_eq!(
+        [word("inventory"), word("notification"), word("payment")],
+        [(true, false), (false, true), (false, true)]
+    );
+}
+
+#[test]
 fn no_size_is_too_small() {
     for size in [(0, 0), (1, 1), (2, 5), (10, 3), (20, 8), (40, 12), (300, 5), (5, 100)] {
         for keys in ["", "\n", "2", "3", "3\n", "4", "4\n", "?", ":", "/x"] {

@@ -136,7 +136,7 @@ async fn an_api_server_that_is_away_is_told_and_found_again() {
     fake.stop().await;
     assert_eq!(running.ask("two").await, "");
     let words = running.trouble().await;
-    assert!(words.starts_with("the API server https://api does not answer: "), "{words}");
+    assert!(words.starts_with("the API server https://api does not answer: Connection refused"), "{words}");
     fake.start_again().await;
     assert_eq!(running.ask("three").await, "a heard three");
     assert_eq!(*running.forward.trouble.borrow(), "");

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::kubernetes::access::words;
 use crate::kubernetes::forward::Goal;
 
 /// What the API server was asked for.
@@ -40,8 +39,8 @@ impl Speaker {
         let Self { server, user } = self;
         let status = match error {
             kube::Error::Api(status) => status,
-            kube::Error::Auth(error) => return self.refused(&words(error)),
-            other => return format!("the API server {server} does not answer: {}", words(other)),
+            kube::Error::Auth(error) => return self.refused(&innermost(error)),
+            other => return format!("the API server {server} does not answer: {}", innermost(other)),
         };
         match status.code {
             401 => self.refused(&status.message),
@@ -72,6 +71,15 @@ impl Speaker {
     pub fn cut(&self, pod: &str) -> String {
         format!("the connection to pod {pod} was cut before it answered")
     }
+}
+
+/// The cause of all: `Connection refused (os error 111)` rather than who passed it on.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string().replace('\n', " ")
 }
 
 /// A node that could not connect to the pod's port, or lost it.
