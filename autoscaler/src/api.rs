@@ -2,6 +2,7 @@
 //! and metrics. Every error is JSON `{"error": "..."}`. Decides nothing.
 
 mod forward;
+mod resize;
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use cluster::{Event, Workload};
-use http::StatusCode;
+use http::{StatusCode, header};
 use lifecycle::metrics::Metrics;
 use protocol::scaling::{ContainerResources, EventRecord, ObjectName, PolicyStatus, ReplicaStatus, WorkloadStatus};
 use serde::Deserialize;
@@ -40,26 +41,31 @@ pub fn router(
     health: &Health,
     metrics: &Metrics,
     lead: &Lead,
+    dry_run: bool,
 ) -> Router {
     Router::new()
         .route("/api/v1/policies", get(policies))
         .route("/api/v1/policies/{namespace}/{name}/pause", post(pause))
         .route("/api/v1/policies/{namespace}/{name}/resume", post(resume))
         .route("/api/v1/workloads", get(workloads))
+        .route("/api/v1/workloads/{namespace}/{kind}/{name}/resize", post(resize::resize))
         .route("/api/v1/decisions", get(decisions))
         .route("/api/v1/events", get(events))
         .layer(from_fn_with_state(Forwarder::new(lead.clone()), forward))
+        .route("/metrics/workloads", get(workload_metrics))
         .merge(health.routes())
         .merge(metrics.routes())
         .fallback(|| async { error(StatusCode::NOT_FOUND, "there is nothing at this path") })
         .method_not_allowed_fallback(|| async { error(StatusCode::METHOD_NOT_ALLOWED, "this path has another method") })
-        .with_state(Api { state, clock })
+        .with_state(Api { state, clock, lead: lead.clone(), dry_run })
 }
 
 #[derive(Clone)]
 struct Api {
     state: Arc<State>,
     clock: Arc<dyn lifecycle::Clock>,
+    lead: Lead,
+    dry_run: bool,
 }
 
 fn error(status: StatusCode, message: &str) -> Response {
@@ -159,16 +165,34 @@ fn event_record(event: Event) -> EventRecord {
 }
 
 async fn workloads(Shared(api): Shared<Api>) -> Response {
-    let cluster = &api.state.cluster;
-    match tokio::time::timeout(cluster.patience(), cluster.workloads()).await {
-        Ok(Ok(workloads)) => {
-            let now_ms = api.clock.now_ms();
-            let policies = api.state.policies();
+    let (now_ms, policies) = (api.clock.now_ms(), api.state.policies());
+    match listed(&api.state).await {
+        Ok(workloads) => {
             let status = |workload| workload_status(&policies, workload, now_ms);
             Json(workloads.into_iter().map(status).collect::<Vec<_>>()).into_response()
         }
-        Ok(Err(cause)) => error(StatusCode::SERVICE_UNAVAILABLE, &cause.to_string()),
-        Err(_) => error(StatusCode::SERVICE_UNAVAILABLE, "the cluster did not answer in time"),
+        Err(refusal) => refusal,
+    }
+}
+
+/// All workloads, or the answer that says why not.
+async fn listed(state: &State) -> Result<Vec<Workload>, Response> {
+    match tokio::time::timeout(state.cluster.patience(), state.cluster.workloads()).await {
+        Ok(Ok(workloads)) => Ok(workloads),
+        Ok(Err(cause)) => Err(error(StatusCode::SERVICE_UNAVAILABLE, &cause.to_string())),
+        Err(_) => Err(error(StatusCode::SERVICE_UNAVAILABLE, "the cluster did not answer in time")),
+    }
+}
+
+/// What kube-state-metrics says of workloads; of several autoscalers only the leader says it, so that nothing counts twice.
+async fn workload_metrics(Shared(api): Shared<Api>) -> Response {
+    let kind = [(header::CONTENT_TYPE, cluster::state_metrics::CONTENT_TYPE)];
+    if !api.lead.is_ours() {
+        return (kind, String::new()).into_response();
+    }
+    match listed(&api.state).await {
+        Ok(workloads) => (kind, cluster::state_metrics::render(&workloads)).into_response(),
+        Err(refusal) => refusal,
     }
 }
 

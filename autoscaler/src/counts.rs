@@ -1,11 +1,13 @@
 //! What the autoscaler counts: for the demo's report, and as `plimsoll_autoscaler_*` on `/metrics`. Reads no clock.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cluster::WorkloadRef;
 use lifecycle::metrics::Metrics;
+use parking_lot::Mutex;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -35,8 +37,12 @@ pub struct Counts {
 #[derive(Debug, Clone, Default)]
 pub struct CountsHandle(Arc<Tally>);
 
+/// Ticks whose durations are kept: four hours at HPA's interval.
+const TICKS_MAX: usize = 1_000;
+
 #[derive(Debug, Default)]
 struct Tally {
+    ticks: Mutex<VecDeque<Duration>>,
     total: AtomicU64,
     scale_up: AtomicU64,
     scale_down: AtomicU64,
@@ -47,8 +53,21 @@ impl CountsHandle {
     /// The counts now.
     pub fn counts(&self) -> Counts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let Tally { total, scale_up, scale_down, hold } = self.0.as_ref();
+        let Tally { total, scale_up, scale_down, hold, .. } = self.0.as_ref();
         Counts { total: read(total), scale_up: read(scale_up), scale_down: read(scale_down), hold: read(hold) }
+    }
+
+    /// How long the latest ticks took, oldest first.
+    pub fn ticks(&self) -> Vec<Duration> {
+        self.0.ticks.lock().iter().copied().collect()
+    }
+
+    fn ticked(&self, took: Duration) {
+        let mut ticks = self.0.ticks.lock();
+        if ticks.len() == TICKS_MAX {
+            ticks.pop_front();
+        }
+        ticks.push_back(took);
     }
 
     fn add(&self, record: &DecisionRecord) {
@@ -223,5 +242,6 @@ impl Instruments {
     /// Notes how long a tick took.
     pub fn ticked(&self, took: Duration) {
         self.tick_duration.observe(took.as_secs_f64());
+        self.counts.ticked(took);
     }
 }

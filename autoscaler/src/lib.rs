@@ -112,8 +112,15 @@ impl Autoscaler {
                 let (sets, policies) = watch::channel(Arc::default());
                 let (sorts, sorted) = watch::channel(Arc::new(Sorted::default()));
                 let state = Arc::new(State::new(policies, cluster));
-                let follow = objects::follow(store.objects(), sorts, sets, health.clone(), stop.clone());
-                supervisor.spawn("the scaling policies", follow);
+                let follower = objects::Follower {
+                    objects: store.objects(),
+                    sorted: sorts,
+                    policies: sets,
+                    state: Arc::clone(&state),
+                    lead: lead.clone(),
+                    health: health.clone(),
+                };
+                supervisor.spawn("the scaling policies", follower.run(stop.clone()));
                 if !options.dry_run {
                     let tools = publisher::Tools {
                         store: Arc::clone(store),
@@ -129,7 +136,7 @@ impl Autoscaler {
                 state
             }
         };
-        let router = api::router(Arc::clone(&state), Arc::clone(&clock), &health, &metrics, &lead);
+        let router = api::router(Arc::clone(&state), Arc::clone(&clock), &health, &metrics, &lead, options.dry_run);
         let tools = reconciler::Tools {
             source: Arc::new(PrometheusSource::new(options.prometheus, options.rate_window)),
             clock,

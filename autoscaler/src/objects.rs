@@ -1,7 +1,7 @@
 //! ScalingPolicy objects as the policies to evaluate: each is checked as a file is, and of several that want one workload the
 //! oldest has it. One that is wrong takes nobody else with it. Reads and writes nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +12,9 @@ use protocol::scaling::ObjectName;
 use tokio::sync::watch;
 
 use crate::health::{Health, Part};
+use crate::lead::Lead;
 use crate::policy::{Policy, PolicySet, check};
+use crate::state::State;
 use crate::status::Standing;
 
 /// What becomes of a set of objects.
@@ -102,33 +104,65 @@ fn check_object(object: &PolicyObject) -> Result<Arc<Policy>, String> {
     })
 }
 
-/// Sorts the objects whenever they change, until shutdown.
-///
-/// # Errors
-/// Never.
-pub async fn follow(
-    mut objects: watch::Receiver<PolicyObjects>,
-    sorted: watch::Sender<Arc<Sorted>>,
-    policies: watch::Sender<Arc<PolicySet>>,
-    health: Health,
-    shutdown: CancellationToken,
-) -> Result<(), Infallible> {
-    let mut sorter = Sorter::default();
-    loop {
-        let PolicyObjects { objects: now, trouble } = objects.borrow_and_update().clone();
-        health.set(Part::Policies, trouble);
-        if !sorter.has_sorted(&now) {
-            let result = Arc::new(sorter.sort(&now));
-            tracing::info!(policies = result.set.len(), others = result.others.len(), "the scaling policies changed");
-            policies.send_replace(Arc::clone(&result.set));
-            sorted.send_replace(result);
+/// Follows the objects: sorts them whenever they change, and takes over who is paused.
+pub struct Follower {
+    /// The objects as they are now.
+    pub objects: watch::Receiver<PolicyObjects>,
+    /// How they stand.
+    pub sorted: watch::Sender<Arc<Sorted>>,
+    /// Those that are evaluated.
+    pub policies: watch::Sender<Arc<PolicySet>>,
+    /// What the API and the loop know of them.
+    pub state: Arc<State>,
+    /// Whether this process leads: who is paused is the leader's to say.
+    pub lead: Lead,
+    /// Who is told how it is.
+    pub health: Health,
+}
+
+impl Follower {
+    /// Follows until shutdown.
+    ///
+    /// # Errors
+    /// Never.
+    pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), Infallible> {
+        let (mut sorter, mut seen) = (Sorter::default(), HashSet::new());
+        loop {
+            let PolicyObjects { objects, trouble } = self.objects.borrow_and_update().clone();
+            self.health.set(Part::Policies, trouble);
+            self.inherit_pauses(&objects, &mut seen);
+            if !sorter.has_sorted(&objects) {
+                let result = Arc::new(sorter.sort(&objects));
+                let (policies, others) = (result.set.len(), result.others.len());
+                tracing::info!(policies, others, "the scaling policies have changed");
+                self.policies.send_replace(Arc::clone(&result.set));
+                self.sorted.send_replace(result);
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                changed = self.objects.changed() => if changed.is_err() {
+                    shutdown.cancelled().await;
+                    return Ok(());
+                },
+            }
         }
-        tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
-            changed = objects.changed() => if changed.is_err() {
-                shutdown.cancelled().await;
-                return Ok(());
-            },
+    }
+
+    /// Who was paused under an earlier leader stays so. A leader itself goes by what it was told, and reads only what is new.
+    fn inherit_pauses(&self, objects: &[Arc<PolicyObject>], seen: &mut HashSet<String>) {
+        let leads = self.lead.is_ours();
+        for object in objects {
+            let is_new = seen.insert(object.uid.clone());
+            if is_new || !leads {
+                // Compact JSON, as `PolicyObject` keeps it; read whole it would cost a follower as much as its ticks do.
+                let paused = object.status.contains(r#""paused":true"#);
+                let name = ObjectName { namespace: object.namespace.clone(), name: object.name.clone() };
+                self.state.inherit_pause(&name, paused);
+            }
+        }
+        if seen.len() > objects.len() {
+            let known: HashSet<&String> = objects.iter().map(|object| &object.uid).collect();
+            seen.retain(|uid| known.contains(uid));
         }
     }
 }

@@ -33,6 +33,9 @@ use crate::state::State;
 /// How long all queries of a tick may take together; the client's own limit for one call.
 const SOURCE_PATIENCE: Duration = protocol::http_client::TIMEOUT_DEFAULT;
 
+/// Until the cluster has been read for the first time, it is asked again this soon: nobody waits an interval for a start.
+const READ_AGAIN: Duration = Duration::from_secs(1);
+
 /// How long a change of the policies waits for those that come with it: an extra tick a second at most.
 const POLICIES_SETTLE: Duration = Duration::from_secs(1);
 
@@ -65,6 +68,8 @@ pub struct Reconciler {
     memory: Memory,
     /// The policies of the latest tick.
     policies: Arc<PolicySet>,
+    /// Whether the cluster has ever listed its workloads: before that there is nothing to hold.
+    seen: bool,
     /// Whether the latest tick was a leader's; before the first nobody's changes are one's own.
     led: bool,
     sequence: u64,
@@ -111,6 +116,7 @@ impl Reconciler {
             health,
             memory: Memory::default(),
             policies,
+            seen: false,
             led: false,
             sequence: 0,
             ailing: HashMap::new(),
@@ -137,6 +143,9 @@ impl Reconciler {
                 () = shutdown.cancelled() => return Ok(()),
                 () = self.tick() => {}
             }
+            if !self.seen {
+                ticks.reset_after(READ_AGAIN.min(self.pace.interval));
+            }
         }
     }
 
@@ -150,6 +159,7 @@ impl Reconciler {
             self.sequence = self.sequence.max(self.lead.sequence_floor(self.clock.now_ms()));
         }
         let listed = self.list().await;
+        self.seen |= listed.is_ok();
         let blind = listed.as_ref().err().map(|reason| format!("the cluster did not answer: {reason}"));
         self.health.set(Part::Cluster, blind.clone());
         let records = match (listed, blind) {
@@ -158,7 +168,9 @@ impl Reconciler {
                 let pending = self.plan_all(&workloads, &readings, !self.led);
                 if leads { self.carry_out(pending).await } else { Vec::new() }
             }
-            (Err(_), blind) if leads => self.hold_all(Reason::ClusterUnavailable, &blind.unwrap_or_default()),
+            (Err(_), blind) if leads && self.seen => {
+                self.hold_all(Reason::ClusterUnavailable, &blind.unwrap_or_default())
+            }
             (Err(_), _) => Vec::new(),
         };
         self.led = leads;
@@ -173,7 +185,9 @@ impl Reconciler {
         }
         self.instruments.ticked(started.elapsed());
         self.state.ticked(Arc::clone(&self.policies));
-        self.health.set(Part::Tick, None);
+        if self.seen {
+            self.health.set(Part::Tick, None);
+        }
     }
 
     /// Takes the policies that hold now, and forgets those that are gone.
@@ -196,7 +210,10 @@ impl Reconciler {
             Ok(listed) => listed.map_err(|error| error.to_string()),
             Err(_) => Err(format!("no answer within {} s", patience.as_secs_f64())),
         };
-        self.note(Failure::Cluster, listed.as_ref().err().map(String::as_str));
+        // A cluster that is being read for the first time is not a failure; readiness says how far that has come.
+        if self.seen || listed.is_ok() {
+            self.note(Failure::Cluster, listed.as_ref().err().map(String::as_str));
+        }
         listed.map(|workloads| workloads.into_iter().map(|w| (w.reference.clone(), w)).collect())
     }
 

@@ -86,6 +86,18 @@ impl State {
     /// Pauses or resumes the policy.
     pub fn pause(&self, policy: &ObjectName, paused: bool) {
         self.standings.lock().entry(policy.clone()).or_default().paused = paused;
+        // The policy's status keeps it for the next leader, and should not wait for a tick.
+        self.ticks.send_modify(|_| ());
+    }
+
+    /// Takes over what the policy's status says, as an earlier leader wrote it.
+    pub fn inherit_pause(&self, policy: &ObjectName, paused: bool) {
+        let mut standings = self.standings.lock();
+        match standings.get_mut(policy) {
+            Some(standing) => standing.paused = paused,
+            None if paused => standings.entry(policy.clone()).or_default().paused = true,
+            None => {}
+        }
     }
 
     /// Publishes a record.

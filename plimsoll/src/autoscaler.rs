@@ -1,6 +1,8 @@
 //! `plimsoll autoscaler`: steers the workloads of a Kubernetes cluster. Wires what `autoscaler` and `cluster` offer; whatever is
 //! wrong with the command line, the cluster or the rights is one message, before anything runs.
 
+mod rights;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -90,6 +92,15 @@ impl Stack {
         let access = Access { kubeconfig: arguments.kubeconfig.clone(), context: arguments.context.clone() };
         let connection = Connection::open(&access).await.map_err(text)?;
         tracing::info!(server = %connection.server, user = %connection.user, "the API server answers");
+
+        let lease_namespace = arguments.lease_namespace.as_deref().unwrap_or(&connection.namespace);
+        let asked = rights::Asked {
+            namespaces: &arguments.namespace,
+            objects: arguments.policies.is_empty(),
+            dry_run: arguments.dry_run,
+            lease: arguments.leader_elect.then_some((lease_namespace, arguments.lease_name.as_str())),
+        };
+        rights::check(&connection, asked).await?;
 
         let identity = identity();
         let elector = arguments.leader_elect.then(|| elector(&arguments, &connection, &identity));

@@ -1,9 +1,11 @@
 //! The unit tests of sorting objects: one that is wrong takes nobody else with it, the oldest has the target, and only what has
 //! changed is read again.
 
+use cluster::kubernetes::lease::Standing as Lease;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::reconciler::tests::fake::FakeCluster;
 
 /// An object made at `created_at_ms`, with a spec.
 pub fn object(name: &str, created_at_ms: i64, generation: i64, spec: &Value) -> Arc<PolicyObject> {
@@ -79,4 +81,48 @@ fn only_another_generation_is_read_again() {
     assert_eq!((second.set[0].bounds.max, second.set[1].bounds.max), (9, 4));
     assert!(std::ptr::eq(&first.set[1], &second.set[1]), "the same policy, not one like it");
     assert!(!sorter.has_sorted(&edited[1..]), "one less is a change");
+}
+
+#[tokio::test]
+async fn who_was_paused_under_another_leader_stays_so_and_a_leader_goes_by_its_own_word() {
+    let with = |status: &str| {
+        let object = object("order", 1, 1, &spec("order", 4));
+        let status = status.to_owned();
+        let objects = Arc::new(vec![Arc::new(PolicyObject { status, ..object.as_ref().clone() })]);
+        PolicyObjects { objects, trouble: None }
+    };
+    let (objects, seen) = watch::channel(with(r#"{"observedGeneration":1,"paused":true}"#));
+    let (election, standing) = watch::channel(Lease::Following { leader: "a".to_owned(), address: None });
+    let (policies, set) = watch::channel(Arc::default());
+    let state = Arc::new(State::new(set, Arc::new(FakeCluster::with(1))));
+    let (health, shutdown) = (Health::default(), CancellationToken::new());
+    let follower = Follower {
+        objects: seen,
+        sorted: watch::channel(Arc::new(Sorted::default())).0,
+        policies,
+        state: Arc::clone(&state),
+        lead: Lead::elected(standing),
+        health,
+    };
+    let stop = shutdown.clone();
+    let outside = async move {
+        let settled = || async {
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+        };
+        settled().await;
+        assert!(state.is_paused(&name("order")));
+        objects.send_replace(with(r#"{"observedGeneration":1,"paused":false}"#));
+        settled().await;
+        assert!(!state.is_paused(&name("order")));
+        election.send_replace(Lease::Leading);
+        state.pause(&name("order"), true);
+        objects.send_replace(with(r#"{"observedGeneration":1,"paused":false,"reason":"SameCount"}"#));
+        settled().await;
+        assert!(state.is_paused(&name("order")), "what it was told is written next");
+        stop.cancel();
+    };
+    let (end, ()) = tokio::join!(follower.run(shutdown), outside);
+    assert!(end.is_ok());
 }

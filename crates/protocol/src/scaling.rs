@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::http_client::{CallError, HttpClient};
+use crate::quantity::Quantity;
 
 /// Names a workload or policy inside a namespace.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -230,6 +231,51 @@ pub struct EventRecord {
     pub message: String,
 }
 
+/// How other resources are brought to replicas.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ResizeApply {
+    /// To running replicas, without a restart.
+    #[default]
+    InPlace,
+    /// By a rolling update: every replica is replaced.
+    Rollout,
+}
+
+/// Resources asked for; what is left out stays as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ResourcesAsked {
+    /// CPU set aside, such as `100m`.
+    pub cpu_request: Option<Quantity>,
+    /// CPU beyond which it is throttled.
+    pub cpu_limit: Option<Quantity>,
+    /// Memory set aside, such as `64Mi`.
+    pub memory_request: Option<Quantity>,
+    /// Memory beyond which it is killed.
+    pub memory_limit: Option<Quantity>,
+}
+
+/// The body of `POST /api/v1/workloads/{namespace}/{kind}/{name}/resize`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ResizeRequest {
+    /// The container.
+    pub container: String,
+    /// What it is to have.
+    pub resources: ResourcesAsked,
+    /// How.
+    #[serde(default)]
+    pub apply: ResizeApply,
+}
+
+/// The answer to a [`ResizeRequest`] that was taken: how far it has come is told by each replica's `resize`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResizeAnswer {
+    /// What was asked of the cluster, in one sentence.
+    pub message: String,
+}
+
 /// A client of the autoscaler's API.
 #[derive(Debug, Clone)]
 pub struct ScalingClient {
@@ -283,5 +329,16 @@ impl ScalingClient {
     /// `POST /api/v1/policies/{namespace}/{name}/resume`.
     pub async fn resume(&self, policy: &ObjectName) -> Result<PolicyStatus, CallError> {
         self.http.post_json(&format!("api/v1/policies/{}/{}/resume", policy.namespace, policy.name), &()).await
+    }
+
+    /// `POST /api/v1/workloads/{namespace}/{kind}/{name}/resize`: other resources for a container of all replicas.
+    pub async fn resize(
+        &self,
+        kind: &str,
+        workload: &ObjectName,
+        request: &ResizeRequest,
+    ) -> Result<ResizeAnswer, CallError> {
+        let ObjectName { namespace, name } = workload;
+        self.http.post_json(&format!("api/v1/workloads/{namespace}/{kind}/{name}/resize"), request).await
     }
 }

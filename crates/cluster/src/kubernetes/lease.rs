@@ -121,10 +121,10 @@ impl Elector {
         loop {
             let sent = self.now();
             let order = self.election.order(sent);
-            let answer = tokio::select! {
-                () = stop.cancelled() => break,
-                answer = self.send(&order) => answer,
-            };
+            let Some((answer, lease)) = self.ask(&order, &stop).await else { break };
+            if lease.is_some() {
+                self.lease = lease;
+            }
             let now = self.now();
             trouble = say(&answer, trouble);
             let again = matches!(answer, Answer::Outrun | Answer::Absent)
@@ -138,6 +138,24 @@ impl Elector {
         }
         self.release().await;
         Ok(())
+    }
+
+    /// Sends an order and awaits its answer, and says so when a lead runs out in between; none at shutdown.
+    async fn ask(&self, order: &Order, stop: &CancellationToken) -> Option<(Answer, Option<Lease>)> {
+        let answer = self.send(order);
+        tokio::pin!(answer);
+        let mut ends = self.election.until();
+        loop {
+            let end = self.origin + ends.unwrap_or_default();
+            tokio::select! {
+                () = stop.cancelled() => return None,
+                answer = &mut answer => return Some(answer),
+                () = tokio::time::sleep_until(end), if ends.is_some() => {
+                    ends = None;
+                    self.publish();
+                }
+            }
+        }
     }
 
     /// Sleeps until `next`, and wakes when a lead runs out in between to say so; false at shutdown.
@@ -163,47 +181,40 @@ impl Elector {
             if *known == standing {
                 return false;
             }
-            tracing::info!(lease = %self.candidacy.name, ?standing, "who leads has changed");
+            tell(&self.candidacy, &standing);
             *known = standing;
             true
         });
     }
 
-    async fn send(&mut self, order: &Order) -> Answer {
-        let params = PostParams::default();
+    /// What the API server says, and the Lease as it is then if it was shown.
+    async fn send(&self, order: &Order) -> (Answer, Option<Lease>) {
+        let (params, name) = (PostParams::default(), &self.candidacy.name);
         let call = async {
             match order {
-                Order::Look => match self.api.get_opt(&self.candidacy.name).await? {
-                    Some(lease) => Ok((Some(lease), false)),
-                    None => Ok((None, false)),
-                },
-                Order::Create => {
-                    let lease = self.claim(Lease::default(), 0);
-                    self.api.create(&params, &lease).await.map(|lease| (Some(lease), true))
-                }
+                Order::Look => self.api.get_opt(name).await,
+                Order::Create => self.api.create(&params, &self.claim(Lease::default(), 0)).await.map(Some),
                 Order::Write { version, transitions } => {
                     let mut lease = self.claim(self.lease.clone().unwrap_or_default(), *transitions);
                     lease.metadata.resource_version = Some(version.clone());
-                    let name = &self.candidacy.name;
-                    self.api.replace(name, &params, &lease).await.map(|lease| (Some(lease), true))
+                    self.api.replace(name, &params, &lease).await.map(Some)
                 }
             }
         };
-        let answer: Result<(Option<Lease>, bool), kube::Error> = match tokio::time::timeout(CALL_PATIENCE, call).await {
-            Ok(answer) => answer,
-            Err(_) => return Answer::Failed(format!("no answer within {} s", CALL_PATIENCE.as_secs())),
+        let Ok(answer) = tokio::time::timeout(CALL_PATIENCE, call).await else {
+            return (Answer::Failed(format!("no answer within {} s", CALL_PATIENCE.as_secs())), None);
         };
         match answer {
-            Ok((Some(lease), written)) => {
+            Ok(Some(lease)) => {
                 let seen = seen(&lease);
-                self.lease = Some(lease);
-                if written { Answer::Written(seen) } else { Answer::Found(seen) }
+                let answer = if *order == Order::Look { Answer::Found(seen) } else { Answer::Written(seen) };
+                (answer, Some(lease))
             }
-            Ok((None, _)) => Answer::Absent,
+            Ok(None) => (Answer::Absent, None),
             // A Lease that is gone when it is to be written, or there when it is to be made, has been touched by another one.
-            Err(kube::Error::Api(status)) if status.code == 409 => Answer::Outrun,
-            Err(kube::Error::Api(status)) if status.code == 404 && *order != Order::Create => Answer::Outrun,
-            Err(error) => Answer::Failed(words(&error)),
+            Err(kube::Error::Api(status)) if status.code == 409 => (Answer::Outrun, None),
+            Err(kube::Error::Api(status)) if status.code == 404 && *order != Order::Create => (Answer::Outrun, None),
+            Err(error) => (Answer::Failed(words(&error)), None),
         }
     }
 
@@ -282,6 +293,17 @@ fn seen(lease: &Lease) -> Seen {
     }
 }
 
+fn tell(candidacy: &Candidacy, standing: &Standing) {
+    let Candidacy { name: lease, identity, .. } = candidacy;
+    match standing {
+        Standing::Leading => tracing::info!(lease, identity, "this autoscaler leads"),
+        Standing::Following { leader, .. } => tracing::info!(lease, identity, leader, "another autoscaler leads"),
+        Standing::Nobody { reason } => {
+            tracing::info!(lease, identity, reason, "no autoscaler leads, as far as is known");
+        }
+    }
+}
+
 /// Says that the Lease cannot be reached when that begins and when it ends; whether it is so now.
 fn say(answer: &Answer, trouble: bool) -> bool {
     match answer {
@@ -302,3 +324,6 @@ fn say(answer: &Answer, trouble: bool) -> bool {
 fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(rand::random_range(0.5..1.5))
 }
+
+#[cfg(test)]
+mod tests;

@@ -255,3 +255,6 @@ fn refused(error: &kube::Error) -> StoreError {
         error => StoreError::Unavailable { reason: words(error) },
     }
 }
+
+#[cfg(test)]
+mod tests;

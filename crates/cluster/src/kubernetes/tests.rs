@@ -14,7 +14,7 @@ use self::fake_api::FakeApi;
 use super::{Fence, Health, KubernetesCluster, KubernetesOptions};
 use crate::{Cluster, Replicas, Workload, WorkloadKind, WorkloadRef};
 
-mod fake_api;
+pub(super) mod fake_api;
 mod sizes;
 mod watches;
 mod writes;

@@ -159,6 +159,11 @@ impl FakeApi {
         self.inner.lock().absent.remove(plural);
     }
 
+    /// As if its definition were not there, and never had been.
+    pub fn remove(&self, plural: &str) {
+        self.inner.lock().absent.insert(plural.to_owned());
+    }
+
     pub fn deny(&self, resource: &str, answer: Option<(u16, &str)>) {
         let mut inner = self.inner.lock();
         match answer {
@@ -198,8 +203,9 @@ impl FakeApi {
         match method.as_str() {
             "GET" if watching => self.watch(&path, &query),
             "GET" if path.name.is_some() => {
-                let (namespace, name) = (path.namespace.unwrap(), path.name.unwrap());
-                answer_with(200, &self.get(&path.plural, &namespace, &name))
+                let key = (path.namespace.unwrap(), path.name.unwrap());
+                let found = self.inner.lock().objects.get(&path.plural).and_then(|objects| objects.get(&key)).cloned();
+                found.map_or_else(|| status(404, "NotFound", "not found"), |object| answer_with(200, &object))
             }
             "GET" => self.inner.lock().list(&path, &query),
             _ => {
@@ -314,7 +320,7 @@ impl Inner {
             return status(*code, "Forbidden", message);
         }
         if method == "POST" {
-            return answer_with(201, &body);
+            return self.create(path, body);
         }
         if let Some((plural, object)) = self.before_patch.pop() {
             self.put(&plural, object);
@@ -330,10 +336,29 @@ impl Inner {
             }
         }
         let mut object = known;
-        merge(&mut object, &body);
+        if method == "PUT" {
+            object = body;
+        } else {
+            merge(&mut object, &body);
+        }
         self.put(&path.plural, object);
         let now = self.objects[&path.plural][&key].clone();
         answer_with(200, &now)
+    }
+}
+
+impl Inner {
+    /// Only Leases are kept; of everything else it is enough to know that it was made.
+    fn create(&mut self, path: &Path, body: Value) -> Response {
+        if path.plural != "leases" {
+            return answer_with(201, &body);
+        }
+        let key = (path.namespace.clone().unwrap_or_default(), body["metadata"]["name"].as_str().unwrap().to_owned());
+        if self.objects.get("leases").is_some_and(|leases| leases.contains_key(&key)) {
+            return status(409, "AlreadyExists", "it is there already");
+        }
+        self.put("leases", body);
+        answer_with(201, &self.objects["leases"][&key])
     }
 }
 

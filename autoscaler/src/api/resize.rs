@@ -1,0 +1,130 @@
+//! `POST /api/v1/workloads/{namespace}/{kind}/{name}/resize`: other resources for a container, because a person asks for them. Says
+//! what the cluster says; each command is a log line and an event about the workload.
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State as Shared};
+use axum::response::{IntoResponse, Response};
+use cluster::{ClusterError, Event, EventKind, Resources, Workload, WorkloadKind, WorkloadRef};
+use http::StatusCode;
+use protocol::quantity::Quantity;
+use protocol::scaling::{ResizeAnswer, ResizeApply, ResizeRequest, ResourcesAsked};
+
+use super::{Api, error, listed};
+
+/// Carries the command out.
+pub async fn resize(
+    Shared(api): Shared<Api>,
+    Path((namespace, kind, name)): Path<(String, String, String)>,
+    body: Result<Json<ResizeRequest>, JsonRejection>,
+) -> Response {
+    let Json(request) = match body {
+        Ok(body) => body,
+        Err(rejection) => return error(StatusCode::BAD_REQUEST, &rejection.body_text()),
+    };
+    let kind = match kind.as_str() {
+        "Deployment" => WorkloadKind::Deployment,
+        "StatefulSet" => WorkloadKind::StatefulSet,
+        _ => return error(StatusCode::BAD_REQUEST, &format!("found {kind:?}, expected Deployment or StatefulSet")),
+    };
+    if request.resources == ResourcesAsked::default() {
+        let fields = "cpuRequest, cpuLimit, memoryRequest or memoryLimit";
+        return error(
+            StatusCode::BAD_REQUEST,
+            &format!("resources: nothing is asked for; write at least one of {fields}"),
+        );
+    }
+    if api.dry_run {
+        return error(StatusCode::FORBIDDEN, "this autoscaler was started with --dry-run: it writes nothing");
+    }
+    let reference = WorkloadRef { kind, namespace, name };
+    let workload = match listed(&api.state).await {
+        Ok(all) => all.into_iter().find(|workload| workload.reference == reference),
+        Err(refusal) => return refusal,
+    };
+    let Some(workload) = workload else {
+        return error(StatusCode::NOT_FOUND, &ClusterError::NotFound { workload: reference }.to_string());
+    };
+    if !workload.conflicts.is_empty() {
+        let others = workload.conflicts.join(", ");
+        return error(StatusCode::CONFLICT, &format!("{reference}: {others} steers it too; remove one of the two"));
+    }
+    carry_out(&api, &workload, &request).await
+}
+
+async fn carry_out(api: &Api, workload: &Workload, request: &ResizeRequest) -> Response {
+    let (reference, container) = (&workload.reference, request.container.as_str());
+    let resources = filled(workload, container, request.resources);
+    let cluster = &api.state.cluster;
+    let (how, call) = match request.apply {
+        ResizeApply::InPlace => ("in place", cluster.resize(reference, container, resources)),
+        ResizeApply::Rollout => ("by a rolling update", cluster.roll_out(reference, container, resources)),
+    };
+    let outcome = match tokio::time::timeout(cluster.patience(), call).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(ClusterError::Unavailable { reason: "no answer in time".to_owned() }),
+    };
+    let asked = in_words(request.resources);
+    let message = format!("container {container} of {reference} is to have {asked}, {how}");
+    let (kind, reason, message) = match &outcome {
+        Ok(()) => (EventKind::Normal, "ResizeRequested", message),
+        Err(cause) => (EventKind::Warning, "FailedResize", format!("{message}: {cause}")),
+    };
+    tracing::info!(workload = %reference, container, asked, how, outcome = reason, "an operator asked for a resize");
+    let event = Event {
+        at_ms: api.clock.now_ms(),
+        workload: reference.clone(),
+        kind,
+        reason: reason.to_owned(),
+        message: message.clone(),
+    };
+    if !matches!(outcome, Err(ClusterError::NotLeader { .. } | ClusterError::Unavailable { .. }))
+        && let Ok(Err(cause)) = tokio::time::timeout(cluster.patience(), cluster.record_event(event)).await
+    {
+        tracing::warn!(reason = %cause, "an event about a resize was not recorded");
+    }
+    match outcome {
+        Ok(()) => Json(ResizeAnswer { message }).into_response(),
+        Err(cause) => error(status_of(&cause), &cause.to_string()),
+    }
+}
+
+fn status_of(cause: &ClusterError) -> StatusCode {
+    match cause {
+        ClusterError::NotFound { .. } => StatusCode::NOT_FOUND,
+        ClusterError::Refused { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        ClusterError::Forbidden { .. } => StatusCode::FORBIDDEN,
+        ClusterError::NotLeader { .. } | ClusterError::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// What is asked for, and where nothing is, what a replica has now: one that is not being resized, if there is one.
+fn filled(workload: &Workload, container: &str, asked: ResourcesAsked) -> Resources {
+    let settled = workload.replicas.iter().find(|replica| replica.resize.is_none());
+    let now = settled
+        .or(workload.replicas.first())
+        .and_then(|replica| replica.containers.iter().find(|known| known.name == container))
+        .map(|known| known.resources)
+        .unwrap_or_default();
+    Resources {
+        cpu_request: asked.cpu_request.or(now.cpu_request),
+        cpu_limit: asked.cpu_limit.or(now.cpu_limit),
+        memory_request: asked.memory_request.or(now.memory_request),
+        memory_limit: asked.memory_limit.or(now.memory_limit),
+    }
+}
+
+fn in_words(asked: ResourcesAsked) -> String {
+    let ResourcesAsked { cpu_request, cpu_limit, memory_request, memory_limit } = asked;
+    let part = |(what, quantity): (&str, Option<Quantity>)| quantity.map(|quantity| format!("{what} {quantity}"));
+    [
+        ("CPU request", cpu_request),
+        ("CPU limit", cpu_limit),
+        ("memory request", memory_request),
+        ("memory limit", memory_limit),
+    ]
+    .into_iter()
+    .filter_map(part)
+    .collect::<Vec<_>>()
+    .join(", ")
+}
