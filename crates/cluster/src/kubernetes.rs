@@ -32,7 +32,7 @@ mod watching;
 mod wire;
 mod writing;
 
-pub use fence::Fence;
+pub use fence::{Fence, ReadOnly};
 pub use health::Health;
 
 use crate::{Cluster, ClusterError, Event, Replicas, Resources, Workload, WorkloadRef};

@@ -18,6 +18,16 @@ pub trait Fence: Send + Sync {
     fn check(&self) -> Result<Instant, String>;
 }
 
+/// Lets nothing be written at all.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadOnly;
+
+impl Fence for ReadOnly {
+    fn check(&self) -> Result<Instant, String> {
+        Err("none does: this is a dry run, which writes nothing".to_owned())
+    }
+}
+
 /// Why a write was not made, or given up on.
 #[derive(Debug)]
 pub(super) enum Halted {

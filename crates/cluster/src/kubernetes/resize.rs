@@ -2,7 +2,7 @@
 //! outlives this process; then to its pods, and by `keep_sizes` to those that come later or were missed. Waiting for room
 //! (Deferred) is the kubelet's part, and what it calls Infeasible is as planned already, so that neither is asked for again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +28,9 @@ pub(super) mod quota;
 
 /// Changes come in bursts; pods that come together are looked at together.
 const GATHER: Duration = Duration::from_millis(100);
+
+/// Looking takes at most one part in so many of the time, however large the cluster is.
+const LOOK_SHARE: u32 = 20;
 
 /// Pods are looked at this often even if nothing seems to change.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
@@ -105,6 +108,8 @@ impl Steering {
         });
         let results: Vec<(PodTarget, Result<(), Failure>)> =
             stream::iter(patches).buffer_unordered(WRITES_AT_ONCE).collect().await;
+        // What `keep_sizes` left to us it is to look at again.
+        self.picture.changed(results.iter().any(|(_, result)| result.is_err()));
         let failed = results.into_iter().filter_map(|(pod, result)| Some((pod, result.err()?)));
         // What changed meanwhile is seen again by `keep_sizes`; who went needs nothing.
         let mut failed =
@@ -179,6 +184,7 @@ pub(super) async fn keep_sizes(steering: Arc<Steering>, shutdown: CancellationTo
     let mut changes = steering.picture.changes.subscribe();
     let mut setbacks: HashMap<Key, Setback> = HashMap::new();
     let mut told: HashMap<WorkloadRef, String> = HashMap::new();
+    let mut gather = GATHER;
     loop {
         let next = setbacks.values().map(|setback| setback.again).min();
         let next = next.unwrap_or_else(|| Instant::now() + LOOK_AGAIN).min(Instant::now() + LOOK_AGAIN);
@@ -190,22 +196,31 @@ pub(super) async fn keep_sizes(steering: Arc<Steering>, shutdown: CancellationTo
         tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
             () = async {
-                sleep(GATHER).await;
+                sleep(gather).await;
                 changes.mark_unchanged();
-                look(&steering, &mut setbacks, &mut told).await;
+                gather = look(&steering, &mut setbacks, &mut told).await.saturating_mul(LOOK_SHARE).max(GATHER);
             } => {}
         }
     }
 }
 
-async fn look(steering: &Steering, setbacks: &mut HashMap<Key, Setback>, told: &mut HashMap<WorkloadRef, String>) {
+/// Looks for pods that are not of their planned size, and resizes them; answers how long the looking took.
+async fn look(
+    steering: &Steering,
+    setbacks: &mut HashMap<Key, Setback>,
+    told: &mut HashMap<WorkloadRef, String>,
+) -> Duration {
     let leads = steering.writer.fence.as_ref().is_none_or(|fence| fence.check().is_ok());
     if !leads || steering.picture.board.judge().trouble().is_some() {
-        return;
+        return Duration::ZERO;
     }
+    let began = Instant::now();
     let missized = steering.picture.state.lock().missized();
-    setbacks.retain(|key, _| missized.iter().any(|(_, pod, _)| pod.key == *key));
-    told.retain(|workload, _| missized.iter().any(|(found, _, _)| found == workload));
+    let looked = began.elapsed();
+    let pods: HashSet<&Key> = missized.iter().map(|(_, pod, _)| &pod.key).collect();
+    let workloads: HashSet<&WorkloadRef> = missized.iter().map(|(workload, _, _)| workload).collect();
+    setbacks.retain(|key, _| pods.contains(key));
+    told.retain(|workload, _| workloads.contains(workload));
     let now = Instant::now();
     let mut todo = Vec::new();
     for (workload, pod, step) in missized {
@@ -222,6 +237,16 @@ async fn look(steering: &Steering, setbacks: &mut HashMap<Key, Setback>, told: &
             }
         }
     }
+    resize_missized(steering, setbacks, told, todo).await;
+    looked
+}
+
+async fn resize_missized(
+    steering: &Steering,
+    setbacks: &mut HashMap<Key, Setback>,
+    told: &mut HashMap<WorkloadRef, String>,
+    todo: Vec<(WorkloadRef, PodTarget, Vec<Change>)>,
+) {
     let patches = todo.into_iter().map(|(workload, pod, changes)| async move {
         let result = steering.resize_pod(&pod, &changes).await;
         steering.release(&pod.key);

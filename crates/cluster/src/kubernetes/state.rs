@@ -35,6 +35,19 @@ pub(super) struct PodRecord {
     deletion_cost: i32,
 }
 
+impl PodRecord {
+    fn target(&self, key: &Key) -> PodTarget {
+        PodTarget {
+            key: key.clone(),
+            uid: self.uid_text.to_string(),
+            version: self.version.to_string(),
+            generation: self.generation,
+            shape: Arc::clone(&self.shape),
+            deletion_cost: self.deletion_cost,
+        }
+    }
+}
+
 /// A ReplicaSet.
 #[derive(Debug)]
 struct SetRecord {
@@ -146,19 +159,13 @@ impl State {
     /// Pods of a workload that are not ending and have not ended.
     pub fn living_pods(&self, workload: &WorkloadRef) -> Vec<PodTarget> {
         let Some(record) = self.workloads.get(workload) else { return Vec::new() };
-        let pods = owners(&self.sets_of, record.uid).filter_map(|owner| self.pods_of.get(&owner)).flatten();
+        self.living(record.uid).map(|(key, pod)| pod.target(key)).collect()
+    }
+
+    fn living(&self, workload: Uid) -> impl Iterator<Item = (&Key, &PodRecord)> {
+        let pods = owners(&self.sets_of, workload).filter_map(|owner| self.pods_of.get(&owner)).flatten();
         let alive = |pod: &PodRecord| !matches!(pod.replica.state, ReplicaState::Terminating | ReplicaState::Failed);
-        pods.filter_map(|key| Some((key, self.pods.get(key)?)))
-            .filter(|(_, pod)| alive(pod))
-            .map(|(key, pod)| PodTarget {
-                key: key.clone(),
-                uid: pod.uid_text.to_string(),
-                version: pod.version.to_string(),
-                generation: pod.generation,
-                shape: Arc::clone(&pod.shape),
-                deletion_cost: pod.deletion_cost,
-            })
-            .collect()
+        pods.filter_map(|key| Some((key, self.pods.get(key)?))).filter(move |(_, pod)| alive(pod))
     }
 
     /// Pods that are not of the size planned for them, with what it takes.
@@ -167,10 +174,10 @@ impl State {
         let mut found = Vec::new();
         for workload in &self.sized {
             let Some(record) = self.workloads.get(workload) else { continue };
-            for pod in self.living_pods(workload) {
+            for (key, pod) in self.living(record.uid) {
                 match step(&pod.shape, &record.planned, &rooms) {
                     Step::Nothing => {}
-                    step => found.push((workload.clone(), pod, step)),
+                    step => found.push((workload.clone(), pod.target(key), step)),
                 }
             }
         }

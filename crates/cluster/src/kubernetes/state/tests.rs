@@ -7,6 +7,8 @@ use crate::kubernetes::wire::{Deployed, Pod};
 use crate::{ReplicaState, Resize, Resources, Rollout, WorkloadKind, WorkloadRef};
 use protocol::quantity::Quantity;
 
+mod fleet;
+
 fn merge(into: &mut Value, patch: Value) {
     match (into, patch) {
         (Value::Object(into), Value::Object(patch)) => {
