@@ -11,6 +11,10 @@ pub mod watch;
 use serde::Deserialize;
 
 use self::relabel::LabelSet;
+use crate::series::Labels;
+
+/// The label with what is connected to.
+pub(crate) const ADDRESS: &str = "__address__";
 
 /// Addresses that share labels, as files and HTTP sources list them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -24,18 +28,19 @@ pub struct TargetGroup {
     pub labels: LabelSet,
 }
 
-/// Targets that share labels, each with labels of its own, which win; the address is the label `__address__`.
+/// Targets that share labels, each with labels of its own, which win; the address is the label `__address__`. There may be tens
+/// of thousands, most of them dropped by relabelling: so the texts are shared, and put together when they are needed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Group {
     /// On each of them.
-    pub labels: LabelSet,
+    pub labels: Labels,
     /// Each one's own.
-    pub targets: Vec<LabelSet>,
+    pub targets: Vec<Labels>,
 }
 
 impl From<TargetGroup> for Group {
     fn from(group: TargetGroup) -> Self {
-        let own = |address| LabelSet::from([("__address__".to_owned(), address)]);
-        Self { labels: group.labels, targets: group.targets.into_iter().map(own).collect() }
+        let own = |address: String| Labels::new([(ADDRESS, address)]);
+        Self { labels: Labels::new(group.labels), targets: group.targets.into_iter().map(own).collect() }
     }
 }

@@ -3,8 +3,11 @@
 //! Start at `follow`: what is watched is in `watches`, what is kept of an object in `record`, what becomes a group in `groups`.
 
 mod connect;
+mod followed;
 mod groups;
 mod record;
+mod scope;
+mod texts;
 mod trouble;
 mod watches;
 
@@ -14,9 +17,11 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
+use self::followed::Followed;
+pub use self::followed::WatchCounts;
 use self::groups::{Groups, Records, Snapshot};
-use self::watches::{Followed, Kind, Place, Scope};
-pub use self::watches::{WatchCounts, Watches};
+use self::scope::{Kind, Place, Scope};
+pub use self::watches::Watches;
 use super::watch::Listed;
 use crate::config::kubernetes::{KubernetesDiscovery, Role, Selector};
 

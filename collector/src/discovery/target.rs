@@ -26,10 +26,9 @@ impl Origin {
 
     /// Labels before relabelling.
     pub fn labels(&self, job: &ScrapeJob) -> LabelSet {
-        let own = self.group.targets.get(self.index).cloned().unwrap_or_default();
-        let mut labels = self.group.labels.clone();
-        labels.extend(own);
-        labels.retain(|_, value| !value.is_empty());
+        let own = self.group.targets.get(self.index).into_iter().flat_map(Labels::iter);
+        let all = self.group.labels.iter().chain(own);
+        let mut labels: LabelSet = all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         for (name, value) in defaults(job) {
             labels.entry(name).or_insert(value);
         }

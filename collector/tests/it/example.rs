@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use collector::config::{self, Config};
-use collector::discovery::Group;
 use collector::discovery::target::{Placed, place};
+use collector::discovery::{Group, TargetGroup};
 
 fn example() -> Config {
     config::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/kubernetes.yml"))
@@ -16,7 +16,7 @@ fn example() -> Config {
 fn scraped(labels: &str) -> Option<(String, String)> {
     let pairs = labels.split_whitespace().filter_map(|pair| pair.split_once('='));
     let labels = pairs.map(|(n, v)| (n.replace("@", "__meta_kubernetes_pod_"), v.to_owned())).collect();
-    let group = Arc::new(Group { labels, targets: vec![[("__address__".to_owned(), "10.1.0.7:1".to_owned())].into()] });
+    let group: Arc<Group> = Arc::new(TargetGroup { labels, targets: vec!["10.1.0.7:1".to_owned()] }.into());
     match place(&example().jobs[0], &group).remove(0) {
         Placed::Active(target) => Some((target.url.to_string(), target.labels.to_string())),
         Placed::Dropped(_) => None,

@@ -5,9 +5,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::Group;
-use super::super::relabel::LabelSet;
-use super::record::{Detail, META, Record, Slice, SliceEndpoint, SlicePort, join_host_port, set};
+use super::super::{ADDRESS, Group};
+use super::record::{Detail, Record, Slice, SliceEndpoint, SlicePort, join_host_port};
+use crate::series::Labels;
+
+const CONTAINER: &str = "__meta_kubernetes_pod_container_name";
+const CONTAINER_ID: &str = "__meta_kubernetes_pod_container_id";
+const PORT_NUMBER: &str = "__meta_kubernetes_pod_container_port_number";
 
 /// A namespace, empty for what has none, and a name.
 pub(super) type Key = (String, String);
@@ -45,6 +49,12 @@ impl Groups {
         let mut groups = Vec::new();
         for (key, record) in snapshot.primary.iter().flat_map(|records| records.iter()) {
             let Some(parts) = Parts::of(record, snapshot) else { continue };
+            if parts.is_alone() {
+                if !record.group.targets.is_empty() {
+                    groups.push(record.group.clone());
+                }
+                continue;
+            }
             let from = parts.records();
             let known = self.made.remove(key).filter(|known| {
                 known.from.len() == from.len() && known.from.iter().zip(&from).all(|(a, b)| Arc::ptr_eq(a, b))
@@ -108,6 +118,11 @@ impl<'a> Parts<'a> {
         Some(parts)
     }
 
+    /// Whether the record's own group is all there is to it.
+    fn is_alone(&self) -> bool {
+        self.namespace.is_none() && self.node.is_none() && !matches!(self.record.detail, Detail::Slice(_))
+    }
+
     fn records(&self) -> Vec<Arc<Record>> {
         let single = [Some(self.record), self.service, self.namespace, self.node];
         let behind = self.endpoints.iter().flat_map(|(pod, node)| [*pod, *node]);
@@ -115,23 +130,16 @@ impl<'a> Parts<'a> {
     }
 
     fn group(&self) -> Arc<Group> {
-        let slice = match &self.record.detail {
-            Detail::Slice(slice) => Some(slice),
-            _ if self.namespace.is_none() && self.node.is_none() => return self.record.group.clone(),
-            _ => None,
-        };
-        let mut labels = self.record.group.labels.clone();
-        for attached in [self.service, self.node, self.namespace].into_iter().flatten() {
-            labels.extend(attached.group.labels.clone());
-        }
-        let targets = match slice {
-            Some(slice) => self.slice_targets(slice),
-            None => self.record.group.targets.clone(),
+        let attached = [Some(self.record), self.service, self.node, self.namespace].into_iter().flatten();
+        let labels = merged(attached.map(|record| &record.group.labels));
+        let targets = match &self.record.detail {
+            Detail::Slice(slice) => self.slice_targets(slice),
+            _ => self.record.group.targets.clone(),
         };
         Arc::new(Group { labels, targets })
     }
 
-    fn slice_targets(&self, slice: &Slice) -> Vec<LabelSet> {
+    fn slice_targets(&self, slice: &Slice) -> Vec<Labels> {
         let only_family = self.service.and_then(|service| match &service.detail {
             Detail::Service { only_family } => only_family.as_ref(),
             _ => None,
@@ -165,6 +173,11 @@ fn find<'a>(records: &'a [Arc<Records>], key: &Key) -> Option<&'a Arc<Record>> {
     records.iter().find_map(|records| records.get(key))
 }
 
+/// All labels; of equal names the last wins. No text is copied.
+fn merged<'a>(all: impl Iterator<Item = &'a Labels>) -> Labels {
+    Labels::new(all.flat_map(|labels| labels.pairs().iter().cloned()))
+}
+
 /// One backend at one port.
 fn slice_target(
     address: &str,
@@ -172,31 +185,21 @@ fn slice_target(
     port: &SlicePort,
     pod: Option<&Arc<Record>>,
     node: Option<&Arc<Record>>,
-) -> LabelSet {
-    let mut labels = endpoint.labels.clone();
-    labels.extend(port.labels.clone());
+) -> Labels {
     let address = port.number.map_or_else(|| address.to_owned(), |number| join_host_port(address, number));
-    labels.insert("__address__".to_owned(), address);
-    if let Some(node) = node {
-        labels.extend(node.group.labels.clone());
-    }
-    if let Some(pod) = pod {
-        labels.extend(pod.group.labels.clone());
-        if let Some(number) = port.number {
-            labels.extend(container_at(pod, &number.to_string()));
-        }
-    }
-    labels
+    let address = Labels::new([(ADDRESS, address)]);
+    let container =
+        pod.zip(port.number).map(|(pod, number)| container_at(pod, &number.to_string())).unwrap_or_default();
+    let attached = node.into_iter().chain(pod).map(|record| &record.group.labels);
+    merged([&endpoint.labels, &port.labels, &address].into_iter().chain(attached).chain([&container]))
 }
 
 /// The labels of the container that listens on a port; of several, of the last.
-fn container_at(pod: &Record, number: &str) -> LabelSet {
-    let label = |target: &LabelSet, name: &str| target.get(&format!("{META}{name}")).cloned().unwrap_or_default();
-    let mut found: Option<&LabelSet> = None;
-    for target in pod.group.targets.iter().filter(|target| label(target, "pod_container_port_number") == number) {
+fn container_at(pod: &Record, number: &str) -> Labels {
+    let mut found: Option<&Labels> = None;
+    for target in pod.group.targets.iter().filter(|target| target.get(PORT_NUMBER) == Some(number)) {
         // Of two protocols at one port of one container, the first.
-        let same = |known: &LabelSet| label(known, "pod_container_name") == label(target, "pod_container_name");
-        if !found.is_some_and(same) {
+        if found.is_none_or(|known| known.get(CONTAINER) != target.get(CONTAINER)) {
             found = Some(target);
         }
     }
@@ -204,30 +207,17 @@ fn container_at(pod: &Record, number: &str) -> LabelSet {
 }
 
 /// Ports of a pod that its service does not name.
-fn other_ports(pod: &Record, covered: &[String]) -> Vec<LabelSet> {
-    let number = format!("{META}pod_container_port_number");
-    let others = pod.group.targets.iter().filter(|target| target.get(&number).is_some_and(|n| !covered.contains(n)));
-    let with_pod = |target: &LabelSet| {
-        let mut labels = container_labels(target);
-        labels.extend(pod.group.labels.clone());
-        labels.insert("__address__".to_owned(), target.get("__address__").cloned().unwrap_or_default());
-        labels
+fn other_ports(pod: &Record, covered: &[String]) -> Vec<Labels> {
+    let is_other = |target: &&Labels| target.get(PORT_NUMBER).is_some_and(|n| !covered.iter().any(|known| known == n));
+    let with_pod = |target: &Labels| {
+        let address = Labels::new([(ADDRESS, target.get(ADDRESS).unwrap_or_default())]);
+        merged([&container_labels(target), &pod.group.labels, &address].into_iter())
     };
-    others.map(with_pod).collect()
+    pod.group.targets.iter().filter(is_other).map(with_pod).collect()
 }
 
-/// What a slice's target shows of a container: all but its id.
-fn container_labels(target: &LabelSet) -> LabelSet {
-    let mut labels = LabelSet::new();
-    for name in [
-        "pod_container_name",
-        "pod_container_image",
-        "pod_container_port_name",
-        "pod_container_port_number",
-        "pod_container_port_protocol",
-        "pod_container_init",
-    ] {
-        set(&mut labels, name, target.get(&format!("{META}{name}")).cloned().unwrap_or_default());
-    }
-    labels
+/// What a slice's target shows of a container: all but its address and its id.
+fn container_labels(target: &Labels) -> Labels {
+    let shown = |name: &str| name != ADDRESS && name != CONTAINER_ID;
+    Labels::new(target.pairs().iter().filter(|(name, _)| shown(name)).cloned())
 }

@@ -8,8 +8,10 @@ use k8s_openapi::api::core::v1::{Container, ContainerStatus, Namespace, Node, Po
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointPort, EndpointSlice};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::super::Group;
 use super::super::relabel::LabelSet;
+use super::super::{ADDRESS, Group};
+use super::texts::Texts;
+use crate::series::Labels;
 
 /// What each label begins with.
 pub(super) const META: &str = "__meta_kubernetes_";
@@ -63,7 +65,7 @@ pub(super) struct Slice {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SliceEndpoint {
     pub addresses: Vec<String>,
-    pub labels: LabelSet,
+    pub labels: Labels,
     pub target: Option<TargetRef>,
     pub node: Option<String>,
 }
@@ -80,16 +82,16 @@ pub(super) struct TargetRef {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SlicePort {
     pub number: Option<i32>,
-    pub labels: LabelSet,
+    pub labels: Labels,
 }
 
 /// Objects that records are made of.
 pub(super) trait Recorded {
-    fn record(&self) -> Record;
+    fn record(&self, texts: &Texts) -> Record;
 }
 
 impl Recorded for Pod {
-    fn record(&self) -> Record {
+    fn record(&self, texts: &Texts) -> Record {
         let (spec, status) = (self.spec.as_ref(), self.status.as_ref());
         let text = |value: Option<&String>| value.cloned().unwrap_or_default();
         let ip = text(status.and_then(|status| status.pod_ip.as_ref()));
@@ -112,7 +114,7 @@ impl Recorded for Pod {
         }
         // A pod that is starting or was evicted has no address.
         let targets = if ip.is_empty() { Vec::new() } else { container_targets(self, &ip) };
-        record(&self.metadata, labels, targets, Detail::Pod { ip, node })
+        record(texts, &self.metadata, labels, targets, Detail::Pod { ip, node })
     }
 }
 
@@ -135,12 +137,12 @@ fn ports_of(container: &Container, statuses: &[ContainerStatus], init: bool, ip:
     set(&mut labels, "pod_container_init", init.to_string());
     let ports = container.ports.as_deref().unwrap_or_default();
     if ports.is_empty() {
-        labels.insert("__address__".to_owned(), ip.to_owned());
+        labels.insert(ADDRESS.to_owned(), ip.to_owned());
         return vec![labels];
     }
     let with_port = |port: &k8s_openapi::api::core::v1::ContainerPort| {
         let mut labels = labels.clone();
-        labels.insert("__address__".to_owned(), join_host_port(ip, port.container_port));
+        labels.insert(ADDRESS.to_owned(), join_host_port(ip, port.container_port));
         set(&mut labels, "pod_container_port_number", port.container_port.to_string());
         set(&mut labels, "pod_container_port_name", port.name.clone().unwrap_or_default());
         set(&mut labels, "pod_container_port_protocol", port.protocol.clone().unwrap_or_default());
@@ -150,10 +152,10 @@ fn ports_of(container: &Container, statuses: &[ContainerStatus], init: bool, ip:
 }
 
 impl Recorded for Node {
-    fn record(&self) -> Record {
+    fn record(&self, texts: &Texts) -> Record {
         // What only the node itself gets stands with its target: objects that it is attached to get its name, labels, annotations.
         let labels = object_labels(&self.metadata, "node");
-        record(&self.metadata, labels, node_target(self).into_iter().collect(), Detail::Plain)
+        record(texts, &self.metadata, labels, node_target(self).into_iter().collect(), Detail::Plain)
     }
 }
 
@@ -167,7 +169,7 @@ fn node_target(node: &Node) -> Option<LabelSet> {
     let best = NODE_ADDRESSES.iter().find_map(|kind| addresses.get(kind))?;
     let kubelet = status.daemon_endpoints.as_ref().and_then(|endpoints| endpoints.kubelet_endpoint.as_ref());
     let mut labels = LabelSet::new();
-    labels.insert("__address__".to_owned(), join_host_port(best, kubelet.map_or(0, |kubelet| kubelet.port)));
+    labels.insert(ADDRESS.to_owned(), join_host_port(best, kubelet.map_or(0, |kubelet| kubelet.port)));
     labels.insert("instance".to_owned(), node.metadata.name.clone().unwrap_or_default());
     let provider = node.spec.as_ref().and_then(|spec| spec.provider_id.clone());
     set(&mut labels, "node_provider_id", provider.unwrap_or_default());
@@ -182,7 +184,7 @@ fn node_target(node: &Node) -> Option<LabelSet> {
 }
 
 impl Recorded for Service {
-    fn record(&self) -> Record {
+    fn record(&self, texts: &Texts) -> Record {
         let spec = self.spec.as_ref();
         let (name, namespace) = (self.metadata.name.as_deref(), self.metadata.namespace.as_deref());
         let (name, namespace) = (name.unwrap_or_default(), namespace.unwrap_or_default());
@@ -203,7 +205,7 @@ impl Recorded for Service {
         let ports = spec.and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
         let with_port = |port: &k8s_openapi::api::core::v1::ServicePort| {
             let mut labels = common.clone();
-            labels.insert("__address__".to_owned(), join_host_port(&format!("{name}.{namespace}.svc"), port.port));
+            labels.insert(ADDRESS.to_owned(), join_host_port(&format!("{name}.{namespace}.svc"), port.port));
             set(&mut labels, "service_port_name", text(port.name.as_ref()));
             set(&mut labels, "service_port_number", port.port.to_string());
             set(&mut labels, "service_port_protocol", text(port.protocol.as_ref()));
@@ -213,7 +215,7 @@ impl Recorded for Service {
             spec.and_then(|spec| spec.ip_family_policy.as_deref()).is_some_and(|policy| policy != "SingleStack");
         let families = spec.and_then(|spec| spec.ip_families.as_deref()).unwrap_or_default();
         let only_family = families.first().filter(|_| is_dual).cloned();
-        record(&self.metadata, labels, ports.iter().map(with_port).collect(), Detail::Service { only_family })
+        record(texts, &self.metadata, labels, ports.iter().map(with_port).collect(), Detail::Service { only_family })
     }
 }
 
@@ -228,16 +230,16 @@ fn load_balancer_ips(service: &Service) -> String {
 }
 
 impl Recorded for Namespace {
-    fn record(&self) -> Record {
+    fn record(&self, texts: &Texts) -> Record {
         let mut labels = object_labels(&self.metadata, "namespace");
         // Targets carry it already, as `__meta_kubernetes_namespace`.
         labels.remove(&format!("{META}namespace_name"));
-        record(&self.metadata, labels, Vec::new(), Detail::Plain)
+        record(texts, &self.metadata, labels, Vec::new(), Detail::Plain)
     }
 }
 
 impl Recorded for EndpointSlice {
-    fn record(&self) -> Record {
+    fn record(&self, texts: &Texts) -> Record {
         let mut labels = object_labels(&self.metadata, "endpointslice");
         set(&mut labels, "namespace", self.metadata.namespace.clone().unwrap_or_default());
         set(&mut labels, "endpointslice_address_type", self.address_type.clone());
@@ -245,14 +247,14 @@ impl Recorded for EndpointSlice {
         let slice = Slice {
             service,
             family: self.address_type.clone(),
-            endpoints: self.endpoints.iter().flatten().map(slice_endpoint).collect(),
-            ports: self.ports.iter().flatten().map(slice_port).collect(),
+            endpoints: self.endpoints.iter().flatten().map(|endpoint| slice_endpoint(texts, endpoint)).collect(),
+            ports: self.ports.iter().flatten().map(|port| slice_port(texts, port)).collect(),
         };
-        record(&self.metadata, labels, Vec::new(), Detail::Slice(slice))
+        record(texts, &self.metadata, labels, Vec::new(), Detail::Slice(slice))
     }
 }
 
-fn slice_endpoint(endpoint: &Endpoint) -> SliceEndpoint {
+fn slice_endpoint(texts: &Texts, endpoint: &Endpoint) -> SliceEndpoint {
     let mut labels = LabelSet::new();
     let conditions = endpoint.conditions.clone().unwrap_or_default();
     let flag = |flag: Option<bool>| flag.map(|flag| flag.to_string()).unwrap_or_default();
@@ -276,23 +278,25 @@ fn slice_endpoint(endpoint: &Endpoint) -> SliceEndpoint {
         set(&mut labels, "endpointslice_address_target_kind", target.kind.clone());
         set(&mut labels, "endpointslice_address_target_name", target.name.clone());
     }
-    SliceEndpoint { addresses: endpoint.addresses.clone(), labels, target, node: endpoint.node_name.clone() }
+    let (addresses, node) = (endpoint.addresses.clone(), endpoint.node_name.clone());
+    SliceEndpoint { addresses, labels: texts.labels(labels), target, node }
 }
 
-fn slice_port(port: &EndpointPort) -> SlicePort {
+fn slice_port(texts: &Texts, port: &EndpointPort) -> SlicePort {
     let mut labels = LabelSet::new();
     set(&mut labels, "endpointslice_port", port.port.map(|port| port.to_string()).unwrap_or_default());
     set(&mut labels, "endpointslice_port_name", port.name.clone().unwrap_or_default());
     set(&mut labels, "endpointslice_port_protocol", port.protocol.clone().unwrap_or_default());
     set(&mut labels, "endpointslice_port_app_protocol", port.app_protocol.clone().unwrap_or_default());
-    SlicePort { number: port.port, labels }
+    SlicePort { number: port.port, labels: texts.labels(labels) }
 }
 
-fn record(metadata: &ObjectMeta, labels: LabelSet, targets: Vec<LabelSet>, detail: Detail) -> Record {
+fn record(texts: &Texts, metadata: &ObjectMeta, labels: LabelSet, targets: Vec<LabelSet>, detail: Detail) -> Record {
+    let targets = targets.into_iter().map(|labels| texts.labels(labels)).collect();
     Record {
         namespace: metadata.namespace.clone().unwrap_or_default(),
         name: metadata.name.clone().unwrap_or_default(),
-        group: Arc::new(Group { labels, targets }),
+        group: Arc::new(Group { labels: texts.labels(labels), targets }),
         detail,
     }
 }

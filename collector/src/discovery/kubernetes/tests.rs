@@ -6,17 +6,19 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::super::Group;
-use super::super::relabel::LabelSet;
 use super::groups::{Groups, Records, Snapshot};
 use super::record::{Recorded, join_host_port};
+use super::texts::Texts;
 use super::*;
+use crate::series::Labels;
 
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
 fn records<K: Recorded + DeserializeOwned>(objects: &[Value]) -> Arc<Records> {
+    let texts = Texts::default();
     let record = |object: &Value| {
-        let record = serde_json::from_value::<K>(object.clone()).unwrap().record();
+        let record = serde_json::from_value::<K>(object.clone()).unwrap().record(&texts);
         ((record.namespace.clone(), record.name.clone()), Arc::new(record))
     };
     Arc::new(objects.iter().map(record).collect())
@@ -24,10 +26,9 @@ fn records<K: Recorded + DeserializeOwned>(objects: &[Value]) -> Arc<Records> {
 
 /// All labels of each target without what they begin with, in the order of the groups.
 fn targets(groups: &[Arc<Group>]) -> Vec<BTreeMap<String, String>> {
-    let merged = |group: &Arc<Group>, own: &LabelSet| {
-        let mut labels = group.labels.clone();
-        labels.extend(own.clone());
-        labels.into_iter().map(|(n, v)| (n.replace("__meta_kubernetes_", ""), v)).collect()
+    let merged = |group: &Arc<Group>, own: &Labels| {
+        let all = group.labels.iter().chain(own.iter());
+        all.map(|(n, v)| (n.replace("__meta_kubernetes_", ""), v.to_owned())).collect()
     };
     groups.iter().flat_map(|group| group.targets.iter().map(move |own| merged(group, own))).collect()
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use kube::runtime::watcher;
 
-use super::watches::Scope;
+use super::scope::Scope;
 
 /// Why a watch gives nothing new.
 #[derive(Debug, thiserror::Error)]

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -12,19 +12,20 @@ use futures::future::BoxFuture;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client, Resource};
 use lifecycle::CancellationToken;
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::connect;
-use super::groups::Records;
-use super::record::{Record, Recorded};
+use super::followed::{Followed, Health, WatchCounts};
+use super::record::Recorded;
+use super::scope::{Kind, Place, Scope};
+use super::texts::Texts;
 use super::trouble::Trouble;
-use crate::config::kubernetes::{ApiServer, Role, Selector};
 
 /// How long a watch is open before it is opened anew from where it was: so a connection that is dead without a word is
 /// noticed after this long, as client-go notices it by pings after 45 s.
@@ -49,81 +50,11 @@ const PAUSE_LASTING: Duration = Duration::from_secs(30);
 /// Watches that may wait to be started.
 const STARTS_MAX: usize = 64;
 
-/// Which objects.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Scope {
-    pub server: ApiServer,
-    pub kind: Kind,
-    pub place: Place,
-    pub selector: Selector,
-}
-
-/// Kinds of objects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
-    Pod,
-    Node,
-    Service,
-    EndpointSlice,
-    Namespace,
-}
-
-/// Where they are.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Place {
-    Cluster,
-    Namespace(String),
-    OwnNamespace,
-}
-
-impl From<Role> for Kind {
-    fn from(role: Role) -> Self {
-        match role {
-            Role::Pod => Self::Pod,
-            Role::Node => Self::Node,
-            Role::Service => Self::Service,
-            Role::EndpointSlice => Self::EndpointSlice,
-        }
-    }
-}
-
-impl fmt::Display for Scope {
-    /// As a right is called: `pods in the namespace shop`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.kind {
-            Kind::Pod => "pods",
-            Kind::Node => "nodes",
-            Kind::Service => "services",
-            Kind::EndpointSlice => "endpointslices.discovery.k8s.io",
-            Kind::Namespace => "namespaces",
-        })?;
-        match &self.place {
-            Place::Cluster => f.write_str(" in the whole cluster")?,
-            Place::Namespace(name) => write!(f, " in the namespace {name}")?,
-            Place::OwnNamespace => f.write_str(" in the collector's own namespace")?,
-        }
-        for selector in [&self.selector.label, &self.selector.field].into_iter().filter(|text| !text.is_empty()) {
-            write!(f, " where {selector}")?;
-        }
-        Ok(())
-    }
-}
-
-/// Counts of all watches.
-#[derive(Debug, Default)]
-pub struct WatchCounts {
-    /// Times that a list or a watch failed.
-    pub failures: AtomicU64,
-    /// Watches that follow their objects.
-    pub following: AtomicU64,
-    /// Watches that are in trouble, and keep what they knew.
-    pub failing: AtomicU64,
-}
-
 /// All watches, each shared by those who need it, ended when nobody does.
 pub struct Watches {
     running: Mutex<HashMap<Scope, Weak<Followed>>>,
     starts: mpsc::Sender<BoxFuture<'static, ()>>,
+    texts: Arc<Texts>,
     /// Counts of all of them.
     pub counts: Arc<WatchCounts>,
 }
@@ -132,7 +63,7 @@ impl Watches {
     /// No watch yet. Their tasks come out of the channel; who holds it runs them.
     pub fn new(counts: Arc<WatchCounts>) -> (Arc<Self>, mpsc::Receiver<BoxFuture<'static, ()>>) {
         let (starts, tasks) = mpsc::channel(STARTS_MAX);
-        (Arc::new(Self { running: Mutex::default(), starts, counts }), tasks)
+        (Arc::new(Self { running: Mutex::default(), starts, texts: Arc::default(), counts }), tasks)
     }
 
     /// Follows each of the scopes.
@@ -151,7 +82,7 @@ impl Watches {
             match running.get(&scope).and_then(Weak::upgrade) {
                 Some(known) => (known, false),
                 None => {
-                    let new = Arc::new(Followed::new(self.counts.clone()));
+                    let new = Arc::new(Followed::new(self.counts.clone(), self.texts.clone()));
                     running.insert(scope.clone(), Arc::downgrade(&new));
                     (new, true)
                 }
@@ -163,132 +94,6 @@ impl Watches {
             let _ = self.starts.send(Box::pin(task)).await;
         }
         followed
-    }
-}
-
-/// Records of the objects of a scope, kept up to date while somebody holds this.
-pub(super) struct Followed {
-    state: Mutex<State>,
-    version: watch::Sender<u64>,
-    stop: CancellationToken,
-    counts: Arc<WatchCounts>,
-}
-
-#[derive(Default)]
-struct State {
-    /// `None` until they were listed once.
-    records: Option<Arc<Records>>,
-    /// The list that is coming in.
-    coming: Records,
-    health: Health,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Health {
-    #[default]
-    Starting,
-    Following,
-    Failing,
-}
-
-impl Drop for Followed {
-    fn drop(&mut self) {
-        self.stop.cancel();
-        self.set_health(Health::Starting);
-    }
-}
-
-impl Followed {
-    fn new(counts: Arc<WatchCounts>) -> Self {
-        Self { state: Mutex::default(), version: watch::Sender::new(0), stop: CancellationToken::new(), counts }
-    }
-
-    /// The records; `None` until they were listed once.
-    pub fn records(&self) -> Option<Arc<Records>> {
-        self.state.lock().records.clone()
-    }
-
-    /// Whether it has neither been answered nor failed.
-    pub fn is_starting(&self) -> bool {
-        self.state.lock().health == Health::Starting
-    }
-
-    /// A number that grows with every change.
-    pub fn version(&self) -> u64 {
-        *self.version.borrow()
-    }
-
-    /// Waits until the version is a later one.
-    pub async fn later_than(&self, seen: u64) {
-        // The sender lives as long as this does.
-        let _ = self.version.subscribe().wait_for(|version| *version > seen).await;
-    }
-
-    /// Takes an event in; `true` if the objects are now known to be up to date.
-    fn take<K: Recorded>(&self, event: &Event<K>) -> bool {
-        let mut state = self.state.lock();
-        let (changed, current) = match event {
-            Event::Init => {
-                state.coming.clear();
-                (false, false)
-            }
-            Event::InitApply(object) => {
-                let record = state.same_or(object.record());
-                state.coming.insert((record.namespace.clone(), record.name.clone()), record);
-                (false, false)
-            }
-            Event::InitDone => {
-                let listed = std::mem::take(&mut state.coming);
-                let changed = state.records.as_deref() != Some(&listed);
-                state.records = Some(Arc::new(listed));
-                (changed, true)
-            }
-            Event::Apply(object) => (state.apply(object.record()), true),
-            Event::Delete(object) => {
-                let record = object.record();
-                let key = (record.namespace.clone(), record.name.clone());
-                (state.records.as_mut().is_some_and(|records| Arc::make_mut(records).remove(&key).is_some()), true)
-            }
-        };
-        drop(state);
-        if changed {
-            self.version.send_modify(|version| *version += 1);
-        }
-        current
-    }
-
-    /// Notes how it goes; the health before.
-    fn set_health(&self, health: Health) -> Health {
-        let before = std::mem::replace(&mut self.state.lock().health, health);
-        if before != health {
-            for (one, gauge) in [(Health::Following, &self.counts.following), (Health::Failing, &self.counts.failing)] {
-                if health == one {
-                    gauge.fetch_add(1, Ordering::Relaxed);
-                } else if before == one {
-                    gauge.fetch_sub(1, Ordering::Relaxed);
-                }
-            }
-            self.version.send_modify(|version| *version += 1);
-        }
-        before
-    }
-}
-
-impl State {
-    fn same_or(&self, record: Record) -> Arc<Record> {
-        let key = (record.namespace.clone(), record.name.clone());
-        let known = self.records.as_ref().and_then(|records| records.get(&key));
-        known.filter(|known| ***known == record).cloned().unwrap_or_else(|| Arc::new(record))
-    }
-
-    fn apply(&mut self, record: Record) -> bool {
-        let key = (record.namespace.clone(), record.name.clone());
-        let Some(records) = &mut self.records else { return false };
-        if records.get(&key).is_some_and(|known| **known == record) {
-            return false;
-        }
-        Arc::make_mut(records).insert(key, Arc::new(record));
-        true
     }
 }
 
