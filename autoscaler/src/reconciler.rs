@@ -10,7 +10,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::{Workload, WorkloadRef};
+use cluster::{ClusterError, Workload, WorkloadRef};
 use futures::stream::{self, StreamExt};
 use lifecycle::{CancellationToken, Clock};
 use protocol::scaling::{DecisionRecord, Mode, ObjectName, Outcome};
@@ -207,6 +207,7 @@ impl Reconciler {
     async fn list(&mut self) -> Result<HashMap<WorkloadRef, Workload>, String> {
         let patience = self.state.cluster.patience();
         let listed = match tokio::time::timeout(patience, self.state.cluster.workloads()).await {
+            Ok(Err(ClusterError::Unavailable { reason })) => Err(reason),
             Ok(listed) => listed.map_err(|error| error.to_string()),
             Err(_) => Err(format!("no answer within {} s", patience.as_secs_f64())),
         };

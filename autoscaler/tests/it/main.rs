@@ -1,6 +1,7 @@
 //! The whole autoscaler on port 0: a fake Prometheus over real HTTP, a cluster in memory, and its own API as clients see it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod election;
 mod fake;
 
 use std::collections::HashMap;
@@ -59,6 +60,10 @@ async fn query(State(load): State<Load>, Form(form): Form<HashMap<String, String
     Json(json!({"status": "success", "data": {"resultType": "vector", "result": result}}))
 }
 
+fn policies() -> policy::PolicySet {
+    policy::from_documents(protocol::yaml::split(Path::new("order.yaml"), POLICY)).unwrap()
+}
+
 struct Running {
     cluster: Arc<FakeCluster>,
     load: Load,
@@ -77,9 +82,8 @@ async fn start() -> Running {
     let router = Router::new().route("/api/v1/query", post(query)).with_state(Arc::clone(&load));
     tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
 
-    let policies = policy::from_documents(protocol::yaml::split(Path::new("order.yaml"), POLICY)).unwrap();
     let data = tempfile::tempdir().unwrap();
-    let mut options = Options::new(prometheus, policies);
+    let mut options = Options::new(prometheus, policies());
     options.listen = "127.0.0.1:0".parse().unwrap();
     options.interval = Duration::from_millis(50);
     options.data = Some(data.path().to_owned());
@@ -199,4 +203,41 @@ async fn a_taken_port_names_itself_and_the_flag() {
     let error = Autoscaler::bind(options, Arc::new(FakeCluster::with(1))).await.err();
     let message = error.as_ref().map(ToString::to_string).unwrap_or_default();
     assert!(matches!(error, Some(StartError::Listen(_))) && message.contains("--autoscaler"), "{message}");
+}
+
+#[tokio::test]
+async fn a_resize_is_checked_carried_out_and_told() {
+    let running = start().await;
+    running.record(|_| true).await;
+    let ask = |kind: &str, name: &str, body: Value| {
+        let url = format!("{}/api/v1/workloads/shop/{kind}/{name}/resize", running.base);
+        async move {
+            let answer = reqwest::Client::new().post(url).json(&body).send().await.unwrap();
+            let code = answer.status().as_u16();
+            (code, serde_json::from_slice::<Value>(&answer.bytes().await.unwrap()).unwrap())
+        }
+    };
+    let cpu = json!({"container": "order", "resources": {"cpuRequest": "200m"}});
+    let (code, answer) = ask("Deployment", "order", cpu.clone()).await;
+    let done = "container order of Deployment shop/order is to have CPU request 200m, in place";
+    assert_eq!((code, &answer["message"]), (200, &json!(done)));
+    for (kind, name, body, code, error) in [
+        ("Deployment", "user", cpu.clone(), 404, "Deployment shop/user does not exist"),
+        ("CronJob", "order", cpu.clone(), 400, "found \"CronJob\", expected Deployment or StatefulSet"),
+        ("Deployment", "order", json!({"container": "order", "resources": {}}), 400, "nothing is asked for"),
+        ("Deployment", "order", json!({"container": "order", "resources": {"cpu": "1"}}), 400, "unknown field `cpu`"),
+        ("Deployment", "order", json!({"container": "order", "resources": {"cpuLimit": "fast"}}), 400, "cpuLimit"),
+    ] {
+        let (found, answer) = ask(kind, name, body).await;
+        let words = answer["error"].as_str().unwrap_or_default();
+        assert!(found == code && words.contains(error), "{found}: {words}");
+    }
+    *running.cluster.conflicts.lock().unwrap() = vec!["VerticalPodAutoscaler shop/order".to_owned()];
+    let (code, answer) = ask("Deployment", "order", cpu).await;
+    let conflict = "Deployment shop/order: VerticalPodAutoscaler shop/order steers it too; remove one of the two";
+    assert_eq!((code, &answer["error"]), (409, &json!(conflict)));
+    let events = running.cluster.events.lock().unwrap().clone();
+    let told = events.iter().find(|event| event.reason == "ResizeRequested").unwrap();
+    assert_eq!(told.message, done);
+    running.end().await;
 }
