@@ -223,7 +223,7 @@ fn find_victims(facts: &[Facts], breakers: &[Breaker], verdicts: &mut BTreeMap<S
     let is_unexplained = |f: &&Facts| !direct.contains_key(f.name.as_str()) && f.awaits_spans && !f.callees.is_empty();
     for fact in facts.iter().filter(is_unexplained) {
         if let Some(verdict) = verdicts.get_mut(&fact.name).filter(|v| v.why == answers_errors(fact)) {
-            verdict.why.push_str("; where they begin is not known yet");
+            verdict.why.push_str(" (where they begin is not known yet)");
         }
     }
     for fact in facts.iter().filter(|f| direct.contains_key(f.name.as_str())) {

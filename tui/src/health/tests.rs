@@ -149,7 +149,7 @@ fn that_spans_have_yet_to_tell_where_errors_begin_is_said() {
         ..fact("gateway")
     };
     let why = |facts: &[Facts]| judge(facts, &[])["gateway"].why.clone();
-    let unknown = "30% of requests answer errors; where they begin is not known yet";
+    let unknown = "30% of requests answer errors (where they begin is not known yet)";
     assert_eq!(why(&[gateway.clone(), fact("product")]), unknown);
     let told = Facts { own_error_ratio: Some(0.3), awaits_spans: false, ..gateway.clone() };
     assert_eq!(why(&[told, fact("product")]), "30% of requests answer errors");
