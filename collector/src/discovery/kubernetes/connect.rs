@@ -62,7 +62,12 @@ fn at(url: &str, http: &HttpOptions) -> Result<Config, Trouble> {
     config.accept_invalid_certs = http.tls.insecure_skip_verify;
     config.tls_server_name.clone_from(&http.tls.server_name);
     match &http.tls.ca {
-        Some(Text::File(path)) => config.root_cert_file = Some(path.clone()),
+        Some(text @ Text::File(path)) => {
+            // Read again each minute by kube, which does not say which file it could not read.
+            let pem = read(text).map_err(wrong)?;
+            certificates(pem.as_bytes()).map_err(|reason| wrong(format!("{} {reason}", path.display())))?;
+            config.root_cert_file = Some(path.clone());
+        }
         Some(Text::Inline(pem)) => {
             let read =
                 certificates(pem.expose().as_bytes()).map_err(|reason| wrong(format!("tls_config.ca {reason}")))?;
