@@ -20,7 +20,7 @@ use super::steering::{Steering, WRITES_AT_ONCE};
 use super::wire::Pod;
 use super::writing::{Failure, Place};
 use crate::{ClusterError, Event, EventKind, Resources, WorkloadRef};
-use plan::{Change, Planned, Role, Step, step};
+use plan::{Change, Nodes, Planned, Role, Step, step};
 use quota::Growth;
 
 pub(super) mod plan;
@@ -61,13 +61,13 @@ impl Steering {
         };
         // Pods yet to come are made from the template: it must be able to get there too.
         let of_container = Planned::from([(container.to_owned(), resources)]);
-        if let Step::Refused(reason) = step(&target.template, &of_container, &rooms) {
+        if let Step::Refused(reason) = step(&target.template, &of_container, Nodes::Any(&rooms)) {
             return Err(refused(reason));
         }
         let mut growth = Growth::default();
         let mut todo: Vec<(PodTarget, Vec<Change>)> = Vec::new();
         for pod in pods {
-            match step(&pod.shape, &planned, &rooms) {
+            match step(&pod.shape, &planned, pod.nodes(&rooms)) {
                 Step::Nothing => {}
                 Step::Refused(reason) => return Err(refused(format!("{}: {reason}", pod.key.name()))),
                 Step::Patch(changes) => {

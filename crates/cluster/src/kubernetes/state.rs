@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use protocol::quantity::Quantity;
 
-use super::resize::plan::{Planned, Room, Shape, Step, step};
+use super::resize::plan::{Nodes, Planned, Room, Shape, Step, step};
 use super::resize::quota::Quota;
 use super::wire::{self, Meta};
 use crate::{Replica, ReplicaState, Replicas, Rollout, Workload, WorkloadKind, WorkloadRef};
@@ -36,8 +36,9 @@ pub(super) struct PodRecord {
 }
 
 impl PodRecord {
-    fn target(&self, key: &Key) -> PodTarget {
+    fn target(&self, key: &Key, room: Option<Room>) -> PodTarget {
         PodTarget {
+            room,
             key: key.clone(),
             uid: self.uid_text.to_string(),
             version: self.version.to_string(),
@@ -97,6 +98,15 @@ pub(super) struct PodTarget {
     pub generation: i64,
     pub shape: Arc<Shape>,
     pub deletion_cost: i32,
+    /// All that its node can give; `None` before it is placed, or if that is not known.
+    pub room: Option<Room>,
+}
+
+impl PodTarget {
+    /// Nodes that it may be on, of all that there are.
+    pub fn nodes<'a>(&self, rooms: &'a [Room]) -> Nodes<'a> {
+        self.room.map_or(Nodes::Any(rooms), Nodes::Own)
+    }
 }
 
 /// Everything that is known.
@@ -109,7 +119,8 @@ pub(super) struct State {
     sets_of: HashMap<Uid, Vec<Uid>>,
     pods: HashMap<Key, PodRecord>,
     pods_of: HashMap<Uid, BTreeSet<Key>>,
-    nodes: HashMap<Key, Room>,
+    /// By name.
+    nodes: HashMap<Box<str>, Room>,
     quotas: HashMap<Key, Quota>,
     /// Autoscalers of others, by kind and name, and what they steer.
     steerers: HashMap<(&'static str, Key), WorkloadRef>,
@@ -159,7 +170,7 @@ impl State {
     /// Pods of a workload that are not ending and have not ended.
     pub fn living_pods(&self, workload: &WorkloadRef) -> Vec<PodTarget> {
         let Some(record) = self.workloads.get(workload) else { return Vec::new() };
-        self.living(record.uid).map(|(key, pod)| pod.target(key)).collect()
+        self.living(record.uid).map(|(key, pod)| pod.target(key, self.room_of(pod))).collect()
     }
 
     fn living(&self, workload: Uid) -> impl Iterator<Item = (&Key, &PodRecord)> {
@@ -175,13 +186,18 @@ impl State {
         for workload in &self.sized {
             let Some(record) = self.workloads.get(workload) else { continue };
             for (key, pod) in self.living(record.uid) {
-                match step(&pod.shape, &record.planned, &rooms) {
+                let room = self.room_of(pod);
+                match step(&pod.shape, &record.planned, room.map_or(Nodes::Any(&rooms), Nodes::Own)) {
                     Step::Nothing => {}
-                    step => found.push((workload.clone(), pod.target(key), step)),
+                    step => found.push((workload.clone(), pod.target(key, room), step)),
                 }
             }
         }
         found
+    }
+
+    fn room_of(&self, pod: &PodRecord) -> Option<Room> {
+        self.nodes.get(pod.replica.node.as_str()).copied()
     }
 
     /// What each node can give, each size once; empty if nodes are not known.

@@ -10,8 +10,8 @@ use cluster::kubernetes::{Health, KubernetesCluster, KubernetesOptions};
 use cluster::{Cluster, Workload, WorkloadKind, WorkloadRef};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::Api;
 use kube::api::{DeleteParams, PostParams};
+use kube::{Api, Client};
 use lifecycle::CancellationToken;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -57,11 +57,11 @@ impl Lab {
         Some(Self { cluster, connection, namespace, shutdown, task })
     }
 
-    pub async fn stop(self) {
-        let namespaces: Api<Namespace> = Api::all(self.connection.client().clone());
-        namespaces.delete(&self.namespace, &DeleteParams::default()).await.unwrap();
+    pub async fn stop(mut self) {
+        remove(self.connection.client().clone(), &self.namespace).await;
+        self.namespace.clear();
         self.shutdown.cancel();
-        self.task.await.unwrap();
+        (&mut self.task).await.unwrap();
     }
 
     pub fn api<K>(&self) -> Api<K>
@@ -110,6 +110,23 @@ impl Lab {
     pub async fn find(&self, reference: &WorkloadRef) -> Option<Workload> {
         let workloads = self.cluster.workloads().await.unwrap();
         workloads.into_iter().find(|workload| workload.reference == *reference)
+    }
+}
+
+async fn remove(client: Client, namespace: &str) {
+    let namespaces: Api<Namespace> = Api::all(client);
+    namespaces.delete(namespace, &DeleteParams::default()).await.unwrap();
+}
+
+impl Drop for Lab {
+    /// Also a test that fails leaves nothing behind.
+    fn drop(&mut self) {
+        if self.namespace.is_empty() {
+            return;
+        }
+        let namespace = std::mem::take(&mut self.namespace);
+        let client = self.connection.client().clone();
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(remove(client, &namespace)));
     }
 }
 

@@ -70,12 +70,21 @@ pub(in crate::kubernetes) struct Change {
 /// What leads out of every refusal.
 const OTHERWISE: &str = "only a rolling update can do that";
 
-/// Plans the step. `rooms` are the nodes; none means that they are not known.
-pub(in crate::kubernetes) fn step(shape: &Shape, planned: &Planned, rooms: &[Room]) -> Step {
+/// Nodes that a pod may be on.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::kubernetes) enum Nodes<'a> {
+    /// It is on this one, and stays there.
+    Own(Room),
+    /// It is not placed yet, or where is not known: any of these. None at all means that nodes are not known.
+    Any(&'a [Room]),
+}
+
+/// Plans the step.
+pub(in crate::kubernetes) fn step(shape: &Shape, planned: &Planned, nodes: Nodes<'_>) -> Step {
     match changes(shape, planned) {
         Err(reason) => Step::Refused(reason),
         Ok(changes) if changes.is_empty() => Step::Nothing,
-        Ok(changes) => match check_whole(shape, &changes, rooms) {
+        Ok(changes) => match check_whole(shape, &changes, nodes) {
             Some(reason) => Step::Refused(reason),
             None => Step::Patch(changes),
         },
@@ -131,7 +140,7 @@ fn check_part(part: &Part, wanted: &Resources) -> Result<(), String> {
     Ok(())
 }
 
-fn check_whole(shape: &Shape, changes: &[Change], rooms: &[Room]) -> Option<String> {
+fn check_whole(shape: &Shape, changes: &[Change], nodes: Nodes<'_>) -> Option<String> {
     let mut after = shape.clone();
     for part in &mut after.parts {
         if let Some(change) = changes.iter().find(|change| change.container == part.name) {
@@ -145,6 +154,17 @@ fn check_whole(shape: &Shape, changes: &[Change], rooms: &[Room]) -> Option<Stri
     let (now, wanted) = (requests(shape), requests(&after));
     let grows = wanted.cpu > now.cpu || wanted.memory > now.memory;
     let fits = |room: &Room| room.cpu >= wanted.cpu && room.memory >= wanted.memory;
+    let Room { cpu, memory } = wanted;
+    let rooms = match nodes {
+        Nodes::Own(room) if !grows || fits(&room) => return None,
+        Nodes::Own(Room { cpu: cpu_most, memory: memory_most }) => {
+            return Some(format!(
+                "it would request cpu {cpu} and memory {memory}, and the node it is on has cpu {cpu_most} and memory \
+                 {memory_most} in all; {OTHERWISE}"
+            ));
+        }
+        Nodes::Any(rooms) => rooms,
+    };
     if !grows || rooms.is_empty() || rooms.iter().any(fits) {
         return None;
     }
@@ -152,7 +172,7 @@ fn check_whole(shape: &Shape, changes: &[Change], rooms: &[Room]) -> Option<Stri
         cpu: rooms.iter().map(|room| room.cpu).max().unwrap_or_default(),
         memory: rooms.iter().map(|room| room.memory).max().unwrap_or_default(),
     };
-    let (Room { cpu, memory }, Room { cpu: cpu_most, memory: memory_most }) = (wanted, most);
+    let Room { cpu: cpu_most, memory: memory_most } = most;
     Some(format!(
         "no node is large enough for a pod that requests cpu {cpu} and memory {memory}: the most a node has is cpu {cpu_most} and \
          memory {memory_most}"

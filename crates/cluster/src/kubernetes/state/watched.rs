@@ -132,15 +132,15 @@ impl Watched for Node {
 
     fn apply(self, state: &mut State) -> bool {
         let room = room(self.status.allocatable);
-        state.nodes.insert(Key::of(&self.metadata), room) != Some(room)
+        state.nodes.insert(self.metadata.name.as_str().into(), room) != Some(room)
     }
 
     fn remove(key: &Key, state: &mut State) -> bool {
-        state.nodes.remove(key).is_some()
+        state.nodes.remove(key.name()).is_some()
     }
 
     fn known(state: &State, _: Option<&str>) -> Vec<Key> {
-        state.nodes.keys().cloned().collect()
+        state.nodes.keys().map(|name| Key::new("", name)).collect()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use protocol::quantity::Quantity;
 
-use super::{Part, Planned, Role, Room, Shape, Step, step};
+use super::{Nodes, Part, Planned, Role, Room, Shape, Step, step};
 use crate::Resources;
 
 fn resources(text: &str) -> Resources {
@@ -33,7 +33,7 @@ fn planned(text: &str) -> Planned {
 
 fn outcome(parts: &[&str], plan: &str) -> String {
     let room = |cpu, memory| Room { cpu: Quantity::parse(cpu).unwrap(), memory: Quantity::parse(memory).unwrap() };
-    match step(&shape(parts), &planned(plan), &[room("2", "4Gi"), room("1", "8Gi")]) {
+    match step(&shape(parts), &planned(plan), Nodes::Any(&[room("2", "4Gi"), room("1", "8Gi")])) {
         Step::Nothing => "nothing".to_owned(),
         Step::Patch(changes) => {
             let told: Vec<String> = changes
@@ -120,14 +120,27 @@ fn plans_the_expected_step() {
 
 #[test]
 fn where_nodes_are_not_known_the_api_server_decides() {
-    let step = step(&shape(&["a 1/- 1Gi/-"]), &planned("a 100/- 1Gi/-"), &[]);
+    let step = step(&shape(&["a 1/- 1Gi/-"]), &planned("a 100/- 1Gi/-"), Nodes::Any(&[]));
     assert!(matches!(step, Step::Patch(_)), "{step:?}");
+}
+
+#[test]
+fn a_pod_stays_on_its_node() {
+    let own = Nodes::Own(Room { cpu: Quantity::parse("1").unwrap(), memory: Quantity::parse("2Gi").unwrap() });
+    let shape = shape(&["a 100m/- 1Gi/-"]);
+    assert!(matches!(step(&shape, &planned("a 1/- 2Gi/-"), own), Step::Patch(_)));
+    let refused = Step::Refused(
+        "it would request cpu 1100m and memory 1Gi, and the node it is on has cpu 1 and memory 2Gi in all; only a rolling update \
+         can do that"
+            .to_owned(),
+    );
+    assert_eq!(step(&shape, &planned("a 1100m/- 1Gi/-"), own), refused);
 }
 
 #[test]
 fn a_pod_with_resources_of_its_own_keeps_its_class() {
     let whole = Some(resources("1/2 1Gi/2Gi"));
     let shape = Shape { whole, ..shape(&["a 100m/200m 64Mi/128Mi"]) };
-    let step = step(&shape, &planned("a 200m/200m 128Mi/128Mi"), &[]);
+    let step = step(&shape, &planned("a 200m/200m 128Mi/128Mi"), Nodes::Any(&[]));
     assert!(matches!(step, Step::Patch(_)), "{step:?}");
 }
