@@ -160,15 +160,60 @@ async fn send_spans_to_the_chart(stage: &Stage, objects: &mut [Value]) -> anyhow
 
 /// `kubectl apply --dry-run=server` of every folder with a kustomization and of the chart says nothing but yes.
 pub async fn dry_runs(stage: &Stage) -> anyhow::Result<Verdict> {
-    let mut accepted = Vec::new();
+    let mut all = Vec::new();
     for folder in kustomizations(&root().join("k8s/shop"))? {
         let yaml = stage.kubectl.run(&["kustomize", &folder]).await.context("kubectl kustomize")?;
-        accepted.push(dry_run(stage, &folder, manifests::parse(&yaml)?).await?);
+        let short = folder.rsplit("k8s/").next().unwrap_or(&folder).to_owned();
+        all.push((short, manifests::parse(&yaml)?));
     }
     let mut chart = rendered(stage).await?;
     manifests::place(&mut chart, PLIMSOLL, OURS);
-    accepted.push(dry_run(stage, "k8s/plimsoll", chart).await?);
+    all.push(("plimsoll".to_owned(), chart));
+    let made = missing_namespaces(stage, &all).await?;
+    let mut accepted = Vec::new();
+    for (title, objects) in &all {
+        accepted.push(dry_run(stage, title, objects).await);
+    }
+    for namespace in &made {
+        stage.kubectl.run(&["delete", "namespace", namespace, "--wait=false"]).await?;
+    }
+    let accepted: Vec<String> = accepted.into_iter().collect::<anyhow::Result<_>>()?;
     holds(accepted.join("; "))
+}
+
+/// Objects in a namespace that does not exist yet cannot be tried dry, so the namespaces are made for the while.
+async fn missing_namespaces(stage: &Stage, all: &[(String, Vec<Value>)]) -> anyhow::Result<Vec<String>> {
+    let mut made = Vec::new();
+    let is_namespace = |object: &&Value| text(object, "/kind") == "Namespace";
+    for object in all.iter().flat_map(|(_, objects)| objects).filter(is_namespace) {
+        let (name, field) = (name(object), format!("metadata.name={}", name(object)));
+        until(&format!("the namespace {name} to be there or gone"), READY, async || {
+            let found = stage.kubectl.items(&["get", "namespaces", "--field-selector", &field]).await;
+            let found = found.map_err(|error| format!("{error:#}"))?;
+            let phase = found.first().map_or("", |namespace| text(namespace, "/status/phase"));
+            if phase == "Terminating" { Err(phase.to_owned()) } else { Ok(()) }
+        })
+        .await?;
+        let there = stage.kubectl.run(&["get", "namespace", name, "--ignore-not-found", "-o", "name"]).await?;
+        if there.trim().is_empty() {
+            let mut namespace = vec![object.clone()];
+            manifests::place(&mut namespace, PLIMSOLL, OURS);
+            stage.kubectl.apply(&namespace).await?;
+            made.push(name.to_owned());
+        }
+    }
+    Ok(made)
+}
+
+async fn dry_run(stage: &Stage, title: &str, objects: &[Value]) -> anyhow::Result<String> {
+    let answer = stage.kubectl.ask(&["apply", "--dry-run=server", "-f", "-"], &list(objects)).await?;
+    // Applying over what was applied server-side before is no fault of the manifest.
+    let complaints: Vec<&str> =
+        answer.stderr.lines().filter(|line| !line.contains("last-applied-configuration")).collect();
+    if !answer.ok || !complaints.is_empty() {
+        bail!("{title}: {}", complaints.join("\n"));
+    }
+    Ok(format!("{title}: {} objects", objects.len()))
 }
 
 fn kustomizations(folder: &Path) -> anyhow::Result<Vec<String>> {
@@ -184,33 +229,6 @@ fn kustomizations(folder: &Path) -> anyhow::Result<Vec<String>> {
     }
     found.sort();
     Ok(found)
-}
-
-/// Objects in a namespace that does not exist yet cannot be tried dry, so the namespaces are made for the while.
-async fn dry_run(stage: &Stage, title: &str, objects: Vec<Value>) -> anyhow::Result<String> {
-    let short = title.rsplit("k8s/").next().unwrap_or(title).to_owned();
-    let mut made = Vec::new();
-    for object in objects.iter().filter(|object| text(object, "/kind") == "Namespace") {
-        let there = stage.kubectl.run(&["get", "namespace", name(object), "--ignore-not-found", "-o", "name"]).await?;
-        if there.trim().is_empty() {
-            let mut namespace = vec![object.clone()];
-            manifests::place(&mut namespace, PLIMSOLL, OURS);
-            stage.kubectl.apply(&namespace).await?;
-            made.push(name(object).to_owned());
-        }
-    }
-    let answer = stage.kubectl.ask(&["apply", "--dry-run=server", "-f", "-"], &list(&objects)).await;
-    for namespace in &made {
-        stage.kubectl.run(&["delete", "namespace", namespace, "--wait=false"]).await?;
-    }
-    let answer = answer?;
-    // Applying over what was applied server-side before is no fault of the manifest.
-    let complaints: Vec<&str> =
-        answer.stderr.lines().filter(|line| !line.contains("last-applied-configuration")).collect();
-    if !answer.ok || !complaints.is_empty() {
-        bail!("{short}: {}", complaints.join("\n"));
-    }
-    Ok(format!("{short}: {} objects", objects.len()))
 }
 
 /// The namespaces enforce the restricted standard, and no pod of ours was refused.

@@ -237,7 +237,7 @@ impl Surroundings for Stage {
             for args in [&["get", "pods", "-n", namespace, "-o", "wide"][..], &events[..]] {
                 if let Ok(answer) = self.kubectl.ask(args, "").await {
                     words.push(format!("--- kubectl {}", args.join(" ")));
-                    words.extend(tail(&answer.stdout, 12));
+                    words.extend(tail(&answer.stdout, 14));
                 }
             }
         }

@@ -166,7 +166,7 @@ pub async fn own_namespace(stage: &Stage) -> anyhow::Result<Verdict> {
         let conditions = policy["status"]["conditions"].as_array().cloned().unwrap_or_default();
         let told = conditions
             .iter()
-            .find(|c| text(c, "/message").contains("does not exist") || text(c, "/reason").contains("NotFound"));
+            .find(|c| text(c, "/message").contains("does not exist") || text(c, "/reason") == "TargetMissing");
         told.map(|c| {
             format!("{}={} {}: {}", text(c, "/type"), text(c, "/status"), text(c, "/reason"), text(c, "/message"))
         })

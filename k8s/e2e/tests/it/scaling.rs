@@ -58,8 +58,8 @@ fn bad_changes() -> Vec<(&'static str, Value, &'static [&'static str])> {
         ),
         ("/signals/0/query/perReplica", json!(-1), &["spec.signals[0].query.perReplica"]),
         ("/target/kind", json!("DaemonSet"), &["spec.target.kind", "Unsupported value", "StatefulSet"]),
-        ("/target/namespace", json!("kube-system"), &["unknown field", "spec.target.namespace"]),
-        ("/behaviour", json!({}), &["unknown field", "spec.behaviour"]),
+        ("/target/namespace", json!("kube-system"), &["unknown field", "spec.target", "namespace"]),
+        ("/behaviour", json!({}), &["unknown field", "behaviour"]),
         ("/behavior/scaleDown/policies/0/periodSeconds", json!(0), &["periodSeconds"]),
     ]
 }
