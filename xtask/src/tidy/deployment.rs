@@ -50,7 +50,8 @@ fn rights_written(architecture: &str) -> BTreeSet<Right> {
     for row in table.lines().filter_map(|line| line.strip_prefix("| ")).skip(2) {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         let [who, group, resources, verbs, ..] = cells[..] else { continue };
-        add(&mut rights, who, group, resources.split(", "), verbs.split(' '));
+        let verbs: Vec<&str> = verbs.split(' ').collect();
+        add(&mut rights, who, group, resources.split(", "), &verbs);
     }
     rights
 }
@@ -60,11 +61,11 @@ fn add<'a>(
     who: &str,
     group: &str,
     resources: impl Iterator<Item = &'a str>,
-    verbs: impl Iterator<Item = &'a str> + Clone,
+    verbs: &[&str],
 ) {
     for resource in resources {
-        for verb in verbs.clone() {
-            rights.insert((who.to_owned(), group.to_owned(), resource.to_owned(), verb.to_owned()));
+        for verb in verbs {
+            rights.insert((who.to_owned(), group.to_owned(), resource.to_owned(), (*verb).to_owned()));
         }
     }
 }
@@ -91,10 +92,11 @@ fn rights_granted(root: &Path) -> anyhow::Result<BTreeSet<Right>> {
         let who = name.split('-').next().unwrap_or_default();
         for document in yaml::read_file(&file)? {
             for rule in document.parse::<Role>()?.rules {
+                let verbs: Vec<&str> = rule.verbs.iter().map(String::as_str).collect();
                 for group in &rule.api_groups {
                     let group = if group.is_empty() { "core" } else { group };
                     let resources = rule.resources.iter().map(String::as_str);
-                    add(&mut rights, who, group, resources, rule.verbs.iter().map(String::as_str));
+                    add(&mut rights, who, group, resources, &verbs);
                 }
             }
         }
