@@ -12,7 +12,7 @@ use autoscaler::{Autoscaler, Lead, Options, Policies};
 use cluster::kubernetes::access::{Access, Connection};
 use cluster::kubernetes::lease::{Candidacy, Elector, Terms};
 use cluster::kubernetes::policies::{KubernetesPolicies, PolicyOptions};
-use cluster::kubernetes::{Fence, KubernetesCluster, KubernetesOptions};
+use cluster::kubernetes::{Fence, KubernetesCluster, KubernetesOptions, ReadOnly};
 use lifecycle::{CancellationToken, Supervisor};
 use url::Url;
 
@@ -104,7 +104,11 @@ impl Stack {
 
         let identity = identity();
         let elector = arguments.leader_elect.then(|| elector(&arguments, &connection, &identity));
-        let fence = elector.as_ref().map(|elector| Arc::new(elector.fence()) as Arc<dyn Fence>);
+        let fence: Option<Arc<dyn Fence>> = if arguments.dry_run {
+            Some(Arc::new(ReadOnly))
+        } else {
+            elector.as_ref().map(|elector| Arc::new(elector.fence()) as Arc<dyn Fence>)
+        };
         let namespaces = arguments.namespace.clone();
         let options =
             KubernetesOptions { namespaces: namespaces.clone(), fence: fence.clone(), reporter: identity.clone() };

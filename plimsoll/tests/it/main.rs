@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod autoscaler;
-mod autoscaler;
 mod bad_input;
 mod dashboards;
 mod demo;
