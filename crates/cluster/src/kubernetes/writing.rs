@@ -2,6 +2,7 @@
 //! itself, and each refusal in words that name the cause. Decides nothing about what to write.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::Client;
 use kube::api::{GetParams, Patch, PatchParams, PostParams, Request};
@@ -16,6 +17,11 @@ use crate::{ClusterError, WorkloadKind, WorkloadRef};
 
 /// Whom the API server's managedFields name.
 const FIELD_MANAGER: &str = "plimsoll-autoscaler";
+
+/// The API server's admission learns by a watch who leads, some moments after it took the Lease: what it denies to a leader that
+/// it does not know yet is tried again so often, this long apart.
+const LEADER_UNKNOWN_TRIES: u32 = 8;
+const LEADER_UNKNOWN_PAUSE: Duration = Duration::from_millis(250);
 
 /// Where an object is.
 #[derive(Debug, Clone, Copy)]
@@ -132,15 +138,23 @@ impl Writer {
     ) -> Result<T, Failure> {
         let mut request = built.map_err(|error| Failure::Denied { reason: words(&error) })?;
         request.extensions_mut().insert(verb);
-        let answer = guarded(self.fence.as_ref(), self.client.request_text(request)).await;
-        let text = match answer {
-            Ok(Ok(text)) => text,
-            Ok(Err(error)) => return Err(self.failure(&error, place, verb)),
-            Err(Halted::NotLeader { reason }) => return Err(Failure::NotLeader { reason }),
-            Err(Halted::TooLate { within }) => {
-                let reason = format!("no answer to {verb} {} within {:.1} s", place.resource(), within.as_secs_f64());
-                return Err(Failure::Unavailable { reason });
+        let mut tries = 1;
+        let text = loop {
+            let failure = match guarded(self.fence.as_ref(), self.client.request_text(request.clone())).await {
+                Ok(Ok(text)) => break text,
+                Ok(Err(error)) => self.failure(&error, place, verb),
+                Err(Halted::NotLeader { reason }) => return Err(Failure::NotLeader { reason }),
+                Err(Halted::TooLate { within }) => {
+                    let within = within.as_secs_f64();
+                    let reason = format!("no answer to {verb} {} within {within:.1} s", place.resource());
+                    return Err(Failure::Unavailable { reason });
+                }
+            };
+            if !matches!(failure, Failure::NotLeader { .. }) || tries == LEADER_UNKNOWN_TRIES {
+                return Err(failure);
             }
+            tries += 1;
+            tokio::time::sleep(LEADER_UNKNOWN_PAUSE).await;
         };
         serde_json::from_str(&text).map_err(|error| Failure::Unavailable { reason: format!("an odd answer: {error}") })
     }

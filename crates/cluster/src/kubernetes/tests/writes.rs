@@ -135,3 +135,23 @@ async fn only_costs_that_differ_are_written() {
     assert_eq!(bench.api.asked("PATCH pods"), 2);
     bench.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_admission_does_not_know_yet_tries_again_soon() {
+    let bench = Bench::with_pods(2).await;
+    bench.order().await;
+    bench.api.deny("deployments/scale", Some((403, "denied: only the leader may write: nobody leads")));
+    let learns = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        bench.api.deny("deployments/scale", None);
+    };
+    let (outcome, ()) = tokio::join!(scale(&bench, 4), learns);
+    outcome.unwrap();
+    assert_eq!(bench.api.get("deployments", "shop", "order")["spec"]["replicas"], 4);
+    bench.api.deny("deployments/scale", Some((403, "denied: only the leader may write: b leads")));
+    let (began, before) = (Instant::now(), bench.api.asked("PATCH deployments/scale"));
+    scale(&bench, 5).await.unwrap_err();
+    assert_eq!(bench.api.asked("PATCH deployments/scale") - before, 8, "but not for ever");
+    assert!(began.elapsed() < Duration::from_secs(3));
+    bench.stop().await;
+}
