@@ -41,10 +41,15 @@ const OF_THE_CLUSTER: [&str; 7] = [
 ];
 
 /// Names the namespace in every object that has none and needs one, and labels those that are in none, so that they are found
-/// again.
+/// again; not an admission policy that the chart keeps when it goes, for what it says there.
 pub fn place(objects: &mut [Value], namespace: &str, label: (&str, &str)) {
     for object in objects {
-        if OF_THE_CLUSTER.contains(&text(object, "/kind")) {
+        let kind = text(object, "/kind");
+        let is_kept = object["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep";
+        if is_kept && kind.starts_with("ValidatingAdmissionPolicy") {
+            continue;
+        }
+        if OF_THE_CLUSTER.contains(&kind) {
             object["metadata"]["labels"][label.0] = json!(label.1);
         } else if text(object, "/metadata/namespace").is_empty() {
             object["metadata"]["namespace"] = json!(namespace);

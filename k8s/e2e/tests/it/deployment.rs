@@ -168,6 +168,10 @@ pub async fn dry_runs(stage: &Stage) -> anyhow::Result<Verdict> {
     }
     let mut chart = rendered(stage).await?;
     manifests::place(&mut chart, PLIMSOLL, OURS);
+    if !stage.has_storage {
+        // As it was installed: a claim's class cannot be changed afterwards, not even dry.
+        manifests::without_storage_class(&mut chart);
+    }
     all.push(("plimsoll".to_owned(), chart));
     let made = missing_namespaces(stage, &all).await?;
     let mut accepted = Vec::new();
