@@ -20,6 +20,7 @@ pub mod status;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cluster::Cluster;
 use counts::Instruments;
@@ -39,6 +40,9 @@ use signal::PrometheusSource;
 use state::State;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+
+/// How long requests under way may take at shutdown: nobody decides until the Lease is given back, which comes after.
+const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(4);
 
 /// An autoscaler whose port is open and which does not run yet.
 pub struct Autoscaler {
@@ -102,7 +106,7 @@ impl Autoscaler {
         let Self { listener, options, cluster, journal, instruments, metrics, lead, .. } = self;
         let health = Health::default();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let mut supervisor = Supervisor::new(shutdown.child_token());
+        let mut supervisor = Supervisor::new(shutdown.child_token()).with_deadline(SHUTDOWN_DEADLINE);
         let stop = supervisor.shutdown();
 
         let state = match &options.policies {

@@ -12,7 +12,7 @@ use cluster::WorkloadRef;
 use cluster::kubernetes::policies::{PolicyEvent, PolicyObject, PolicyStore, StoreError};
 use futures::stream::{self, StreamExt};
 use lifecycle::{CancellationToken, Clock};
-use protocol::scaling::{DecisionRecord, ObjectName};
+use protocol::scaling::{DecisionRecord, Mode, ObjectName};
 use tokio::sync::watch;
 
 use self::news::{News, Told};
@@ -120,6 +120,10 @@ impl Publisher {
             }
             let policy = sorted.set.named(&name).filter(|_| *standing == Standing::Steers);
             let record = self.tools.state.last(&name);
+            // A leader that has just begun knows less than the status that the last one wrote.
+            if record.is_none() && policy.is_some_and(|policy| policy.mode != Mode::Off) {
+                continue;
+            }
             // Of a cluster that cannot be seen readiness speaks; here it would be a write for each policy at each start.
             if record.as_ref().is_some_and(|record| record.reason == Reason::ClusterUnavailable.code()) {
                 continue;

@@ -131,17 +131,23 @@ impl Reconciler {
         let mut ticks = tokio::time::interval(self.pace.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut lead, mut policies) = (self.lead.clone(), self.state.watch_policies());
+        let mut at_once = false;
         loop {
             tokio::select! {
+                biased;
                 () = shutdown.cancelled() => return Ok(()),
+                () = std::future::ready(()), if at_once => {}
                 _ = ticks.tick() => {}
                 () = lead.won() => {}
                 () = changed_and_settled(&mut policies) => {}
             }
             policies.mark_unchanged();
+            let follows = !self.led;
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
-                () = self.tick() => {}
+                () = self.tick() => at_once = false,
+                // A follower's tick writes nothing and may wait for a metrics server that went with the old leader.
+                () = lead.won(), if follows => at_once = true,
             }
             if !self.seen {
                 ticks.reset_after(READ_AGAIN.min(self.pace.interval));
@@ -155,6 +161,8 @@ impl Reconciler {
         self.take_policies();
         let leads = self.lead.is_ours();
         if leads && !self.led {
+            // What this process recorded when it led before is not how things stand.
+            self.state.forget_records();
             // Records of a leader go on counting where the last one's may have ended: milliseconds run ahead of any count.
             self.sequence = self.sequence.max(self.lead.sequence_floor(self.clock.now_ms()));
         }
@@ -162,6 +170,7 @@ impl Reconciler {
         self.seen |= listed.is_ok();
         let blind = listed.as_ref().err().map(|reason| format!("the cluster did not answer: {reason}"));
         self.health.set(Part::Cluster, blind.clone());
+        let was_read = listed.is_ok();
         let records = match (listed, blind) {
             (Ok(workloads), _) => {
                 let readings = self.read().await;
@@ -173,7 +182,8 @@ impl Reconciler {
             }
             (Err(_), _) => Vec::new(),
         };
-        self.led = leads;
+        // The first tick that plans must still count what the last leader changed.
+        self.led = leads && (was_read || self.led);
         self.instruments.leads(leads);
         for record in &records {
             self.instruments.decided(record);
@@ -184,8 +194,10 @@ impl Reconciler {
             self.note(Failure::Journal, result.err().map(|error| error.to_string()).as_deref());
         }
         self.instruments.ticked(started.elapsed());
-        self.state.ticked(Arc::clone(&self.policies));
         if self.seen {
+            if leads {
+                self.state.ticked(Arc::clone(&self.policies));
+            }
             self.health.set(Part::Tick, None);
         }
     }

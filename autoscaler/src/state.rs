@@ -73,9 +73,21 @@ impl State {
         std::mem::take(&mut self.carried_out.lock())
     }
 
-    /// Forgets everybody who is not among these policies.
+    /// Forgets the records of everybody who is not among these policies. A pause outlives a spec that is refused for a while.
     pub fn retain(&self, policies: &PolicySet) {
-        self.standings.lock().retain(|name, _| policies.named(name).is_some());
+        self.standings.lock().retain(|name, standing| {
+            let stays = policies.named(name).is_some();
+            if !stays {
+                standing.last = None;
+            }
+            stays || standing.paused
+        });
+    }
+
+    /// Forgets all latest records, as they may be of long ago; until the next tick nothing counts as evaluated.
+    pub fn forget_records(&self) {
+        self.standings.lock().values_mut().for_each(|standing| standing.last = None);
+        self.ticks.send_replace(Arc::default());
     }
 
     /// Whether an operator has paused the policy.

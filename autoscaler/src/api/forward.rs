@@ -1,6 +1,8 @@
 //! What a follower does with a question that only the leader can answer: it asks the leader, at the address that the Lease
 //! names, and hands the answer on. Never more than once: who is asked by a follower and does not lead says so.
 
+use std::time::Duration;
+
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -17,6 +19,12 @@ const FORWARDED: HeaderName = HeaderName::from_static("plimsoll-forwarded");
 /// Longest body that is handed on; the API's own bodies are a few hundred bytes.
 const BODY_MAX: usize = 64 * 1024;
 
+/// Longest time for an answer: a little more than the leader gives a command that resizes hundreds of pods.
+const PATIENCE: Duration = Duration::from_secs(25);
+
+/// Longest time for a connection: a leader whose node is gone does not refuse one.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Asks the leader.
 #[derive(Debug, Clone)]
 pub struct Forwarder {
@@ -28,7 +36,8 @@ impl Forwarder {
     /// Asks whoever the election says leads.
     pub fn new(lead: Lead) -> Self {
         let http = reqwest::Client::builder()
-            .timeout(protocol::http_client::TIMEOUT_DEFAULT)
+            .timeout(PATIENCE)
+            .connect_timeout(CONNECT_PATIENCE)
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .expect("a client without TLS and proxies has nothing to fail on");

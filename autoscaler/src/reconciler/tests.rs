@@ -200,9 +200,10 @@ async fn another_policy_makes_nobody_forget_and_a_changed_one_keeps_its_history(
     assert_eq!((missing.reason.as_str(), missing.applied), ("TargetMissing", false));
     sets.send_replace(set_of(&user));
     bench.pass().await;
+    assert!(bench.state.last(&name()).is_none(), "who is gone has no record");
     sets.send_replace(set_of(POLICY));
     bench.pass().await;
-    assert!(!bench.state.is_paused(&name()), "who was gone begins anew");
+    assert!(bench.state.is_paused(&name()), "a pause outlives a specification that is refused for a while");
 }
 
 #[tokio::test(start_paused = true)]
@@ -275,4 +276,18 @@ async fn changed_policies_and_a_won_lead_are_not_kept_waiting() {
     };
     let (end, ()) = tokio::join!(bench.reconciler.run(shutdown), outside);
     assert!(end.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_leader_recorded_when_it_led_before_is_not_told_again() {
+    let bench = Bench::new(2, Some(0.065));
+    let (state, mut ticked) = (Arc::clone(&bench.state), bench.state.watch_ticks());
+    let mut bench = bench;
+    bench.tick().await;
+    assert!(state.last(&name()).is_some() && !state.evaluated().is_empty());
+    ticked.mark_unchanged();
+    state.forget_records();
+    assert!(state.last(&name()).is_none() && state.evaluated().is_empty(), "nothing counts as evaluated");
+    bench.tick().await;
+    assert!(state.last(&name()).is_some() && !state.evaluated().is_empty());
 }

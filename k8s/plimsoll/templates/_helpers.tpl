@@ -190,7 +190,10 @@ subjects:
 - ports:
     - {port: 53, protocol: UDP}
     - {port: 53, protocol: TCP}
+    - {port: 5353, protocol: UDP} # where OpenShift's DNS pods listen: most networks look at the port behind the Service
+    - {port: 5353, protocol: TCP}
 - ports:
-    - {port: 443, protocol: TCP}
-    - {port: 6443, protocol: TCP}
+    {{- range .Values.networkPolicy.apiServerPorts }}
+    - {port: {{ . }}, protocol: TCP}
+    {{- end }}
 {{- end }}
