@@ -128,8 +128,8 @@ impl Board {
         self.publish();
     }
 
-    /// It failed. Said once, when it begins.
-    pub fn broken(&self, id: SourceId, reason: &str) {
+    /// It failed, since when is answered. Said once, when it begins.
+    pub fn broken(&self, id: SourceId, reason: &str) -> Instant {
         let mut sources = self.sources.lock();
         let source = &mut sources[id.0];
         if source.broken.as_ref().is_none_or(|(_, known)| known != reason) {
@@ -139,6 +139,7 @@ impl Board {
         source.broken = Some((since, reason.to_owned()));
         drop(sources);
         self.publish();
+        since
     }
 
     /// Optional ones that failed are done without from now on; the failure was said.

@@ -46,6 +46,9 @@ const FORGIVEN_AFTER: Duration = Duration::from_secs(30);
 /// An API that is not there is looked for this often: someone may install it.
 const ABSENT_RETRY: Duration = Duration::from_secs(300);
 
+/// An optional kind of object that cannot be read for so long, such as one whose conversion webhook is broken, is done without.
+const SETTLED_AFTER: Duration = Duration::from_secs(30);
+
 /// A kind of object as the API knows it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Resource {
@@ -139,8 +142,12 @@ pub(super) async fn keep<W: Watched>(
         let ended = tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
             ended = watch.turn() => ended,
-            // After a long silence a connection that looks alive may be dead.
-            _ = epoch.changed() => continue,
+            // After a long silence a connection that looks alive may be dead, and what a resumed watch replays comes after its
+            // headers: what was missed is listed before anything is believed again.
+            _ = epoch.changed() => {
+                watch.version = None;
+                continue;
+            }
         };
         if began.elapsed() > FORGIVEN_AFTER {
             back_off = BackOff::default();
@@ -149,7 +156,7 @@ pub(super) async fn keep<W: Watched>(
         tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
             () = sleep(wait) => {}
-            _ = epoch.changed() => {}
+            _ = epoch.changed() => watch.version = None,
         }
     }
 }
@@ -319,7 +326,10 @@ impl<W: Watched> Watch<W> {
                 back_off.slow()
             }
             Err(Trouble::Failed { reason }) => {
-                board.broken(self.source, &reason);
+                let since = board.broken(self.source, &reason);
+                if !W::RESOURCE.required && since.elapsed() > SETTLED_AFTER {
+                    board.settle(self.source);
+                }
                 back_off.next()
             }
         }

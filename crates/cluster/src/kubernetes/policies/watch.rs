@@ -124,8 +124,11 @@ impl Follower {
             None if !view.synced => Some("the scaling policies were not read yet".to_owned()),
             None => None,
         });
-        let objects: Vec<Arc<PolicyObject>> = views.iter().flat_map(|view| view.objects.values().cloned()).collect();
+        let mut objects: Vec<Arc<PolicyObject>> =
+            views.iter().flat_map(|view| view.objects.values().cloned()).collect();
         drop(views);
+        // Each namespace is sorted, and they were named in any order.
+        objects.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
         self.shared.told.send_replace(PolicyObjects { objects: Arc::new(objects), trouble });
         verdict
     }
