@@ -79,9 +79,10 @@ impl Write {
         (200..300).contains(&self.code)
     }
 
-    /// Whether it steers a workload; Leases, Events and the policies' own status do not.
+    /// Whether it steers a workload: Leases, Events, reviews of rights and the policies' own status do not.
     pub fn steers(&self) -> bool {
-        !["leases", "events", "scalingpolicies/status"].contains(&self.resource.as_str())
+        let kind = self.resource.split('/').next().unwrap_or_default();
+        ["deployments", "statefulsets", "pods"].contains(&kind)
     }
 }
 
@@ -154,6 +155,8 @@ mod tests {
         ];
         assert_eq!(double_writes(&writes), ["5: patch deployments/scale shop/order by a-1 while a-2 had the lead"]);
         assert!(double_writes(&writes[..4]).is_empty());
+        let asks_for_its_rights = write("5", "a-1", "selfsubjectaccessreviews", None);
+        assert!(double_writes(&[&writes[..4], &[asks_for_its_rights]].concat()).is_empty());
     }
 
     #[test]
