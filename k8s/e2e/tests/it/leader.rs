@@ -10,6 +10,7 @@ use protocol::scaling::ScalingClient;
 use serde_json::json;
 
 use crate::harness::{PLIMSOLL, READY, SHOP, Stage};
+use crate::node;
 use crate::scaling::{RATE, SCALED, at_least, by_requests, replicas};
 
 /// From the death of a leader to the first write of the other (issue: 15 s).
@@ -17,18 +18,47 @@ const TAKEN_OVER: Duration = Duration::from_secs(15);
 /// The same when the leader says goodbye.
 const HANDED_OVER: Duration = Duration::from_secs(10);
 
+/// How a leader ends.
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    /// At once: it cannot say goodbye.
+    Killed,
+    /// As every update and every drain of a node does it.
+    Asked,
+}
+
 /// The leader is killed while it scales.
 pub async fn killed(stage: &Stage) -> anyhow::Result<Verdict> {
-    let args = ["delete", "pod", "-n", PLIMSOLL, "--force", "--grace-period=0"];
-    succession(stage, &args, TAKEN_OVER).await
+    succession(stage, End::Killed, TAKEN_OVER).await
 }
 
-/// The leader is asked to end, as every update and every drain of a node does.
+/// The leader is asked to end.
 pub async fn handed_over(stage: &Stage) -> anyhow::Result<Verdict> {
-    succession(stage, &["delete", "pod", "-n", PLIMSOLL, "--wait=false"], HANDED_OVER).await
+    succession(stage, End::Asked, HANDED_OVER).await
 }
 
-async fn succession(stage: &Stage, end: &[&str], patience: Duration) -> anyhow::Result<Verdict> {
+/// Ends a pod, and says how. Where its node is out of reach, even a forced deletion lets the process say goodbye.
+async fn end(stage: &Stage, how: End, pod: &str) -> anyhow::Result<&'static str> {
+    let args = ["delete", "pod", "-n", PLIMSOLL, pod];
+    match (how, &stage.settings.cgroup_root) {
+        (End::Killed, Some(root)) => {
+            let object = stage.kubectl.json(&["get", "pod", "-n", PLIMSOLL, pod]).await?;
+            node::kill(root, &object).await?;
+            stage.kubectl.run(&[&args[..], &["--force", "--grace-period=0"]].concat()).await?;
+            Ok("was killed by signal")
+        }
+        (End::Killed, None) => {
+            stage.kubectl.run(&[&args[..], &["--force", "--grace-period=0"]].concat()).await?;
+            Ok("was deleted by force")
+        }
+        (End::Asked, _) => {
+            stage.kubectl.run(&[&args[..], &["--wait=false"]].concat()).await?;
+            Ok("was asked to end")
+        }
+    }
+}
+
+async fn succession(stage: &Stage, how: End, patience: Duration) -> anyhow::Result<Verdict> {
     until("two autoscalers to be ready", READY, async || {
         let ready = stage.component("autoscaler").await.map_err(|error| format!("{error:#}"))?.len();
         if ready == 2 { Ok(()) } else { Err(format!("{ready} ready")) }
@@ -39,10 +69,8 @@ async fn succession(stage: &Stage, end: &[&str], patience: Duration) -> anyhow::
     let load = stage.load("leader", RATE, 60).await?;
     at_least(stage, 2, READY).await?;
     let old = stage.leader().await?;
-    let mut args = end.to_vec();
-    args.push(&old);
-    stage.kubectl.run(&args).await?;
     let gone = Instant::now();
+    let ended = end(stage, how, &old).await?;
     // Something to do for whoever leads: one replica more than the policy has ever let be.
     let patch = json!({"spec": {"replicas": {"min": 5, "max": 5}}}).to_string();
     stage.kubectl.run(&["patch", "scalingpolicy", "-n", SHOP, SCALED, "--type=merge", "-p", &patch]).await?;
@@ -58,7 +86,7 @@ async fn succession(stage: &Stage, end: &[&str], patience: Duration) -> anyhow::
     .await?;
     let new = stage.leader().await?;
     if acted > patience {
-        bail!("{new} acted {:.1} s after the end of {old}", acted.as_secs_f64());
+        bail!("{new} acted {:.1} s after {old} {ended}", acted.as_secs_f64());
     }
     go_on(stage).await?;
     let report = load.finish().await?;
@@ -75,7 +103,7 @@ async fn succession(stage: &Stage, end: &[&str], patience: Duration) -> anyhow::
         }
         _ => "PLIMSOLL_E2E_AUDIT_LOG is not set, so double writes were NOT looked for".to_owned(),
     };
-    holds(format!("{new} acted {:.1} s after the end of {old}; {twice}; {}", acted.as_secs_f64(), report.words(&[])))
+    holds(format!("{new} acted {:.1} s after {old} {ended}; {twice}; {}", acted.as_secs_f64(), report.words(&[])))
 }
 
 /// Decisions go on, under the new leader.

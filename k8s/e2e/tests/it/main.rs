@@ -5,6 +5,7 @@ mod blackout;
 mod deployment;
 mod harness;
 mod leader;
+mod node;
 mod resize;
 mod rights;
 mod rollout;

@@ -1,7 +1,7 @@
 //! Claims about the size of pods: changed in place by the autoscaler's API, seen in the cgroup, granted later when there is no
 //! room, given to new pods too.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -12,6 +12,7 @@ use protocol::quantity::Quantity;
 use serde_json::{Value, json};
 
 use crate::harness::{LOAD, READY, SHOP, Stage, condition, is_ready};
+use crate::node::cgroup_of;
 
 /// The service that is resized.
 const RESIZED: &str = "review";
@@ -107,31 +108,13 @@ pub async fn in_place(stage: &Stage) -> anyhow::Result<Verdict> {
 
 /// Reads the limits of the pod's container where the kernel has them: 300 m are 30,000 of 100,000 microseconds.
 fn in_cgroup(root: &Path, pod: &Value) -> anyhow::Result<String> {
-    let id = text(pod, "/status/containerStatuses/0/containerID");
-    let id = id.rsplit('/').next().unwrap_or_default();
-    let folder = find(root, id).with_context(|| format!("no cgroup of the container {id} below {}", root.display()))?;
+    let folder = cgroup_of(root, pod)?;
     let read = |file: &str| std::fs::read_to_string(folder.join(file)).map(|text| text.trim().to_owned());
     let quota = read("cpu.cfs_quota_us").or_else(|_| read("cpu.max"))?;
     if quota != "30000" && quota != "30000 100000" {
         bail!("the cgroup's CPU quota is {quota}, not 30000");
     }
     Ok(format!("the container's cgroup has a CPU quota of {quota} us"))
-}
-
-fn find(folder: &Path, name: &str) -> Option<PathBuf> {
-    for entry in std::fs::read_dir(folder).ok()?.flatten() {
-        let path = entry.path();
-        if !path.is_dir() {
-            continue;
-        }
-        if path.file_name().is_some_and(|file| file.to_string_lossy().contains(name)) {
-            return Some(path);
-        }
-        if let Some(found) = find(&path, name) {
-            return Some(found);
-        }
-    }
-    None
 }
 
 /// The kubelet's cAdvisor reads the same numbers from the kernel.
