@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use e2e::claims::{self, Claim, Tally};
 use e2e::settings::Settings;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::harness::Stage;
 
@@ -100,7 +101,7 @@ async fn run(settings: Settings, words: &[String]) -> anyhow::Result<Tally> {
     let stage = Stage::open(settings).await?;
     let tally = tokio::select! {
         tally = claims::run(&CLAIMS, words, &stage) => Ok(tally),
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+        () = asked_to_stop() => Err(anyhow::anyhow!("interrupted")),
     };
     if keep {
         println!("PLIMSOLL_E2E_KEEP: everything is left in place");
@@ -109,6 +110,15 @@ async fn run(settings: Settings, words: &[String]) -> anyhow::Result<Tally> {
         stage.clear().await?;
     }
     tally
+}
+
+/// Ctrl-C, or the end of the job that the suite runs in: what it made is removed then too.
+async fn asked_to_stop() {
+    let Ok(mut terminated) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = terminated.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
 }
 
 fn conclude(tally: &Tally) -> ExitCode {
