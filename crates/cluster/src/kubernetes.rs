@@ -3,7 +3,6 @@
 //! says whether that may be acted upon; `steering` and `resize` write, as long as the `fence` lets them. Start at
 //! `KubernetesCluster::start`.
 
-use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,7 +109,7 @@ impl KubernetesCluster {
             picture,
             recorder: Recorder::default(),
             reporter: reporter.unwrap_or_else(|| "plimsoll-autoscaler".to_owned()),
-            in_hand: Mutex::new(HashSet::new()),
+            in_hand: Arc::default(),
         });
         let namespaces = match options.namespaces {
             all if all.is_empty() => vec![None],

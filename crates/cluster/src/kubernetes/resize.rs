@@ -4,12 +4,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
+use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
 use kube::api::Patch;
 use lifecycle::CancellationToken;
+use parking_lot::Mutex;
 use protocol::quantity::Quantity;
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -80,12 +82,10 @@ impl Steering {
             return Err(refused(reason));
         }
         // Whoever keeps sizes sees the plan at once; these pods are ours until they are done.
-        let claimed: Vec<(PodTarget, Vec<Change>)> = todo.into_iter().filter(|(pod, _)| self.claim(&pod.key)).collect();
-        let written =
-            if planned == target.planned { Ok(()) } else { self.write_plan(workload, &target, &planned).await };
-        if let Err(error) = written {
-            claimed.iter().for_each(|(pod, _)| self.release(&pod.key));
-            return Err(error);
+        let claimed = todo.into_iter().filter_map(|(pod, changes)| Some((self.claim(&pod.key)?, pod, changes)));
+        let claimed: Vec<(Claim, PodTarget, Vec<Change>)> = claimed.collect();
+        if planned != target.planned {
+            self.write_plan(workload, &target, &planned).await?;
         }
         let Err((failure, all_failed)) = self.resize_pods(claimed).await else { return Ok(()) };
         if all_failed && matches!(failure, Failure::Denied { .. } | Failure::Forbidden { .. }) {
@@ -99,11 +99,11 @@ impl Steering {
     }
 
     /// Resizes all of them; answers the first failure, counted, and whether all failed.
-    async fn resize_pods(&self, todo: Vec<(PodTarget, Vec<Change>)>) -> Result<(), (Failure, bool)> {
+    async fn resize_pods(&self, todo: Vec<(Claim, PodTarget, Vec<Change>)>) -> Result<(), (Failure, bool)> {
         let all = todo.len();
-        let patches = todo.into_iter().map(|(pod, changes)| async move {
+        let patches = todo.into_iter().map(|(claim, pod, changes)| async move {
             let result = self.resize_pod(&pod, &changes).await;
-            self.release(&pod.key);
+            drop(claim);
             (pod, result)
         });
         let results: Vec<(PodTarget, Result<(), Failure>)> =
@@ -129,17 +129,27 @@ impl Steering {
     async fn resize_pod(&self, pod: &PodTarget, changes: &[Change]) -> Result<(), Failure> {
         let place = Place::pod(pod.key.namespace(), pod.key.name()).sub("resize");
         let changed: Pod = self.writer.patch(place, &Patch::Strategic(patch(pod, changes))).await?;
-        let changed = self.picture.state.lock().apply_pod(&changed);
+        let changed = self.picture.state.lock().answered_pod(&changed);
         self.picture.changed(changed);
         Ok(())
     }
 
-    fn claim(&self, pod: &Key) -> bool {
-        self.in_hand.lock().insert(pod.clone())
+    /// Nothing if somebody else is at it.
+    fn claim(&self, pod: &Key) -> Option<Claim> {
+        let claimed = self.in_hand.lock().insert(pod.clone());
+        claimed.then(|| Claim { in_hand: Arc::clone(&self.in_hand), pod: pod.clone() })
     }
+}
 
-    fn release(&self, pod: &Key) {
-        self.in_hand.lock().remove(pod);
+/// A pod is ours until this is dropped, even if who asked for the resize goes away in the midst of it.
+struct Claim {
+    in_hand: Arc<Mutex<HashSet<Key>>>,
+    pod: Key,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.in_hand.lock().remove(&self.pod);
     }
 }
 
@@ -169,11 +179,19 @@ fn set(resources: &Resources) -> Value {
     })
 }
 
-/// What the API server refused for a pod.
+/// The same kind of trouble with a workload's pods is told of at most this often, however many of them it meets, and in the
+/// same words only once: as often as `recording` writes that an event came again.
+const TELL_AGAIN: Duration = Duration::from_secs(5 * 60);
+
+/// When and what was told last: of which workload, and which kind of failure, or that it cannot be done in place.
+type Told = HashMap<(WorkloadRef, Option<Discriminant<Failure>>), (Instant, String)>;
+
+/// What did not bring a pod to its size.
 #[derive(Debug)]
 struct Setback {
-    /// Another generation, or another plan, may fare better at once.
-    generation: i64,
+    /// Another plan may fare better at once, and another generation, unless the API server took the change and the pod still
+    /// differs: then somebody else changes it, and each of their changes is another generation.
+    generation: Option<i64>,
     changes: Vec<Change>,
     again: Instant,
     back_off: BackOff,
@@ -183,7 +201,7 @@ struct Setback {
 pub(super) async fn keep_sizes(steering: Arc<Steering>, shutdown: CancellationToken) -> Result<(), Infallible> {
     let mut changes = steering.picture.changes.subscribe();
     let mut setbacks: HashMap<Key, Setback> = HashMap::new();
-    let mut told: HashMap<WorkloadRef, String> = HashMap::new();
+    let mut told = Told::new();
     let mut gather = GATHER;
     loop {
         let next = setbacks.values().map(|setback| setback.again).min();
@@ -205,12 +223,12 @@ pub(super) async fn keep_sizes(steering: Arc<Steering>, shutdown: CancellationTo
 }
 
 /// Looks for pods that are not of their planned size, and resizes them; answers how long the looking took.
-async fn look(
-    steering: &Steering,
-    setbacks: &mut HashMap<Key, Setback>,
-    told: &mut HashMap<WorkloadRef, String>,
-) -> Duration {
+async fn look(steering: &Steering, setbacks: &mut HashMap<Key, Setback>, told: &mut Told) -> Duration {
     let leads = steering.writer.fence.as_ref().is_none_or(|fence| fence.check().is_ok());
+    if !leads {
+        // Whoever leads next begins anew, and a setback that has passed must not wake who may do nothing.
+        setbacks.clear();
+    }
     if !leads || steering.picture.board.judge().trouble().is_some() {
         return Duration::ZERO;
     }
@@ -218,21 +236,22 @@ async fn look(
     let missized = steering.picture.state.lock().missized();
     let looked = began.elapsed();
     let pods: HashSet<&Key> = missized.iter().map(|(_, pod, _)| &pod.key).collect();
-    let workloads: HashSet<&WorkloadRef> = missized.iter().map(|(workload, _, _)| workload).collect();
     setbacks.retain(|key, _| pods.contains(key));
-    told.retain(|workload, _| workloads.contains(workload));
+    let workloads: HashSet<&WorkloadRef> = missized.iter().map(|(workload, _, _)| workload).collect();
+    told.retain(|(workload, _), (at, _)| at.elapsed() < TELL_AGAIN || workloads.contains(workload));
     let now = Instant::now();
     let mut todo = Vec::new();
     for (workload, pod, step) in missized {
         match step {
             Step::Nothing => {}
-            Step::Refused(reason) => tell(steering, told, &workload, &pod, &reason).await,
+            Step::Refused(reason) => tell(steering, told, (&workload, None), &pod, &reason).await,
             Step::Patch(changes) => {
                 let again = setbacks.get(&pod.key).is_none_or(|setback| {
-                    now >= setback.again || setback.generation != pod.generation || setback.changes != changes
+                    let other = setback.generation.is_some_and(|generation| generation != pod.generation);
+                    now >= setback.again || other || setback.changes != changes
                 });
-                if again && steering.claim(&pod.key) {
-                    todo.push((workload, pod, changes));
+                if let Some(claim) = again.then(|| steering.claim(&pod.key)).flatten() {
+                    todo.push((claim, workload, pod, changes));
                 }
             }
         }
@@ -244,48 +263,51 @@ async fn look(
 async fn resize_missized(
     steering: &Steering,
     setbacks: &mut HashMap<Key, Setback>,
-    told: &mut HashMap<WorkloadRef, String>,
-    todo: Vec<(WorkloadRef, PodTarget, Vec<Change>)>,
+    told: &mut Told,
+    todo: Vec<(Claim, WorkloadRef, PodTarget, Vec<Change>)>,
 ) {
-    let patches = todo.into_iter().map(|(workload, pod, changes)| async move {
+    let patches = todo.into_iter().map(|(claim, workload, pod, changes)| async move {
         let result = steering.resize_pod(&pod, &changes).await;
-        steering.release(&pod.key);
+        drop(claim);
         (workload, pod, changes, result)
     });
     let results: Vec<_> = stream::iter(patches).buffer_unordered(WRITES_AT_ONCE).collect().await;
     for (workload, pod, changes, result) in results {
+        let mut back_off = setbacks.get(&pod.key).map(|setback| setback.back_off).unwrap_or_default();
+        let wait = match &result {
+            Err(Failure::Conflict | Failure::NotLeader { .. }) => continue,
+            // Said to be gone, though no watch says so, or not answered at all: it may pass by itself.
+            Err(Failure::NotFound | Failure::Unavailable { .. }) => back_off.next(),
+            // The pod is of its size now, and this is forgotten at the next look, or somebody else changes what we write.
+            Ok(()) | Err(_) => back_off.slow(),
+        };
+        let generation = result.is_err().then_some(pod.generation);
+        let setback = Setback { generation, changes, again: Instant::now() + wait, back_off };
+        setbacks.insert(pod.key.clone(), setback);
         match result {
-            Ok(()) => {
-                setbacks.remove(&pod.key);
-                tracing::info!(%workload, pod = pod.key.name(), "a pod was brought to its planned size");
-            }
-            Err(Failure::Conflict | Failure::NotFound | Failure::NotLeader { .. }) => {}
+            Ok(()) => tracing::info!(%workload, pod = pod.key.name(), "a pod was resized as planned"),
+            Err(Failure::NotFound) => {}
             Err(failure) => {
                 let reason = failure.clone().about(&workload).to_string();
-                let mut back_off = setbacks.remove(&pod.key).map(|setback| setback.back_off).unwrap_or_default();
-                let wait =
-                    if matches!(failure, Failure::Unavailable { .. }) { back_off.next() } else { back_off.slow() };
-                let generation = pod.generation;
-                let setback = Setback { generation, changes, again: Instant::now() + wait, back_off };
-                setbacks.insert(pod.key.clone(), setback);
-                tell(steering, told, &workload, &pod, &reason).await;
+                tell(steering, told, (&workload, Some(&failure)), &pod, &reason).await;
             }
         }
     }
 }
 
-/// Says once for each workload why pods are not of their planned size.
+/// Says once in a while for each workload and kind of failure why pods are not of their planned size.
 async fn tell(
     steering: &Steering,
-    told: &mut HashMap<WorkloadRef, String>,
-    workload: &WorkloadRef,
+    told: &mut Told,
+    (workload, failure): (&WorkloadRef, Option<&Failure>),
     pod: &PodTarget,
     reason: &str,
 ) {
-    if told.get(workload).is_some_and(|known| known == reason) {
+    let kind = (workload.clone(), failure.map(discriminant));
+    if told.get(&kind).is_some_and(|(at, known)| at.elapsed() < TELL_AGAIN || known == reason) {
         return;
     }
-    told.insert(workload.clone(), reason.to_owned());
+    told.insert(kind, (Instant::now(), reason.to_owned()));
     let pod = pod.key.name();
     tracing::warn!(%workload, pod, reason, "a pod is not of its planned size");
     let at_ms = steering.picture.clock.now_ms();

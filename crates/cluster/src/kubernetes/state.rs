@@ -185,6 +185,10 @@ impl State {
         let mut found = Vec::new();
         for workload in &self.sized {
             let Some(record) = self.workloads.get(workload) else { continue };
+            // Whose sizes another steers, it sizes alone: two would take turns.
+            if self.is_sized_by_another(workload) {
+                continue;
+            }
             for (key, pod) in self.living(record.uid) {
                 let room = self.room_of(pod);
                 match step(&pod.shape, &record.planned, room.map_or(Nodes::Any(&rooms), Nodes::Own)) {
@@ -345,11 +349,25 @@ impl State {
         }
     }
 
-    /// A change of ours was accepted and taken in: what is planned in the same breath is planned on it.
-    pub fn wrote(&mut self, workload: &WorkloadRef) {
-        if let Some(record) = self.workloads.get_mut(workload) {
+    /// Takes in what a write of ours made of a pod, unless a watch has said meanwhile that it is gone.
+    pub fn answered_pod(&mut self, pod: &wire::Pod) -> bool {
+        let (key, uid) = (Key::of(&pod.metadata), Uid::of(&pod.metadata.uid));
+        self.pods.get(&key).is_some_and(|known| known.uid == uid) && self.apply_pod(pod)
+    }
+
+    /// Takes in what a write of ours made of a workload, unless a watch has said meanwhile that it is gone; what is planned in the
+    /// same breath is planned on it.
+    pub fn answered_workload(&mut self, kind: WorkloadKind, object: &wire::Deployed) -> bool {
+        let meta = &object.metadata;
+        let reference = WorkloadRef { kind, namespace: meta.namespace.clone(), name: meta.name.clone() };
+        if self.workloads.get(&reference).is_none_or(|known| known.uid != Uid::of(&meta.uid)) {
+            return false;
+        }
+        let changed = self.apply_workload(kind, object);
+        if let Some(record) = self.workloads.get_mut(&reference) {
             record.listed = Some(record.current.clone());
         }
+        changed
     }
 
     fn remove_workload(&mut self, reference: &WorkloadRef) -> bool {

@@ -32,7 +32,7 @@ pub(super) struct Steering {
     pub recorder: Recorder,
     pub reporter: String,
     /// Pods that are being resized, so that no two do it at once.
-    pub in_hand: Mutex<HashSet<Key>>,
+    pub in_hand: Arc<Mutex<HashSet<Key>>>,
 }
 
 /// What a Scale says.
@@ -149,8 +149,7 @@ impl Steering {
 
     fn take_in(&self, workload: &WorkloadRef, object: &Deployed) {
         let mut state = self.picture.state.lock();
-        let changed = state.apply_workload(workload.kind, object);
-        state.wrote(workload);
+        let changed = state.answered_workload(workload.kind, object);
         drop(state);
         self.picture.changed(changed);
     }
@@ -177,7 +176,7 @@ impl Steering {
             let place = Place::pod(pod.key.namespace(), pod.key.name());
             match self.writer.patch::<Pod>(place, &patch).await {
                 Ok(changed) => {
-                    self.picture.state.lock().apply_pod(&changed);
+                    self.picture.state.lock().answered_pod(&changed);
                     Ok(())
                 }
                 // It went meanwhile, or another took its name.

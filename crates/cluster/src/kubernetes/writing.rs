@@ -23,6 +23,9 @@ const FIELD_MANAGER: &str = "plimsoll-autoscaler";
 const LEADER_UNKNOWN_TRIES: u32 = 8;
 const LEADER_UNKNOWN_PAUSE: Duration = Duration::from_millis(250);
 
+/// The version from which API servers serve `pods/resize` by default (KEP-1287, beta).
+const NEEDS_RESIZE: &str = " (in-place resize needs Kubernetes 1.33)";
+
 /// Where an object is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place<'a> {
@@ -163,6 +166,13 @@ impl Writer {
         let kube::Error::Api(status) = error else { return Failure::Unavailable { reason: words(error) } };
         let reason = status.message.clone();
         match status.code {
+            // A path that the API server does not serve has no name in its answer.
+            404 if place.subresource.is_some()
+                && status.details.as_ref().is_none_or(|details| details.name.is_empty()) =>
+            {
+                let needs = if place.subresource == Some("resize") { NEEDS_RESIZE } else { "" };
+                Failure::Denied { reason: format!("this API server has no {}{needs}", place.resource()) }
+            }
             404 => Failure::NotFound,
             409 if status.reason != "AlreadyExists" => Failure::Conflict,
             // The chart's admission policy knows who leads.

@@ -1,5 +1,6 @@
 //! Autoscalers of others, and the workloads that they steer.
 
+use super::watched::VERTICAL;
 use super::{Key, State, reference};
 use crate::WorkloadRef;
 use crate::kubernetes::wire::{Meta, TargetRef};
@@ -19,6 +20,11 @@ impl State {
             self.steerers.insert((kind, key), reference);
         }
         true
+    }
+
+    /// Whether an autoscaler of others decides the sizes of a workload's pods.
+    pub(super) fn is_sized_by_another(&self, workload: &WorkloadRef) -> bool {
+        self.conflicts.get(workload).is_some_and(|names| names.iter().any(|name| name.starts_with(VERTICAL)))
     }
 
     /// Forgets an autoscaler; whether it was known.

@@ -238,3 +238,28 @@ fn what_is_removed_leaves_nothing_behind() {
     assert!(state.pods.is_empty() && state.pods_of.is_empty() && state.sets.is_empty() && state.sets_of.is_empty());
     assert!(state.set_owners.is_empty() && state.workload_uids.is_empty() && state.workloads.is_empty());
 }
+
+#[test]
+fn the_answer_to_a_write_does_not_bring_back_what_a_watch_says_is_gone() {
+    let mut state = State::default();
+    let at = |version: &str, uid: &str| pod_with(json!({ "metadata": { "resourceVersion": version, "uid": uid } }));
+    let workload = |version: &str| {
+        let text =
+            json!({ "metadata": { "name": "order", "namespace": "shop", "uid": "d", "resourceVersion": version } });
+        serde_json::from_value::<Deployed>(text).unwrap()
+    };
+    let kind = WorkloadKind::Deployment;
+    let order = WorkloadRef { kind, namespace: "shop".to_owned(), name: "order".to_owned() };
+    state.apply_pod(&at("1", "p"));
+    state.apply_workload(kind, &workload("1"));
+    state.answered_pod(&at("2", "other"));
+    assert_eq!(&*state.pods[&Key::new("shop", "order-1-a")].version, "1", "another pod of that name");
+    state.answered_pod(&at("2", "p"));
+    state.answered_workload(kind, &workload("2"));
+    assert_eq!(&*state.pods[&Key::new("shop", "order-1-a")].version, "2");
+    assert_eq!(&*state.target(&order).unwrap().version.resource, "2");
+    state.remove_pod(&Key::new("shop", "order-1-a"));
+    state.remove_workload(&order);
+    assert!(!state.answered_pod(&at("3", "p")) && !state.answered_workload(kind, &workload("3")));
+    assert!(state.pods.is_empty() && state.workloads.is_empty());
+}

@@ -167,7 +167,7 @@ impl Watched for ResourceQuota {
 }
 
 const HORIZONTAL: &str = "HorizontalPodAutoscaler";
-const VERTICAL: &str = "VerticalPodAutoscaler";
+pub(super) const VERTICAL: &str = "VerticalPodAutoscaler";
 
 fn known_steerers(state: &State, kind: &str, namespace: Option<&str>) -> Vec<Key> {
     let of_kind = state.steerers.keys().filter(|(found, _)| *found == kind).map(|(_, key)| key);

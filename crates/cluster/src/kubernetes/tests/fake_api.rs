@@ -39,6 +39,8 @@ struct Inner {
     denied: HashMap<String, (u16, String)>,
     /// Patches of workloads that find another version than they planned on: before each, this happens.
     before_patch: Vec<(String, Value)>,
+    /// The CPU request that a webhook gives to whatever is resized.
+    rounds_to: Option<String>,
     /// All requests: method, resource, whether it is a watch.
     requests: Vec<(String, String, bool)>,
     writes: Vec<(String, Value)>,
@@ -175,6 +177,11 @@ impl FakeApi {
     /// Just before the next patch arrives, somebody changes this object.
     pub fn before_next_patch(&self, plural: &str, object: Value) {
         self.inner.lock().before_patch.push((plural.to_owned(), object));
+    }
+
+    /// A webhook gives each pod that is resized this CPU request, whatever was asked for.
+    pub fn round_to(&self, cpu: &str) {
+        self.inner.lock().rounds_to = Some(cpu.to_owned());
     }
 
     /// How often something was asked: `GET pods`, `WATCH pods`, `PATCH pods/resize`.
@@ -317,6 +324,9 @@ impl Inner {
         let name = path.name.clone().unwrap_or_default();
         self.writes.push((format!("{} {name}", path.resource()).trim().to_owned(), body.clone()));
         if let Some((code, message)) = self.denied.get(&path.resource()) {
+            if *code == 404 && message == "not found" {
+                return no_such(&name);
+            }
             return status(*code, "Forbidden", message);
         }
         if method == "POST" {
@@ -327,7 +337,7 @@ impl Inner {
         }
         let key = (path.namespace.clone().unwrap_or_default(), name);
         let Some(known) = self.objects.get(&path.plural).and_then(|objects| objects.get(&key)).cloned() else {
-            return status(404, "NotFound", "not found");
+            return no_such(&key.1);
         };
         for precondition in ["resourceVersion", "uid"] {
             let asked = &body["metadata"][precondition];
@@ -340,6 +350,9 @@ impl Inner {
             object = body;
         } else {
             merge(&mut object, &body);
+        }
+        if let Some(cpu) = self.rounds_to.as_ref().filter(|_| path.resource() == "pods/resize") {
+            object["spec"]["containers"][0]["resources"]["requests"]["cpu"] = json!(cpu);
         }
         self.put(&path.plural, object);
         let now = self.objects[&path.plural][&key].clone();
@@ -391,6 +404,15 @@ fn merge(into: &mut Value, patch: &Value) {
 
 fn answer_with(code: u16, body: &Value) -> Response {
     (StatusCode::from_u16(code).unwrap(), body.to_string()).into_response()
+}
+
+/// An object that is not there is named, unlike a path that is not served.
+fn no_such(name: &str) -> Response {
+    let body = json!({
+        "kind": "Status", "status": "Failure", "code": 404, "reason": "NotFound", "message": "not found",
+        "details": { "name": name },
+    });
+    answer_with(404, &body)
 }
 
 fn status(code: u16, reason: &str, message: &str) -> Response {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use protocol::quantity::Quantity;
 use serde_json::json;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{Bench, Gate, eventually, order, pod, shop};
 use crate::{Cluster, ClusterError, Resources};
@@ -106,5 +106,91 @@ async fn only_the_leader_keeps_sizes() {
     assert!(bench.api.writes().is_empty());
     *gate.0.lock() = Ok(Duration::from_secs(8));
     eventually("it leads now", || async { cpu_of(&bench, 0) == "200m" }).await;
+    bench.stop().await;
+}
+
+/// For as many tenths of a second something changes somewhere, so that there is always a reason to look.
+async fn churn(bench: &Bench, tenths: u32) {
+    for count in 0..tenths {
+        let allocatable = json!({ "cpu": "4", "memory": (8_u64 << 30) + u64::from(count) });
+        bench.api.put("nodes", json!({ "metadata": { "name": "b" }, "status": { "allocatable": allocatable } }));
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_server_without_resize_is_named_and_no_plan_stays() {
+    let bench = Bench::with_pods(2).await;
+    bench.api.deny("pods/resize", Some((404, "the server could not find the requested resource")));
+    let refused = resize(&bench, "200m").await;
+    let words = "this API server has no pods/resize (in-place resize needs Kubernetes 1.33)";
+    assert!(matches!(&refused, Err(ClusterError::Refused { reason, .. }) if reason.contains(words)), "{refused:?}");
+    assert!(bench.api.get("deployments", "shop", "order")["metadata"]["annotations"][PLAN].is_null());
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_is_said_not_to_be_there_is_asked_for_ever_more_seldom() {
+    let bench = Bench::with_pods(1).await;
+    resize(&bench, "200m").await.unwrap();
+    bench.api.deny("pods/resize", Some((404, "not found")));
+    bench.api.put("pods", pod(1));
+    churn(&bench, 200).await;
+    let tried = bench.api.asked("PATCH pods/resize") - 1;
+    assert!((2..=8).contains(&tried), "{tried} times in twenty seconds");
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resize_that_was_given_up_does_not_keep_its_pods() {
+    let bench = Bench::with_pods(2).await;
+    bench.api.hang_writes(true);
+    timeout(Duration::from_secs(1), resize(&bench, "200m")).await.unwrap_err();
+    bench.api.hang_writes(false);
+    resize(&bench, "200m").await.unwrap();
+    assert_eq!([cpu_of(&bench, 0), cpu_of(&bench, 1)], ["200m", "200m"]);
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_size_that_another_rounds_is_not_written_for_ever() {
+    let bench = Bench::with_pods(1).await;
+    bench.api.round_to("250m");
+    resize(&bench, "200m").await.unwrap();
+    churn(&bench, 600).await;
+    let tried = bench.api.asked("PATCH pods/resize");
+    assert!((2..=5).contains(&tried), "{tried} times in a minute");
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_vertical_autoscaler_sizes_is_left_to_it() {
+    let api = shop(1);
+    let plan = json!({ "order": { "cpuRequest": "200m", "memoryRequest": "64Mi" } }).to_string();
+    let mut deployment = super::deployment(1);
+    deployment["metadata"]["annotations"] = json!({ PLAN: plan });
+    api.put("deployments", deployment);
+    api.install("verticalpodautoscalers");
+    let target = json!({ "apiVersion": "apps/v1", "kind": "Deployment", "name": "order" });
+    let vertical = json!({ "metadata": { "namespace": "shop", "name": "v" }, "spec": { "targetRef": target } });
+    api.put("verticalpodautoscalers", vertical);
+    let bench = Bench::start(api);
+    bench.well().await;
+    sleep(Duration::from_secs(120)).await;
+    assert_eq!((bench.order().await.conflicts.len(), bench.api.asked("PATCH pods/resize")), (1, 0));
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_refused_pods_are_told_of_once() {
+    let bench = Bench::with_pods(1).await;
+    resize(&bench, "200m").await.unwrap();
+    bench.api.deny("pods/resize", Some((403, "exceeded quota: small")));
+    for number in 1..9 {
+        bench.api.deny("pods/resize", Some((403, &format!("order-1-{number} exceeds quota small"))));
+        bench.api.put("pods", pod(number));
+        sleep(Duration::from_secs(2)).await;
+    }
+    assert_eq!(bench.api.asked("POST events"), 1);
     bench.stop().await;
 }
