@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use autoscaler::{Autoscaler, Lead, Options, Policies};
-use cluster::kubernetes::access::{Access, Connection};
+use cluster::kubernetes::access::{Access, AccessError, Connection};
 use cluster::kubernetes::lease::{Candidacy, Elector, Terms};
 use cluster::kubernetes::policies::{KubernetesPolicies, PolicyOptions};
 use cluster::kubernetes::{Fence, KubernetesCluster, KubernetesOptions, ReadOnly};
@@ -17,6 +17,9 @@ use lifecycle::{CancellationToken, Supervisor};
 use url::Url;
 
 use crate::outcome::{Outcome, run_until_signal};
+
+/// Between two tries to reach an API server that is away: as often as the pulse asks one that was there.
+const RECONNECT_PAUSE: Duration = Duration::from_secs(3);
 
 /// The command line.
 #[derive(Debug, clap::Args)]
@@ -66,7 +69,11 @@ pub struct Arguments {
 pub fn run(arguments: Arguments) -> Outcome {
     lifecycle::logging::to_stderr();
     run_until_signal(|shutdown| async move {
-        match Stack::bind(arguments).await {
+        let bound = tokio::select! {
+            bound = Stack::bind(arguments) => bound,
+            () = shutdown.cancelled() => return Outcome::Done,
+        };
+        match bound {
             Ok(stack) => stack.run(shutdown).await,
             Err(reason) => Outcome::BadInput(reason),
         }
@@ -85,12 +92,31 @@ fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
+/// Connects. A pod that starts while the API server is away waits for it: if it ended, its next start would be put off for minutes.
+async fn connect(access: &Access) -> Result<Connection, String> {
+    let is_pod = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() && std::env::var_os("KUBECONFIG").is_none();
+    let waits = is_pod && *access == Access::default();
+    let mut told = false;
+    loop {
+        match Connection::open(access).await {
+            Err(error @ AccessError::Unreachable { .. }) if waits => {
+                if !told {
+                    tracing::warn!(reason = %error, "waiting for the API server");
+                }
+                told = true;
+                tokio::time::sleep(RECONNECT_PAUSE).await;
+            }
+            result => return result.map_err(text),
+        }
+    }
+}
+
 impl Stack {
     async fn bind(arguments: Arguments) -> Result<Self, String> {
         let files = files(&arguments.policies)?;
         let set = autoscaler::policy::load(&files).map_err(text)?;
         let access = Access { kubeconfig: arguments.kubeconfig.clone(), context: arguments.context.clone() };
-        let connection = Connection::open(&access).await.map_err(text)?;
+        let connection = connect(&access).await?;
         tracing::info!(server = %connection.server, user = %connection.user, "the API server answers");
 
         let lease_namespace = arguments.lease_namespace.as_deref().unwrap_or(&connection.namespace);
