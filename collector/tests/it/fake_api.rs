@@ -41,18 +41,23 @@ struct Cluster {
     version: u64,
     pods: Vec<Value>,
     watches: Vec<mpsc::Sender<String>>,
+    /// Changes with their versions: a watch begins with those since the version that it names.
+    changes: Vec<(u64, String)>,
 }
 
 #[derive(Deserialize)]
 struct Asked {
     #[serde(default)]
     watch: bool,
+    #[serde(default, rename = "resourceVersion")]
+    version: String,
 }
 
 impl FakeApi {
     pub async fn start(tasks: &mut JoinSet<()>) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let cluster = Cluster { mode: Mode::Well, version: 1, pods: Vec::new(), watches: Vec::new() };
+        let cluster =
+            Cluster { mode: Mode::Well, version: 1, pods: Vec::new(), watches: Vec::new(), changes: Vec::new() };
         let api = Self {
             address: format!("http://{}", listener.local_addr().unwrap()),
             state: Arc::new(Mutex::new(cluster)),
@@ -113,13 +118,19 @@ impl FakeApi {
         if kind != "DELETED" {
             cluster.pods.push(pod.clone());
         }
+        let change = (cluster.version, line(kind, &pod));
+        cluster.changes.push(change);
         cluster.tell(kind, &pod);
     }
 }
 
+fn line(kind: &str, object: &Value) -> String {
+    format!("{}\n", json!({ "type": kind, "object": object }))
+}
+
 impl Cluster {
     fn tell(&mut self, kind: &str, object: &Value) {
-        let line = format!("{}\n", json!({ "type": kind, "object": object }));
+        let line = line(kind, object);
         self.watches.retain(|watch| watch.try_send(line.clone()).is_ok());
     }
 }
@@ -145,6 +156,10 @@ async fn pods(State(api): State<FakeApi>, Query(asked): Query<Asked>) -> Respons
         return Json(list).into_response();
     }
     let (events, watch) = mpsc::channel(EVENTS_MAX);
+    let since: u64 = asked.version.parse().unwrap_or(u64::MAX);
+    for (_, change) in cluster.changes.iter().filter(|(version, _)| *version > since) {
+        events.try_send(change.clone()).unwrap();
+    }
     cluster.watches.push(events);
     let lines = futures::stream::unfold(watch, |mut watch| async move { Some((watch.recv().await?, watch)) });
     Body::from_stream(lines.map(Ok::<_, std::convert::Infallible>)).into_response()
