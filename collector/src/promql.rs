@@ -182,7 +182,7 @@ impl Engine {
                 let (start_ms, end_ms) = ranges.window.bounds(grid, 0);
                 let inside = |sample: &Sample| sample.timestamp_ms > start_ms && sample.timestamp_ms <= end_ms;
                 let labels = if series.drop_name { nameless(&series.labels) } else { series.labels };
-                SeriesSamples { labels, samples: series.samples.into_iter().filter(inside).collect() }
+                SeriesSamples::floats(labels, series.samples.into_iter().filter(inside).collect())
             })
             .filter(|series| !series.samples.is_empty())
             .collect();
@@ -220,9 +220,9 @@ fn instant_vector(series: Vec<Series>, at_ms: i64) -> Vec<InstantSample> {
 fn matrix(series: Vec<Series>, grid: Grid) -> Vec<SeriesSamples> {
     let mut found: Vec<SeriesSamples> = series
         .into_iter()
-        .map(|one| SeriesSamples {
-            labels: one.labels,
-            samples: one.column.present().map(|(step, value)| Sample { timestamp_ms: grid.at(step), value }).collect(),
+        .map(|one| {
+            let samples = one.column.present().map(|(step, value)| Sample { timestamp_ms: grid.at(step), value });
+            SeriesSamples::floats(one.labels, samples.collect())
         })
         .filter(|one| !one.samples.is_empty())
         .collect();

@@ -1,12 +1,17 @@
 //! The words and seams shared by scrape, store, PromQL and traces: labels, samples, matchers, and the two traits
 //! `Appendable` and `Queryable` through which the parts meet, so that each can be replaced alone.
 
+mod histogram;
+
 use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
 use regex::Regex;
 
+pub use self::histogram::{
+    CounterReset, Histogram, HistogramSample, Point, SCHEMA_CUSTOM, SCHEMA_MAX, SCHEMA_MIN, Span,
+};
 use crate::api::views::Exemplar;
 
 /// The label that holds a metric's name.
@@ -121,8 +126,29 @@ pub struct Sample {
 pub struct SeriesSamples {
     /// Which series.
     pub labels: Labels,
-    /// In order of time, stale markers included.
+    /// Numbers in order of time, stale markers included.
     pub samples: Vec<Sample>,
+    /// Native histograms in order of time; a series may have both kinds, at different times.
+    pub histograms: Vec<HistogramSample>,
+}
+
+impl SeriesSamples {
+    /// A series of numbers.
+    pub fn floats(labels: Labels, samples: Vec<Sample>) -> Self {
+        Self { labels, samples, histograms: Vec::new() }
+    }
+
+    /// Whether there is no sample of either kind.
+    pub fn is_empty(&self) -> bool {
+        self.samples.is_empty() && self.histograms.is_empty()
+    }
+
+    /// The newest sample of either kind.
+    pub fn newest(&self) -> Option<Point> {
+        let float = self.samples.last().map(|sample| Point::Float(*sample));
+        let histogram = self.histograms.last().map(|sample| Point::Histogram(sample.clone()));
+        [float, histogram].into_iter().flatten().max_by_key(Point::timestamp_ms)
+    }
 }
 
 /// How a matcher compares.
@@ -220,9 +246,9 @@ pub trait Queryable: Send + Sync + 'static {
     fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<SeriesSamples>;
 
     /// The newest sample in `start_ms ..= end_ms` of each series that fits all matchers, sorted by labels.
-    fn latest(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<(Labels, Sample)> {
+    fn latest(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<(Labels, Point)> {
         let selected = self.select(matchers, start_ms, end_ms);
-        selected.into_iter().filter_map(|series| Some((series.labels, *series.samples.last()?))).collect()
+        selected.into_iter().filter_map(|series| series.newest().map(|point| (series.labels, point))).collect()
     }
 
     /// Labels of the series that fit all matchers and have a sample in the range, sorted.

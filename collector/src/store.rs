@@ -27,7 +27,7 @@ use self::log::{Log, RECORD_BYTES_SPLIT};
 pub use self::replay::Replayed;
 use crate::api::views::{Exemplar, ExemplarSource, SeriesExemplars};
 use crate::series::{
-    AppendError, Appendable, Appended, Ingest, Labels, Matcher, Queryable, Sample, SeriesRef, SeriesSamples,
+    AppendError, Appendable, Appended, Ingest, Labels, Matcher, Point, Queryable, Sample, SeriesRef, SeriesSamples,
 };
 
 /// When the log is forced from the operating system's memory to the disk.
@@ -305,11 +305,12 @@ impl Ingest for Store {
 impl Queryable for Store {
     fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<SeriesSamples> {
         let found = self.head.select(matchers, start_ms, end_ms);
-        found.into_iter().map(|(labels, samples)| SeriesSamples { labels, samples }).collect()
+        found.into_iter().map(|(labels, samples)| SeriesSamples::floats(labels, samples)).collect()
     }
 
-    fn latest(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<(Labels, Sample)> {
-        self.head.latest(matchers, start_ms, end_ms)
+    fn latest(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<(Labels, Point)> {
+        let newest = self.head.latest(matchers, start_ms, end_ms);
+        newest.into_iter().map(|(labels, sample)| (labels, Point::Float(sample))).collect()
     }
 
     fn series(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Labels> {

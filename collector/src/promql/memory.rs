@@ -33,12 +33,10 @@ impl Queryable for MemoryStore {
         }
         let fitting = self.series.iter().filter(|(labels, _)| matchers.iter().all(|matcher| matcher.fits(labels)));
         fitting
-            .map(|(labels, samples)| SeriesSamples {
-                labels: labels.clone(),
-                samples: samples
-                    .range(start_ms..=end_ms)
-                    .map(|(timestamp_ms, value)| Sample { timestamp_ms: *timestamp_ms, value: *value })
-                    .collect(),
+            .map(|(labels, samples)| {
+                let inside = samples.range(start_ms..=end_ms);
+                let samples = inside.map(|(timestamp_ms, value)| Sample { timestamp_ms: *timestamp_ms, value: *value });
+                SeriesSamples::floats(labels.clone(), samples.collect())
             })
             .filter(|series| !series.samples.is_empty())
             .collect()

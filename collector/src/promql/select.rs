@@ -6,7 +6,7 @@ use super::evaluator::Evaluator;
 use super::parse::{at_ms, matchers, millis, offset_ms};
 use super::value::{Column, Grid, Series, Value};
 use crate::promql::QueryError;
-use crate::series::{Labels, Sample, SeriesSamples, is_stale};
+use crate::series::{Labels, Point, Sample, SeriesSamples, is_stale};
 
 /// The step of a subquery that names none: Prometheus' default `evaluation_interval`.
 const SUBQUERY_STEP_MS: i64 = 60_000;
@@ -128,10 +128,11 @@ impl Evaluator<'_> {
         let found = self.source.latest(&matchers, after_ms.saturating_add(1), until_ms);
         self.charge(found.len())?;
         self.stop.check()?;
-        let present = found.into_iter().filter(|(_, sample)| !is_stale(sample.value));
-        let series = present.map(|(labels, sample)| {
-            let column = Column::full(vec![reading.of(sample)]);
-            Series { labels, drop_name: false, column }
+        let series = found.into_iter().filter_map(|(labels, point)| match point {
+            Point::Float(sample) if !is_stale(sample.value) => {
+                Some(Series { labels, drop_name: false, column: Column::full(vec![reading.of(sample)]) })
+            }
+            _ => None,
         });
         Ok(Value::Vector(series.collect()))
     }

@@ -37,6 +37,13 @@ fn not_equal(name: &str, value: &str) -> Matcher {
     Matcher { name: name.to_owned(), op: MatchOp::NotEqual(value.to_owned()) }
 }
 
+fn float(point: &Point) -> Sample {
+    match point {
+        Point::Float(sample) => *sample,
+        Point::Histogram(_) => panic!("not a number: {point:?}"),
+    }
+}
+
 fn all(store: &Store) -> Vec<SeriesSamples> {
     store.select(&[], i64::MIN, i64::MAX)
 }
@@ -96,7 +103,7 @@ fn gives_the_asked_range_across_many_chunks() {
             .collect();
         let wanted: Vec<i64> = (from.max(0)..=to.min(999)).collect();
         assert_eq!(found, wanted, "{from}..={to}");
-        let latest = store.latest(&[], start, end).first().map(|(_, s)| s.value);
+        let latest = store.latest(&[], start, end).first().map(|(_, point)| float(point).value);
         assert_eq!(latest, wanted.last().map(|v| *v as f64), "{from}..={to}");
     }
 }

@@ -39,7 +39,7 @@ fn batch(number: i64) -> Vec<(Labels, Sample)> {
 fn appends_until_killed() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
     let store = open(Path::new(&folder));
-    let newest = store.latest(&[], i64::MIN, i64::MAX).first().map_or(0, |(_, sample)| sample.timestamp_ms);
+    let newest = store.latest(&[], i64::MIN, i64::MAX).first().map_or(0, |(_, point)| point.timestamp_ms());
     for number in newest + 1.. {
         store.append(&batch(number)).unwrap();
         println!("acknowledged {number}");

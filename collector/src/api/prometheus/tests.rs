@@ -304,7 +304,7 @@ impl Queryable for Gate {
         let _ = self.begun.send(());
         let _ = self.open.lock().recv_timeout(Duration::from_secs(10));
         let sample = Sample { timestamp_ms: 0, value: 1.0 };
-        vec![SeriesSamples { labels: Labels::new([("__name__", "x")]), samples: vec![sample] }]
+        vec![SeriesSamples::floats(Labels::new([("__name__", "x")]), vec![sample])]
     }
 
     fn series(&self, _: &[Matcher], _: i64, _: i64) -> Vec<Labels> {
