@@ -12,6 +12,7 @@ pub mod scrape;
 pub mod series;
 pub mod store;
 pub mod traces;
+mod transport;
 
 pub use self::discovery::shard::Shard;
 pub use self::run::{Collector, Endpoints, Options, StartError, Stats, StatsHandle};

@@ -1,6 +1,6 @@
 //! Fetches targets on their schedule and appends what they print. Finds no targets and evaluates nothing.
 //! Start at `run`, which owns a task per source and per target, in a `pool` a job; one scrape's work is in `pass`, its memory in
-//! `cache`, its connection in `transport`.
+//! `cache`, its connection in `crate::transport`.
 
 mod cache;
 mod fetch;
@@ -9,7 +9,6 @@ mod pass;
 mod pool;
 mod report;
 mod target_loop;
-mod transport;
 
 use std::sync::Arc;
 

@@ -6,14 +6,14 @@ use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use url::{Position, Url};
 
-use super::transport::Transport;
 use crate::config::ScrapeJob;
 use crate::discovery::target::Target;
 use crate::exposition::Format;
+use crate::transport::Transport;
 
 /// How we name ourselves to targets and sources.
 pub(crate) const USER_AGENT: &str = concat!("Plimsoll/", env!("CARGO_PKG_VERSION"));
@@ -105,7 +105,7 @@ async fn answer(transport: &Transport, job: &ScrapeJob, target: &Target) -> Resu
     }
 }
 
-fn request(job: &ScrapeJob, target: &Target, url: &Url) -> Result<Request<Empty<Bytes>>, String> {
+fn request(job: &ScrapeJob, target: &Target, url: &Url) -> Result<Request<Full<Bytes>>, String> {
     let timeout = target.timeout.as_secs_f64().to_string();
     let mut request = Request::get(url.as_str())
         .header(header::ACCEPT, ACCEPT)
@@ -114,7 +114,7 @@ fn request(job: &ScrapeJob, target: &Target, url: &Url) -> Result<Request<Empty<
     if job.enable_compression {
         request = request.header(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
     }
-    request.body(Empty::new()).map_err(|error| format!("{url} cannot be asked for: {error}"))
+    request.body(Full::default()).map_err(|error| format!("{url} cannot be asked for: {error}"))
 }
 
 /// Where an answer points to.

@@ -12,12 +12,12 @@ use url::Url;
 use super::Scraping;
 use super::report::{DroppedTargets, Reason, TargetReport};
 use super::target_loop::TargetLoop;
-use super::transport::Transport;
 use crate::config::{Discovery, ScrapeJob};
 use crate::discovery::Group;
 use crate::discovery::target::{Placed, Target, place};
 use crate::discovery::watch::Listed;
 use crate::series::Labels;
+use crate::transport::Transport;
 
 /// What makes scraping one target the same as scraping another.
 type Identity = (Labels, Url, Duration, Duration);

@@ -13,10 +13,10 @@ use super::cache::Cache;
 use super::fetch::fetch;
 use super::pass::{Batch, Found, Pass};
 use super::report::{Scraped, TargetReport};
-use super::transport::Transport;
 use crate::config::ScrapeJob;
 use crate::discovery::target::Target;
 use crate::series::{AppendError, Ingest, Labels, METRIC_NAME, Sample, SeriesRef};
+use crate::transport::Transport;
 
 /// Times this close to the schedule are moved onto it, so that they compress: Prometheus' `ScrapeTimestampTolerance`.
 const ALIGNMENT_TOLERANCE_MS: i64 = 2;

@@ -1,5 +1,6 @@
-//! How a job's targets are reached: connections, TLS, credentials. Files with secrets are read again while the collector runs,
-//! because they rotate. Secrets are never logged and stand in no error. Knows nothing of what targets print.
+//! How servers are reached over HTTP, targets and receivers alike: connections, TLS, credentials. Files with secrets are read
+//! again while the collector runs, because they rotate. Secrets are never logged and stand in no error. Knows nothing of what
+//! is sent or answered.
 
 mod tls;
 
@@ -11,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
@@ -37,17 +38,17 @@ const MATERIAL_AGE_MIN: Duration = Duration::from_secs(1);
 /// The longest file that is read: no certificate bundle is longer, and a wrong path must not fill the memory.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
-type HttpClient = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
+type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
-/// Reaches the targets of one job.
-pub(super) struct Transport {
+/// Reaches servers that are called with the same options.
+pub(crate) struct Transport {
     options: HttpOptions,
     current: ArcSwapOption<Current>,
     renewing: Mutex<Renewal>,
 }
 
 /// What requests are sent with.
-pub(super) struct Current {
+pub(crate) struct Current {
     client: HttpClient,
     /// The header `Authorization`, marked as sensitive.
     authorization: Option<HeaderValue>,
@@ -163,13 +164,13 @@ impl Current {
     /// Sends a request, with the credentials if it goes to the target itself.
     pub async fn send(
         &self,
-        mut request: Request<Empty<Bytes>>,
+        mut request: Request<Full<Bytes>>,
         with_credentials: bool,
     ) -> Result<Response<Incoming>, String> {
         if let Some(value) = self.authorization.as_ref().filter(|_| with_credentials) {
             request.headers_mut().insert(http::header::AUTHORIZATION, value.clone());
         }
-        self.client.request(request).await.map_err(|error| super::cause(&error))
+        self.client.request(request).await.map_err(|error| crate::scrape::cause(&error))
     }
 }
 
