@@ -236,6 +236,14 @@ pub trait Ingest: Appendable {
     /// to `gone`; resolve those again.
     fn append_resolved(&self, batch: &[(SeriesRef, Sample)], gone: &mut Vec<usize>) -> Result<Appended, AppendError>;
 
+    /// Stores native histograms in the same way. A series may have samples of both kinds: order and duplicates are judged
+    /// over both. Whether a counter was reset before a histogram is found out here, unless it says so itself.
+    fn append_histograms(
+        &self,
+        batch: &[(SeriesRef, HistogramSample)],
+        gone: &mut Vec<usize>,
+    ) -> Result<Appended, AppendError>;
+
     /// Keeps an exemplar of a series.
     fn append_exemplar(&self, series: SeriesRef, exemplar: Exemplar);
 }

@@ -4,12 +4,17 @@
 //! The seam for history on disk: `head` holds what is recent and answers selections by time; `Store` is the only one that
 //! reads it, and is where sealed blocks will be asked for what is older.
 
+mod bits;
 mod chunk;
 mod exemplars;
 mod head;
+mod histogram_chunk;
+mod histogram_record;
 mod log;
 mod record;
 mod replay;
+mod samples;
+mod varint;
 
 use std::fs::{self, File};
 use std::io;
@@ -22,12 +27,15 @@ use lifecycle::Clock;
 use parking_lot::Mutex;
 
 use self::exemplars::Exemplars;
-use self::head::{Found, Head, Pushed};
+use self::head::{Found, Head, MemSeries};
 use self::log::{Log, RECORD_BYTES_SPLIT};
+use self::record::RecordWriter;
 pub use self::replay::Replayed;
+use self::samples::Pushed;
 use crate::api::views::{Exemplar, ExemplarSource, SeriesExemplars};
 use crate::series::{
-    AppendError, Appendable, Appended, Ingest, Labels, Matcher, Point, Queryable, Sample, SeriesRef, SeriesSamples,
+    AppendError, Appendable, Appended, HistogramSample, Ingest, Labels, Matcher, Point, Queryable, Sample, SeriesRef,
+    SeriesSamples,
 };
 
 /// When the log is forced from the operating system's memory to the disk.
@@ -210,7 +218,7 @@ impl Store {
     fn append_found(
         &self,
         find: impl FnOnce(&Head) -> Found,
-        samples: impl Iterator<Item = Sample>,
+        samples: impl Iterator<Item = impl Storable>,
         gone: &mut Vec<usize>,
     ) -> Result<Appended, AppendError> {
         let mut done = Appended::default();
@@ -235,7 +243,7 @@ impl Store {
         log: &mut Log,
         now_ms: i64,
         found: &Found,
-        samples: impl Iterator<Item = Sample>,
+        samples: impl Iterator<Item = impl Storable>,
         gone: &mut Vec<usize>,
         done: &mut Appended,
     ) -> io::Result<()> {
@@ -245,24 +253,55 @@ impl Store {
                 gone.push(i);
                 continue;
             };
-            let mut state = series.state.lock();
-            let is_new = state.is_empty();
-            match state.push(sample) {
+            let (pushed, is_new) = sample.store(series, &mut log.record);
+            match pushed {
                 Pushed::Stored => {
                     done.stored += 1;
                     done.series_added += usize::from(is_new);
-                    log.record.add(&mut state.log, &series.labels, sample);
                 }
                 Pushed::Repeated => done.stored += 1,
                 Pushed::Duplicate => done.duplicate += 1,
                 Pushed::OutOfOrder => done.out_of_order += 1,
             }
-            drop(state);
             if log.record.size() >= RECORD_BYTES_SPLIT {
                 log.commit()?;
             }
         }
         log.commit()
+    }
+}
+
+/// A sample of either kind.
+trait Storable {
+    /// Puts it into memory, and into the record if it is stored. Says also whether the series had no samples before.
+    fn store(self, series: &MemSeries, record: &mut RecordWriter) -> (Pushed, bool);
+}
+
+impl Storable for Sample {
+    fn store(self, series: &MemSeries, record: &mut RecordWriter) -> (Pushed, bool) {
+        let mut state = series.state.lock();
+        if let Some(marker) = state.marker(self) {
+            drop(state);
+            return marker.store(series, record);
+        }
+        let is_new = state.is_empty();
+        let pushed = state.push(self);
+        if pushed == Pushed::Stored {
+            record.add(&mut state.log, &series.labels, self);
+        }
+        (pushed, is_new)
+    }
+}
+
+impl Storable for HistogramSample {
+    fn store(self, series: &MemSeries, record: &mut RecordWriter) -> (Pushed, bool) {
+        let mut state = series.state.lock();
+        let is_new = state.is_empty();
+        let pushed = state.push_histogram(self.clone());
+        if pushed == Pushed::Stored {
+            record.add_histogram(&mut state.log, &series.labels, &self);
+        }
+        (pushed, is_new)
     }
 }
 
@@ -295,6 +334,15 @@ impl Ingest for Store {
         self.append_found(find, batch.iter().map(|(_, sample)| *sample), gone)
     }
 
+    fn append_histograms(
+        &self,
+        batch: &[(SeriesRef, HistogramSample)],
+        gone: &mut Vec<usize>,
+    ) -> Result<Appended, AppendError> {
+        let find = |head: &Head| head.find(batch.iter().map(|(series, _)| *series));
+        self.append_found(find, batch.iter().map(|(_, sample)| sample.clone()), gone)
+    }
+
     fn append_exemplar(&self, series: SeriesRef, exemplar: Exemplar) {
         if let Some(Some(series)) = self.head.find(std::iter::once(series)).pop() {
             self.exemplars.push(series.labels.clone(), exemplar);
@@ -304,13 +352,11 @@ impl Ingest for Store {
 
 impl Queryable for Store {
     fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<SeriesSamples> {
-        let found = self.head.select(matchers, start_ms, end_ms);
-        found.into_iter().map(|(labels, samples)| SeriesSamples::floats(labels, samples)).collect()
+        self.head.select(matchers, start_ms, end_ms)
     }
 
     fn latest(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<(Labels, Point)> {
-        let newest = self.head.latest(matchers, start_ms, end_ms);
-        newest.into_iter().map(|(labels, sample)| (labels, Point::Float(sample))).collect()
+        self.head.latest(matchers, start_ms, end_ms)
     }
 
     fn series(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Labels> {

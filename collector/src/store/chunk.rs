@@ -1,13 +1,11 @@
 //! Samples of one series in little memory: times as the change of their step, values as the XOR with the one before
 //! (the scheme of Facebook's Gorilla paper). A steady series costs two bits a sample. Knows nothing of labels or files.
 
+use super::bits::{BitReader, BitWriter};
 use crate::series::Sample;
 
 /// Samples after which a chunk is sealed: Prometheus' number. Reading one sample means decoding its chunk.
 pub(super) const SAMPLES_PER_CHUNK: u32 = 120;
-
-/// Bits for the change of step, with the prefix that announces each width: 64, 16 and 1,048 seconds either way.
-const STEP_WIDTHS: [(u64, u32, u32); 3] = [(0b10, 2, 7), (0b110, 3, 15), (0b1110, 4, 21)];
 
 /// A window of no bits, never reused.
 const NO_WINDOW: Window = Window { leading: 64, length: 0 };
@@ -76,7 +74,7 @@ impl OpenChunk {
 
     pub fn push(&mut self, sample: Sample) {
         let step = sample.timestamp_ms.wrapping_sub(self.last.timestamp_ms);
-        self.write_step(step.wrapping_sub(self.step));
+        self.bits.write_small(step.wrapping_sub(self.step));
         self.write_value(sample.value.to_bits() ^ self.last.value.to_bits());
         self.step = step;
         self.last = sample;
@@ -96,21 +94,6 @@ impl OpenChunk {
         Samples::new(&self.bits.bytes, self.count, self.first_ms)
     }
 
-    fn write_step(&mut self, change: i64) {
-        if change == 0 {
-            return self.bits.write(0, 1);
-        }
-        for (prefix, prefix_width, width) in STEP_WIDTHS {
-            let half = 1i64 << (width - 1);
-            if (-half..half).contains(&change) {
-                self.bits.write(prefix, prefix_width);
-                return self.bits.write((change as u64) & ((1 << width) - 1), width);
-            }
-        }
-        self.bits.write(0b1111, 4);
-        self.bits.write(change as u64, 64);
-    }
-
     fn write_value(&mut self, xor: u64) {
         if xor == 0 {
             return self.bits.write(0, 1);
@@ -121,9 +104,7 @@ impl OpenChunk {
             let leading = xor.leading_zeros();
             let length = 64 - leading - xor.trailing_zeros();
             self.window = Window { leading, length };
-            self.bits.write(0b11, 2);
-            self.bits.write(u64::from(leading), 6);
-            self.bits.write(u64::from(length - 1), 6);
+            self.bits.write((0b11 << 12) | (u64::from(leading) << 6) | u64::from(length - 1), 14);
         }
         self.bits.write(xor >> self.window.trailing(), self.window.length);
     }
@@ -142,22 +123,8 @@ pub(super) struct Samples<'a> {
 
 impl<'a> Samples<'a> {
     fn new(bytes: &'a [u8], count: u32, first_ms: i64) -> Self {
-        let bits = BitReader { bytes, at: 0 };
+        let bits = BitReader::new(bytes);
         Self { bits, left: count, started: false, timestamp_ms: first_ms, step: 0, value: 0, window: NO_WINDOW }
-    }
-
-    fn read_step(&mut self) -> Option<i64> {
-        if self.bits.read(1)? == 0 {
-            return Some(0);
-        }
-        for (_, _, width) in STEP_WIDTHS {
-            if self.bits.read(1)? == 0 {
-                let raw = self.bits.read(width)?;
-                let unused = 64 - width;
-                return Some(((raw << unused) as i64) >> unused);
-            }
-        }
-        self.bits.read(64).map(|raw| raw as i64)
     }
 
     fn read_value(&mut self) -> Option<u64> {
@@ -182,7 +149,7 @@ impl Iterator for Samples<'_> {
     fn next(&mut self) -> Option<Sample> {
         self.left = self.left.checked_sub(1)?;
         if self.started {
-            self.step = self.step.wrapping_add(self.read_step()?);
+            self.step = self.step.wrapping_add(self.bits.read_small()?);
             self.timestamp_ms = self.timestamp_ms.wrapping_add(self.step);
             self.value ^= self.read_value()?;
         } else {
@@ -190,63 +157,6 @@ impl Iterator for Samples<'_> {
             self.value = self.bits.read(64)?;
         }
         Some(Sample { timestamp_ms: self.timestamp_ms, value: f64::from_bits(self.value) })
-    }
-}
-
-/// Appends bits, most significant first.
-#[derive(Debug, Default)]
-struct BitWriter {
-    bytes: Vec<u8>,
-    /// Unused low bits of the last byte.
-    free: u32,
-}
-
-impl BitWriter {
-    fn write(&mut self, value: u64, width: u32) {
-        let mut left = width;
-        while left > 0 {
-            if self.free == 0 {
-                self.bytes.push(0);
-                self.free = 8;
-            }
-            let take = left.min(self.free);
-            let piece = (value >> (left - take)) & ((1 << take) - 1);
-            if let Some(last) = self.bytes.last_mut() {
-                *last |= (piece << (self.free - take)) as u8;
-            }
-            self.free -= take;
-            left -= take;
-        }
-    }
-}
-
-struct BitReader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl BitReader<'_> {
-    /// `None` past the end.
-    fn read(&mut self, width: u32) -> Option<u64> {
-        if width == 0 {
-            return Some(0);
-        }
-        if width > 32 {
-            let high = self.read(width - 32)?;
-            return Some((high << 32) | self.read(32)?);
-        }
-        let width_bits = width as usize;
-        if self.at + width_bits > self.bytes.len() * 8 {
-            return None;
-        }
-        let first = self.at / 8;
-        let rest = &self.bytes[first..];
-        let mut window = [0; 8];
-        let take = rest.len().min(8);
-        window[..take].copy_from_slice(&rest[..take]);
-        let word = u64::from_be_bytes(window) << (self.at % 8);
-        self.at += width_bits;
-        Some(word >> (64 - width))
     }
 }
 

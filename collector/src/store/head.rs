@@ -6,114 +6,14 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
-use super::chunk::{Chunk, OpenChunk};
-use super::record::LogMark;
-use crate::series::{Labels, MatchOp, Matcher, Sample, SeriesRef};
-
-/// What became of one sample.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pushed {
-    Stored,
-    /// The series' newest sample again: nothing to do.
-    Repeated,
-    Duplicate,
-    OutOfOrder,
-}
+use super::samples::SeriesState;
+use crate::series::{Labels, MatchOp, Matcher, Point, SeriesRef, SeriesSamples};
 
 /// A series with its samples.
 pub(super) struct MemSeries {
     pub id: u64,
     pub labels: Labels,
     pub state: Mutex<SeriesState>,
-}
-
-/// What changes as samples come in.
-#[derive(Default)]
-pub(super) struct SeriesState {
-    sealed: Vec<Chunk>,
-    open: Option<OpenChunk>,
-    /// Where the log stands with this series.
-    pub log: LogMark,
-    /// Was without samples at the last look of the retention.
-    idle: bool,
-}
-
-impl SeriesState {
-    /// Takes a sample if it is newer than all before, as Prometheus does.
-    pub fn push(&mut self, sample: Sample) -> Pushed {
-        let Some(open) = &mut self.open else {
-            self.open = Some(OpenChunk::new(sample));
-            return Pushed::Stored;
-        };
-        if sample.timestamp_ms < open.last.timestamp_ms {
-            return Pushed::OutOfOrder;
-        }
-        if sample.timestamp_ms == open.last.timestamp_ms {
-            let same = sample.value.to_bits() == open.last.value.to_bits();
-            return if same { Pushed::Repeated } else { Pushed::Duplicate };
-        }
-        if open.is_full() {
-            let full = std::mem::replace(open, OpenChunk::new(sample));
-            self.sealed.push(full.seal());
-        } else {
-            open.push(sample);
-        }
-        Pushed::Stored
-    }
-
-    /// Whether there was never a sample, or none is left.
-    pub fn is_empty(&self) -> bool {
-        self.open.is_none()
-    }
-
-    fn overlaps(&self, start_ms: i64, end_ms: i64) -> bool {
-        let open = self.open.as_ref().is_some_and(|c| c.first_ms <= end_ms && c.last.timestamp_ms >= start_ms);
-        open || self.sealed.iter().rev().any(|c| c.first_ms <= end_ms && c.last_ms >= start_ms)
-    }
-
-    fn samples(&self, start_ms: i64, end_ms: i64) -> Vec<Sample> {
-        let mut samples = Vec::new();
-        let from = self.sealed.partition_point(|c| c.last_ms < start_ms);
-        let wanted = |s: &Sample| (start_ms..=end_ms).contains(&s.timestamp_ms);
-        for chunk in self.sealed[from..].iter().take_while(|c| c.first_ms <= end_ms) {
-            samples.extend(chunk.samples().filter(wanted));
-        }
-        if let Some(open) = self.open.as_ref().filter(|c| c.first_ms <= end_ms && c.last.timestamp_ms >= start_ms) {
-            samples.extend(open.samples().filter(wanted));
-        }
-        samples
-    }
-
-    fn latest(&self, start_ms: i64, end_ms: i64) -> Option<Sample> {
-        let open = self.open.as_ref()?;
-        if open.last.timestamp_ms <= end_ms {
-            return Some(open.last).filter(|s| s.timestamp_ms >= start_ms);
-        }
-        let newest = |samples: super::chunk::Samples<'_>| samples.take_while(|s| s.timestamp_ms <= end_ms).last();
-        let found = if open.first_ms <= end_ms {
-            newest(open.samples())
-        } else {
-            let after = self.sealed.partition_point(|c| c.first_ms <= end_ms);
-            newest(self.sealed[..after].last()?.samples())
-        };
-        found.filter(|s| s.timestamp_ms >= start_ms)
-    }
-
-    /// Forgets full chunks older than `before_ms`; says whether the series has nothing left to keep.
-    fn truncate(&mut self, before_ms: i64) -> bool {
-        let old = self.sealed.partition_point(|c| c.last_ms < before_ms);
-        self.sealed.drain(..old);
-        if self.sealed.is_empty() && self.open.as_ref().is_some_and(|c| c.last.timestamp_ms < before_ms) {
-            self.open = None;
-        }
-        let was_idle = self.idle;
-        self.idle = self.is_empty();
-        was_idle && self.idle
-    }
-
-    fn size(&self) -> usize {
-        self.sealed.iter().map(Chunk::size).sum::<usize>() + self.open.as_ref().map_or(0, OpenChunk::size)
-    }
 }
 
 /// All series.
@@ -154,11 +54,16 @@ impl Head {
         found
     }
 
-    pub fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<(Labels, Vec<Sample>)> {
-        self.read(matchers, |state| Some(state.samples(start_ms, end_ms)).filter(|samples| !samples.is_empty()))
+    pub fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<SeriesSamples> {
+        let found = self.read(matchers, |state| {
+            let found = (state.samples(start_ms, end_ms), state.histograms(start_ms, end_ms));
+            Some(found).filter(|(samples, histograms)| !samples.is_empty() || !histograms.is_empty())
+        });
+        let all = |(labels, (samples, histograms))| SeriesSamples { labels, samples, histograms };
+        found.into_iter().map(all).collect()
     }
 
-    pub fn latest(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<(Labels, Sample)> {
+    pub fn latest(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<(Labels, Point)> {
         self.read(matchers, |state| state.latest(start_ms, end_ms))
     }
 

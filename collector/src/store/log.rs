@@ -2,7 +2,7 @@
 //! one write before the append returns, so that `kill -9` loses nothing. Each segment stands alone (see `record`): an
 //! old one is simply deleted. Knows nothing of series beyond their labels.
 //!
-//! File: [`MAGIC`], creation time (milliseconds, i64), records. Record: length (u32), CRC32 of the payload (u32), payload. All
+//! File: one of [`MAGICS`], creation time (milliseconds, i64), records. Record: length (u32), CRC32 of the payload (u32), payload. All
 //! little-endian.
 
 use std::fs::{self, File, OpenOptions};
@@ -10,10 +10,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::record::RecordWriter;
+use super::record::{RecordWriter, Version};
 
-/// First bytes of every segment; the digits are the version of the format.
-pub(super) const MAGIC: &[u8; 8] = b"plmwal01";
+/// First bytes of every segment; the digits are the version of the format. The last one is what is written now.
+pub(super) const MAGICS: [(&[u8; 8], Version); 2] = [(b"plmwal01", Version::One), (b"plmwal02", Version::Two)];
 
 /// Magic and creation time.
 pub(super) const FILE_HEADER: usize = 16;
@@ -86,7 +86,7 @@ impl Log {
         let path = segment_path(&self.dir, number);
         let mut file = OpenOptions::new().append(true).create_new(true).open(&path)?;
         self.next_number += 1;
-        let mut header = MAGIC.to_vec();
+        let mut header = MAGICS[MAGICS.len() - 1].0.to_vec();
         header.extend_from_slice(&now_ms.to_le_bytes());
         if let Err(error) = file.write_all(&header) {
             // Else a full disk would gather a file with every attempt.

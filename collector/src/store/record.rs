@@ -2,11 +2,25 @@
 //! first sample, and values are written as the XOR with the series' value before in the same segment, so that a value
 //! that did not change costs one byte.
 //!
-//! Record: base time, count of declarations, declarations, count of samples, samples; numbers are LEB128, signed ones
-//! zigzag. Declaration: count of labels, then name and value each with its length. Sample: a control byte (bits 0-5 the shape
-//! of the XOR, [`OTHER_TIME`], [`OTHER_SERIES`]), what those bits announce, then the XOR's significant bytes.
+//! Record: base time, count of declarations, declarations, count of samples, samples, and since version 2 count of histograms,
+//! histograms; numbers as in `varint`. Declaration: count of labels, then name and value. Sample: a control byte (bits 0-5 the
+//! shape of the XOR, [`OTHER_TIME`], [`OTHER_SERIES`]), what those bits announce, then the XOR's significant bytes. Histogram: its
+//! series' number, its time less the base, then as in `histogram_record`.
 
-use crate::series::{Labels, Sample};
+use std::sync::Arc;
+
+use super::histogram_record::{read_histogram, write_histogram};
+use super::varint::{read_length, read_number, read_signed, read_text, take, write_number, write_signed, write_text};
+use crate::series::{HistogramSample, Labels, Point, Sample};
+
+/// How a segment's records are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Version {
+    /// Numbers only.
+    One,
+    /// Histograms after the numbers.
+    Two,
+}
 
 /// The sample's time is not the record's: a signed number follows.
 const OTHER_TIME: u8 = 0x40;
@@ -36,6 +50,8 @@ pub(super) struct RecordWriter {
     declaration_count: u64,
     samples: Vec<u8>,
     sample_count: u64,
+    histograms: Vec<u8>,
+    histogram_count: u64,
     newest_ms: i64,
 }
 
@@ -46,11 +62,11 @@ impl RecordWriter {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.sample_count == 0
+        self.sample_count == 0 && self.histogram_count == 0
     }
 
     pub fn size(&self) -> usize {
-        self.declarations.len() + self.samples.len()
+        self.declarations.len() + self.samples.len() + self.histograms.len()
     }
 
     /// The newest time of the record that is being built.
@@ -59,17 +75,7 @@ impl RecordWriter {
     }
 
     pub fn add(&mut self, mark: &mut LogMark, labels: &Labels, sample: Sample) {
-        if mark.segment != self.segment {
-            *mark = LogMark { segment: self.segment, local: self.declared, previous: 0 };
-            self.declared += 1;
-            self.declare(labels);
-        }
-        if self.sample_count == 0 {
-            self.base_ms = sample.timestamp_ms;
-            self.newest_ms = sample.timestamp_ms;
-            self.expected = 0;
-        }
-        self.newest_ms = self.newest_ms.max(sample.timestamp_ms);
+        self.begin(mark, labels, sample.timestamp_ms);
         self.sample_count += 1;
         let bits = sample.value.to_bits();
         let (shape, significant, length) = shape_of(bits ^ mark.previous);
@@ -89,13 +95,31 @@ impl RecordWriter {
         self.samples.extend_from_slice(&significant.to_le_bytes()[..length]);
     }
 
-    fn declare(&mut self, labels: &Labels) {
-        self.declaration_count += 1;
-        write_number(&mut self.declarations, labels.len() as u64);
-        for text in labels.iter().flat_map(|(name, value)| [name, value]) {
-            write_number(&mut self.declarations, text.len() as u64);
-            self.declarations.extend_from_slice(text.as_bytes());
+    pub fn add_histogram(&mut self, mark: &mut LogMark, labels: &Labels, sample: &HistogramSample) {
+        self.begin(mark, labels, sample.timestamp_ms);
+        self.histogram_count += 1;
+        write_number(&mut self.histograms, u64::from(mark.local));
+        write_signed(&mut self.histograms, sample.timestamp_ms.wrapping_sub(self.base_ms));
+        write_histogram(&mut self.histograms, &sample.histogram);
+    }
+
+    /// Declares a series that is not yet, and notes the time.
+    fn begin(&mut self, mark: &mut LogMark, labels: &Labels, timestamp_ms: i64) {
+        if mark.segment != self.segment {
+            *mark = LogMark { segment: self.segment, local: self.declared, previous: 0 };
+            self.declared += 1;
+            self.declaration_count += 1;
+            write_number(&mut self.declarations, labels.len() as u64);
+            for text in labels.iter().flat_map(|(name, value)| [name, value]) {
+                write_text(&mut self.declarations, text);
+            }
         }
+        if self.is_empty() {
+            self.base_ms = timestamp_ms;
+            self.newest_ms = timestamp_ms;
+            self.expected = 0;
+        }
+        self.newest_ms = self.newest_ms.max(timestamp_ms);
     }
 
     /// Appends the record to `out` and begins the next one.
@@ -105,20 +129,24 @@ impl RecordWriter {
         out.append(&mut self.declarations);
         write_number(out, self.sample_count);
         out.append(&mut self.samples);
+        write_number(out, self.histogram_count);
+        out.append(&mut self.histograms);
         self.declaration_count = 0;
         self.sample_count = 0;
+        self.histogram_count = 0;
     }
 }
 
 /// Reads the records of one segment. `S` is what the caller keeps for a declared series.
 #[derive(Debug)]
 pub(super) struct RecordReader<S> {
+    version: Version,
     declared: Vec<(S, u64)>,
 }
 
 impl<S> RecordReader<S> {
-    pub fn new() -> Self {
-        Self { declared: Vec::new() }
+    pub fn new(version: Version) -> Self {
+        Self { version, declared: Vec::new() }
     }
 
     /// Reads one record: `declare` is called for each new series, `sample` for each sample. `None` if the bytes are no
@@ -127,7 +155,7 @@ impl<S> RecordReader<S> {
         &mut self,
         record: &[u8],
         mut declare: impl FnMut(Labels) -> S,
-        mut sample: impl FnMut(&S, Sample),
+        mut sample: impl FnMut(&S, Point),
     ) -> Option<()> {
         let mut bytes = record;
         let base_ms = read_signed(&mut bytes)?;
@@ -146,7 +174,15 @@ impl<S> RecordReader<S> {
             let mut significant = [0; 8];
             significant[..length].copy_from_slice(take(&mut bytes, length)?);
             *value ^= u64::from_le_bytes(significant) << (8 * trailing % 64);
-            sample(series, Sample { timestamp_ms: base_ms.wrapping_add(later), value: f64::from_bits(*value) });
+            let timestamp_ms = base_ms.wrapping_add(later);
+            sample(series, Point::Float(Sample { timestamp_ms, value: f64::from_bits(*value) }));
+        }
+        let histograms = if self.version >= Version::Two { read_number(&mut bytes)? } else { 0 };
+        for _ in 0..histograms {
+            let (series, _) = self.declared.get(usize::try_from(read_number(&mut bytes)?).ok()?)?;
+            let timestamp_ms = base_ms.wrapping_add(read_signed(&mut bytes)?);
+            let histogram = Arc::new(read_histogram(&mut bytes)?);
+            sample(series, Point::Histogram(HistogramSample { timestamp_ms, histogram }));
         }
         bytes.is_empty().then_some(())
     }
@@ -180,7 +216,7 @@ fn lengths_of(shape: u8) -> Option<(usize, u32)> {
 }
 
 fn read_labels(bytes: &mut &[u8]) -> Option<Labels> {
-    let count = usize::try_from(read_number(bytes)?).ok().filter(|count| *count <= bytes.len())?;
+    let count = read_length(bytes)?;
     let mut pairs = Vec::with_capacity(count);
     for _ in 0..count {
         pairs.push((read_text(bytes)?, read_text(bytes)?));
@@ -188,114 +224,5 @@ fn read_labels(bytes: &mut &[u8]) -> Option<Labels> {
     Some(Labels::new(pairs))
 }
 
-fn read_text<'a>(bytes: &mut &'a [u8]) -> Option<&'a str> {
-    let length = usize::try_from(read_number(bytes)?).ok()?;
-    std::str::from_utf8(take(bytes, length)?).ok()
-}
-
-fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
-    let (taken, rest) = bytes.split_at_checked(length)?;
-    *bytes = rest;
-    Some(taken)
-}
-
-fn write_number(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push((value as u8) | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-fn read_number(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0u64;
-    for shift in (0..64).step_by(7) {
-        let byte = take(bytes, 1)?[0];
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
-}
-
-fn write_signed(out: &mut Vec<u8>, value: i64) {
-    write_number(out, ((value << 1) ^ (value >> 63)) as u64);
-}
-
-fn read_signed(bytes: &mut &[u8]) -> Option<i64> {
-    read_number(bytes).map(|raw| ((raw >> 1) as i64) ^ -((raw & 1) as i64))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn labels(i: usize) -> Labels {
-        Labels::new([("__name__".to_owned(), "m".to_owned()), ("i".to_owned(), i.to_string())])
-    }
-
-    #[test]
-    fn every_shape_has_one_number() {
-        for trailing in 0..8 {
-            for length in 1..=8 - trailing {
-                let xor = (u64::MAX >> (64 - 8 * length)) << (8 * trailing);
-                let (shape, ..) = shape_of(xor);
-                assert!(shape < OTHER_TIME);
-                assert_eq!(lengths_of(shape), Some((length as usize, trailing)));
-            }
-        }
-    }
-
-    #[test]
-    fn an_unchanged_batch_costs_a_byte_a_sample() {
-        let mut writer = RecordWriter::default();
-        writer.start_segment(1);
-        let mut marks = vec![LogMark::default(); 100];
-        let mut sizes = Vec::new();
-        for timestamp_ms in [1_700_000_000_000, 1_700_000_001_000] {
-            for (i, mark) in marks.iter_mut().enumerate() {
-                writer.add(mark, &labels(i), Sample { timestamp_ms, value: 0.25 });
-            }
-            let mut out = Vec::new();
-            writer.finish(&mut out);
-            sizes.push(out.len());
-        }
-        assert!(sizes[1] <= 110, "{sizes:?}");
-    }
-
-    proptest! {
-        #[test]
-        fn what_goes_in_comes_out(
-            batches in prop::collection::vec(
-                prop::collection::vec((0usize..20, -5i64..5, any::<u64>()), 1..30), 1..6)
-        ) {
-            let mut writer = RecordWriter::default();
-            writer.start_segment(7);
-            let mut marks = vec![LogMark::default(); 20];
-            let mut reader = RecordReader::new();
-            for batch in batches {
-                let mut wanted = Vec::new();
-                for (series, time, bits) in batch {
-                    let sample = Sample { timestamp_ms: 1_000 + time, value: f64::from_bits(bits) };
-                    writer.add(&mut marks[series], &labels(series), sample);
-                    wanted.push((labels(series), sample.timestamp_ms, bits));
-                }
-                let mut record = Vec::new();
-                writer.finish(&mut record);
-                let mut found = Vec::new();
-                let read = reader.read(&record, |l| l, |l, s| {
-                    found.push((l.clone(), s.timestamp_ms, s.value.to_bits()));
-                });
-                prop_assert_eq!(read, Some(()));
-                prop_assert_eq!(found, wanted);
-            }
-        }
-
-        #[test]
-        fn garbage_is_refused_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = RecordReader::new().read(&bytes, |l| l, |_, _| {});
-        }
-    }
-}
+mod tests;

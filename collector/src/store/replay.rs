@@ -8,8 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::head::{Head, MemSeries};
-use super::log::{FILE_HEADER, MAGIC, RECORD_BYTES_MAX, RECORD_HEADER, Segment};
-use super::record::RecordReader;
+use super::log::{FILE_HEADER, MAGICS, RECORD_BYTES_MAX, RECORD_HEADER, Segment};
+use super::record::{RecordReader, Version};
+use crate::series::Point;
 
 /// What was found in the log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -33,8 +34,8 @@ pub(super) fn replay(dir: &Path, head: &Head) -> io::Result<(Vec<Segment>, u64, 
     let listed = listed(dir)?;
     let next_number = listed.last().map_or(1, |(number, _)| number.saturating_add(1));
     for (_, path) in listed {
-        let content = match content(&path) {
-            Ok(content) => content,
+        let (content, version) = match content(&path) {
+            Ok(read) => read,
             Err(error) => {
                 report.damaged_segments += 1;
                 tracing::error!(segment = %path.display(), %error, "a segment of the write-ahead log is left alone");
@@ -42,7 +43,7 @@ pub(super) fn replay(dir: &Path, head: &Head) -> io::Result<(Vec<Segment>, u64, 
             }
         };
         let mut segment = Segment { path, bytes: content.len() as u64, newest_ms: i64::MIN };
-        let good = read_segment(&content, head, &mut segment, &mut report);
+        let good = read_segment(&content, version, head, &mut segment, &mut report);
         report.segments += 1;
         if good < content.len() {
             let lost = (content.len() - good) as u64;
@@ -60,14 +61,17 @@ pub(super) fn replay(dir: &Path, head: &Head) -> io::Result<(Vec<Segment>, u64, 
     Ok((segments, next_number, report))
 }
 
-/// A segment's bytes. One shorter than a header is the torn beginning that a `kill -9` may leave.
-fn content(path: &Path) -> io::Result<Vec<u8>> {
+/// A segment's bytes, and how they are written. One shorter than a header is the torn beginning that a `kill -9` may leave.
+fn content(path: &Path) -> io::Result<(Vec<u8>, Version)> {
     let mut content = Vec::new();
     File::open(path)?.read_to_end(&mut content)?;
-    if content.len() >= FILE_HEADER && !content.starts_with(MAGIC) {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is of another format"));
+    if content.len() < FILE_HEADER {
+        return Ok((content, Version::Two));
     }
-    Ok(content)
+    match MAGICS.iter().find(|(magic, _)| content.starts_with(*magic)) {
+        Some((_, version)) => Ok((content, *version)),
+        None => Err(io::Error::new(io::ErrorKind::InvalidData, "it is of another format")),
+    }
 }
 
 /// Segment files in order of number.
@@ -86,21 +90,25 @@ fn listed(dir: &Path) -> io::Result<Vec<(u64, std::path::PathBuf)>> {
 }
 
 /// Returns the length of the part that is whole.
-fn read_segment(content: &[u8], head: &Head, segment: &mut Segment, report: &mut Replayed) -> usize {
+fn read_segment(content: &[u8], version: Version, head: &Head, segment: &mut Segment, report: &mut Replayed) -> usize {
     if content.len() < FILE_HEADER {
         return 0;
     }
-    let mut reader: RecordReader<Arc<MemSeries>> = RecordReader::new();
+    let mut reader: RecordReader<Arc<MemSeries>> = RecordReader::new(version);
     let mut at = FILE_HEADER;
     while let Some(payload) = next_payload(&content[at..]) {
         let mut samples = 0;
         let read = reader.read(
             payload,
             |labels| head.resolve(&labels),
-            |series, sample| {
+            |series, point| {
                 samples += 1;
-                segment.newest_ms = segment.newest_ms.max(sample.timestamp_ms);
-                series.state.lock().push(sample);
+                segment.newest_ms = segment.newest_ms.max(point.timestamp_ms());
+                let mut state = series.state.lock();
+                match point {
+                    Point::Float(sample) => _ = state.push(sample),
+                    Point::Histogram(sample) => _ = state.push_histogram(sample),
+                }
             },
         );
         if read.is_none() {

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use regex::Regex;
 
 use super::*;
-use crate::series::MatchOp;
+use crate::series::{CounterReset, Histogram, MatchOp, stale_nan};
 
 const START_MS: i64 = 1_700_000_000_000;
 
@@ -128,6 +128,76 @@ fn everything_appended_is_there_after_reopening() {
     assert_eq!(all(&open(dir.path()))[0].samples.len(), 301);
 }
 
+fn histogram(seconds: i64, count: f64) -> HistogramSample {
+    let histogram = Histogram {
+        count,
+        sum: count * 0.5,
+        positive_spans: vec![crate::series::Span { offset: 0, length: 2 }],
+        positive_buckets: vec![count, 0.0],
+        ..Histogram::default()
+    };
+    HistogramSample { timestamp_ms: START_MS + seconds * 1_000, histogram: histogram.into() }
+}
+
+/// Seconds of the numbers and of the histograms of the only series.
+fn seconds(store: &Store) -> (Vec<i64>, Vec<i64>) {
+    let one = all(store).remove(0);
+    let second = |timestamp_ms: i64| (timestamp_ms - START_MS) / 1_000;
+    let numbers = one.samples.iter().map(|s| second(s.timestamp_ms)).collect();
+    (numbers, one.histograms.iter().map(|s| second(s.timestamp_ms)).collect())
+}
+
+#[test]
+fn order_is_judged_over_both_kinds() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let series = store.resolve(&labels("a", "1"));
+    let number = |s| store.append_resolved(&[(series, sample(s, 1.0))], &mut Vec::new()).unwrap();
+    let other = |s, count| store.append_histograms(&[(series, histogram(s, count))], &mut Vec::new()).unwrap();
+    let stored = Appended { stored: 1, ..Appended::default() };
+    let late = Appended { out_of_order: 1, ..Appended::default() };
+    let duplicate = Appended { duplicate: 1, ..Appended::default() };
+    assert_eq!(other(1, 1.0), Appended { series_added: 1, ..stored });
+    assert_eq!([other(1, 1.0), other(1, 2.0), other(0, 1.0)], [stored, duplicate, late]);
+    assert_eq!([number(1), number(0), number(3)], [duplicate, late, stored]);
+    assert_eq!([other(3, 1.0), other(2, 1.0), other(4, 1.0)], [duplicate, late, stored]);
+    assert_eq!([number(4), number(3), number(5)], [duplicate, late, stored]);
+    assert_eq!(seconds(&store), (vec![3, 5], vec![1, 4]));
+    drop(store);
+    assert_eq!(seconds(&open(dir.path())), (vec![3, 5], vec![1, 4]), "and after reopening");
+}
+
+#[test]
+fn histograms_are_there_after_reopening_with_their_resets() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = {
+        let store = open(dir.path());
+        let series = store.resolve(&labels("a", "1"));
+        for i in 0..300 {
+            let batch = [(series, histogram(i, (i % 200) as f64))];
+            store.append_histograms(&batch, &mut Vec::new()).unwrap();
+        }
+        store.append(&[(labels("a", "1"), Sample { timestamp_ms: START_MS + 300_000, value: stale_nan() })]).unwrap();
+        all(&store)
+    };
+    let histograms = &before[0].histograms;
+    let resets: Vec<usize> = (0..300).filter(|i| histograms[*i].histogram.reset != CounterReset::NotReset).collect();
+    assert_eq!((resets, histograms[200].histogram.reset), (vec![0, 200], CounterReset::Reset));
+    assert!(histograms[300].histogram.is_stale() && before[0].samples.is_empty(), "the end is of the series' kind");
+    let store = open(dir.path());
+    assert_eq!(format!("{:?}", all(&store)), format!("{before:?}"));
+    for (from, to) in [(0, 0), (100, 250), (299, 299), (299, 400), (301, 400)] {
+        let (start, end) = (START_MS + from * 1_000, START_MS + to * 1_000);
+        let wanted: Vec<i64> = (from..=to.min(300)).map(|s| START_MS + s * 1_000).collect();
+        let found = store.select(&[], start, end);
+        let times: Vec<i64> = found.iter().flat_map(|s| &s.histograms).map(|s| s.timestamp_ms).collect();
+        assert_eq!(times, wanted, "{from}..={to}");
+        let latest = store.latest(&[], start, end).first().map(|(_, point)| point.timestamp_ms());
+        assert_eq!(latest, wanted.last().copied(), "{from}..={to}");
+        assert_eq!(store.series(&[], start, end).len(), usize::from(!wanted.is_empty()), "{from}..={to}");
+    }
+}
+
 #[test]
 fn a_second_store_on_the_same_folder_is_refused() {
     let dir = tempfile::tempdir().unwrap();
@@ -228,7 +298,7 @@ fn files_that_cannot_be_read_are_left_alone_and_cost_no_other() {
         open(dir.path()).append(&[(labels("a", "1"), sample(second, 1.0))]).unwrap();
     }
     let segment = |number: u64| dir.path().join(format!("wal/{number:08}.wal"));
-    let foreign = b"plmwal02 and what a later version wrote";
+    let foreign = b"plmwal99 and what a later version wrote";
     std::fs::write(segment(2), foreign).unwrap();
     for unreadable in [3, 9] {
         let _ = std::fs::remove_file(segment(unreadable));

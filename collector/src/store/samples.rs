@@ -1,0 +1,225 @@
+//! The samples of one series in memory, numbers and native histograms, and which new ones it takes: as Prometheus, only what
+//! is newer than all before, of either kind. Knows nothing of labels, files or other series.
+
+use super::chunk::{Chunk, OpenChunk, Samples};
+use super::histogram_chunk::{HistogramChunk, OpenHistogramChunk, reset_since, same_content};
+use super::record::LogMark;
+use crate::series::{Histogram, HistogramSample, Point, Sample, is_stale};
+
+/// What became of one sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pushed {
+    Stored,
+    /// The series' newest sample again: nothing to do.
+    Repeated,
+    Duplicate,
+    OutOfOrder,
+}
+
+/// What changes as samples come in.
+#[derive(Default)]
+pub(super) struct SeriesState {
+    sealed: Vec<Chunk>,
+    open: Option<OpenChunk>,
+    /// Few series have any.
+    histograms: Option<Box<Histograms>>,
+    /// Where the log stands with this series.
+    pub log: LogMark,
+    /// Was without samples at the last look of the retention.
+    idle: bool,
+}
+
+/// Native histograms of a series.
+struct Histograms {
+    sealed: Vec<HistogramChunk>,
+    open: OpenHistogramChunk,
+}
+
+impl SeriesState {
+    /// Takes a sample if it is newer than all before.
+    pub fn push(&mut self, sample: Sample) -> Pushed {
+        if self.newest_histogram().is_some_and(|newest| newest.timestamp_ms > sample.timestamp_ms) {
+            return Pushed::OutOfOrder;
+        }
+        if self.newest_histogram().is_some_and(|newest| newest.timestamp_ms == sample.timestamp_ms) {
+            return Pushed::Duplicate;
+        }
+        let Some(open) = &mut self.open else {
+            self.open = Some(OpenChunk::new(sample));
+            return Pushed::Stored;
+        };
+        if sample.timestamp_ms < open.last.timestamp_ms {
+            return Pushed::OutOfOrder;
+        }
+        if sample.timestamp_ms == open.last.timestamp_ms {
+            let same = sample.value.to_bits() == open.last.value.to_bits();
+            return if same { Pushed::Repeated } else { Pushed::Duplicate };
+        }
+        if open.is_full() {
+            let full = std::mem::replace(open, OpenChunk::new(sample));
+            self.sealed.push(full.seal());
+        } else {
+            open.push(sample);
+        }
+        Pushed::Stored
+    }
+
+    /// Takes a histogram if it is newer than all before, and notes whether its counter was reset.
+    pub fn push_histogram(&mut self, mut sample: HistogramSample) -> Pushed {
+        if let Some(float) = self.open.as_ref().map(|open| open.last) {
+            if sample.timestamp_ms < float.timestamp_ms {
+                return Pushed::OutOfOrder;
+            }
+            if sample.timestamp_ms == float.timestamp_ms {
+                return Pushed::Duplicate;
+            }
+        }
+        let float_ms = self.open.as_ref().map(|open| open.last.timestamp_ms);
+        let Some(histograms) = &mut self.histograms else {
+            renew_reset(&mut sample, None);
+            let open = OpenHistogramChunk::new(sample);
+            self.histograms = Some(Box::new(Histograms { sealed: Vec::new(), open }));
+            return Pushed::Stored;
+        };
+        let newest = &histograms.open.last;
+        if sample.timestamp_ms < newest.timestamp_ms {
+            return Pushed::OutOfOrder;
+        }
+        if sample.timestamp_ms == newest.timestamp_ms {
+            let same = same_content(&sample.histogram, &newest.histogram);
+            return if same { Pushed::Repeated } else { Pushed::Duplicate };
+        }
+        let follows = float_ms.is_none_or(|float_ms| float_ms < newest.timestamp_ms);
+        renew_reset(&mut sample, Some(&*newest.histogram).filter(|_| follows));
+        if let Err(sample) = histograms.open.push(sample) {
+            let full = std::mem::replace(&mut histograms.open, OpenHistogramChunk::new(sample));
+            histograms.sealed.push(full.seal());
+        }
+        Pushed::Stored
+    }
+
+    /// What a stale marker for this series is, if not a number: its newest sample is a histogram.
+    pub fn marker(&self, sample: Sample) -> Option<HistogramSample> {
+        let newest = self.newest_histogram().filter(|_| is_stale(sample.value))?;
+        let is_newest = self.open.as_ref().is_none_or(|open| open.last.timestamp_ms < newest.timestamp_ms);
+        is_newest.then(|| HistogramSample { timestamp_ms: sample.timestamp_ms, histogram: Histogram::stale().into() })
+    }
+
+    fn newest_histogram(&self) -> Option<&HistogramSample> {
+        self.histograms.as_ref().map(|histograms| &histograms.open.last)
+    }
+
+    /// Whether there was never a sample, or none is left.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_none() && self.histograms.is_none()
+    }
+
+    /// Whether a sample may lie in the range.
+    pub fn overlaps(&self, start_ms: i64, end_ms: i64) -> bool {
+        let within = |first_ms, last_ms| first_ms <= end_ms && last_ms >= start_ms;
+        self.open.as_ref().is_some_and(|c| within(c.first_ms, c.last.timestamp_ms))
+            || self.sealed.iter().rev().any(|c| within(c.first_ms, c.last_ms))
+            || self.histograms.as_ref().is_some_and(|histograms| {
+                let open = &histograms.open;
+                within(open.first_ms(), open.last.timestamp_ms)
+                    || histograms.sealed.iter().rev().any(|c| within(c.first_ms(), c.last_ms))
+            })
+    }
+
+    /// Numbers in the range.
+    pub fn samples(&self, start_ms: i64, end_ms: i64) -> Vec<Sample> {
+        let mut samples = Vec::new();
+        let from = self.sealed.partition_point(|c| c.last_ms < start_ms);
+        let wanted = |s: &Sample| (start_ms..=end_ms).contains(&s.timestamp_ms);
+        for chunk in self.sealed[from..].iter().take_while(|c| c.first_ms <= end_ms) {
+            samples.extend(chunk.samples().filter(wanted));
+        }
+        if let Some(open) = self.open.as_ref().filter(|c| c.first_ms <= end_ms && c.last.timestamp_ms >= start_ms) {
+            samples.extend(open.samples().filter(wanted));
+        }
+        samples
+    }
+
+    /// Histograms in the range.
+    pub fn histograms(&self, start_ms: i64, end_ms: i64) -> Vec<HistogramSample> {
+        let Some(histograms) = &self.histograms else { return Vec::new() };
+        let from = histograms.sealed.partition_point(|c| c.last_ms < start_ms);
+        let wanted = |s: &HistogramSample| (start_ms..=end_ms).contains(&s.timestamp_ms);
+        let sealed = histograms.sealed[from..].iter().take_while(|c| c.first_ms() <= end_ms);
+        let mut samples: Vec<HistogramSample> = sealed.flat_map(|chunk| chunk.samples().filter(wanted)).collect();
+        let open = &histograms.open;
+        if open.first_ms() <= end_ms && open.last.timestamp_ms >= start_ms {
+            samples.extend(open.samples().filter(wanted));
+        }
+        samples
+    }
+
+    /// The newest sample of either kind in the range.
+    pub fn latest(&self, start_ms: i64, end_ms: i64) -> Option<Point> {
+        let float = self.latest_float(end_ms).map(Point::Float);
+        let histogram = self.latest_histogram(end_ms).map(Point::Histogram);
+        let newest = [float, histogram].into_iter().flatten().max_by_key(Point::timestamp_ms);
+        newest.filter(|point| point.timestamp_ms() >= start_ms)
+    }
+
+    fn latest_float(&self, end_ms: i64) -> Option<Sample> {
+        let open = self.open.as_ref()?;
+        if open.last.timestamp_ms <= end_ms {
+            return Some(open.last);
+        }
+        let newest = |samples: Samples<'_>| samples.take_while(|s| s.timestamp_ms <= end_ms).last();
+        if open.first_ms <= end_ms {
+            return newest(open.samples());
+        }
+        let after = self.sealed.partition_point(|c| c.first_ms <= end_ms);
+        newest(self.sealed[..after].last()?.samples())
+    }
+
+    fn latest_histogram(&self, end_ms: i64) -> Option<HistogramSample> {
+        let histograms = self.histograms.as_ref()?;
+        let open = &histograms.open;
+        if open.last.timestamp_ms <= end_ms {
+            return Some(open.last.clone());
+        }
+        if open.first_ms() <= end_ms {
+            return open.samples().take_while(|s| s.timestamp_ms <= end_ms).last();
+        }
+        let after = histograms.sealed.partition_point(|c| c.first_ms() <= end_ms);
+        histograms.sealed[..after].last()?.samples().take_while(|s| s.timestamp_ms <= end_ms).last()
+    }
+
+    /// Forgets full chunks older than `before_ms`; says whether the series has nothing left to keep.
+    pub fn truncate(&mut self, before_ms: i64) -> bool {
+        let old = self.sealed.partition_point(|c| c.last_ms < before_ms);
+        self.sealed.drain(..old);
+        if self.sealed.is_empty() && self.open.as_ref().is_some_and(|c| c.last.timestamp_ms < before_ms) {
+            self.open = None;
+        }
+        if let Some(histograms) = &mut self.histograms {
+            let old = histograms.sealed.partition_point(|c| c.last_ms < before_ms);
+            histograms.sealed.drain(..old);
+            if histograms.sealed.is_empty() && histograms.open.last.timestamp_ms < before_ms {
+                self.histograms = None;
+            }
+        }
+        let was_idle = self.idle;
+        self.idle = self.is_empty();
+        was_idle && self.idle
+    }
+
+    /// Bytes of the samples.
+    pub fn size(&self) -> usize {
+        let floats = self.sealed.iter().map(Chunk::size).sum::<usize>() + self.open.as_ref().map_or(0, OpenChunk::size);
+        let histograms = self.histograms.as_ref().map_or(0, |histograms| {
+            histograms.sealed.iter().map(HistogramChunk::size).sum::<usize>() + histograms.open.size()
+        });
+        floats + histograms
+    }
+}
+
+fn renew_reset(sample: &mut HistogramSample, before: Option<&Histogram>) {
+    let reset = reset_since(before, &sample.histogram);
+    if reset != sample.histogram.reset {
+        std::sync::Arc::make_mut(&mut sample.histogram).reset = reset;
+    }
+}
