@@ -145,7 +145,7 @@ impl Watches {
         let (picture, stop) = (Arc::clone(&self.steering.picture), supervisor.shutdown());
         let namespace = self.namespaces.first().cloned().flatten();
         supervisor.spawn("pulse of the API server", pulse::keep(self.client.clone(), namespace, picture, stop.clone()));
-        supervisor.spawn("sizes of pods", resize::keep_sizes(Arc::clone(&self.steering), stop));
+        supervisor.spawn("sizes of pods", resize::keeper::keep_sizes(Arc::clone(&self.steering), stop));
         supervisor.run().await
     }
 

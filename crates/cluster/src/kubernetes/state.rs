@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use protocol::quantity::Quantity;
 
-use super::resize::plan::{Nodes, Planned, Room, Shape, Step, step};
+use super::resize::annotation::Plan;
+use super::resize::plan::{Nodes, Room, Shape, Step, step};
 use super::resize::quota::Quota;
 use super::wire::{self, Meta};
 use crate::{Replica, ReplicaState, Replicas, Rollout, Workload, WorkloadKind, WorkloadRef};
@@ -67,7 +68,7 @@ struct WorkloadRecord {
     desired: u32,
     rollout: Rollout,
     template: Arc<Shape>,
-    planned: Planned,
+    plan: Plan,
 }
 
 /// Which state of a workload something was planned on.
@@ -86,7 +87,18 @@ pub(super) struct Target {
     pub version: Version,
     pub desired: u32,
     pub template: Arc<Shape>,
-    pub planned: Planned,
+    pub plan: Plan,
+}
+
+/// A pod that is not of the size planned for it.
+#[derive(Debug)]
+pub(super) struct Missized {
+    pub workload: WorkloadRef,
+    pub pod: PodTarget,
+    /// What it takes.
+    pub step: Step,
+    /// Its planned containers are not as the template says that is known: it may be of a newer one.
+    pub differs: bool,
 }
 
 /// A pod that a write is about.
@@ -125,7 +137,7 @@ pub(super) struct State {
     /// Autoscalers of others, by kind and name, and what they steer.
     steerers: HashMap<(&'static str, Key), WorkloadRef>,
     conflicts: HashMap<WorkloadRef, BTreeSet<String>>,
-    /// Workloads with planned sizes.
+    /// Workloads with a plan.
     sized: BTreeSet<WorkloadRef>,
     events: events::Ring,
 }
@@ -163,8 +175,22 @@ impl State {
             version: record.listed.as_ref().unwrap_or(&record.current).clone(),
             desired: record.desired,
             template: Arc::clone(&record.template),
-            planned: record.planned.clone(),
+            plan: record.plan.clone(),
         })
+    }
+
+    /// The generation of a workload that is known.
+    pub fn generation(&self, workload: &WorkloadRef) -> Option<i64> {
+        Some(self.workloads.get(workload)?.current.generation)
+    }
+
+    /// Workloads whose annotated plan says more than what holds, as they are now.
+    pub fn worn_plans(&self) -> Vec<(WorkloadRef, Target)> {
+        let worn = self.sized.iter().filter(|workload| !self.is_sized_by_another(workload)).filter_map(|workload| {
+            let record = self.workloads.get(workload).filter(|record| record.plan.is_worn())?;
+            Some((workload.clone(), Target { version: record.current.clone(), ..self.target(workload)? }))
+        });
+        worn.collect()
     }
 
     /// Pods of a workload that are not ending and have not ended.
@@ -180,7 +206,7 @@ impl State {
     }
 
     /// Pods that are not of the size planned for them, with what it takes.
-    pub fn missized(&self) -> Vec<(WorkloadRef, PodTarget, Step)> {
+    pub fn missized(&self) -> Vec<Missized> {
         let rooms = self.rooms();
         let mut found = Vec::new();
         for workload in &self.sized {
@@ -189,11 +215,17 @@ impl State {
             if self.is_sized_by_another(workload) {
                 continue;
             }
+            let sizes = &record.plan.sizes;
             for (key, pod) in self.living(record.uid) {
                 let room = self.room_of(pod);
-                match step(&pod.shape, &record.planned, room.map_or(Nodes::Any(&rooms), Nodes::Own)) {
+                match step(&pod.shape, sizes, room.map_or(Nodes::Any(&rooms), Nodes::Own)) {
                     Step::Nothing => {}
-                    step => found.push((workload.clone(), pod.target(key, room), step)),
+                    step => found.push(Missized {
+                        workload: workload.clone(),
+                        pod: pod.target(key, room),
+                        step,
+                        differs: sizes.keys().any(|name| pod.shape.part(name) != record.template.part(name)),
+                    }),
                 }
             }
         }
@@ -311,7 +343,8 @@ impl State {
         }
         let same_one = old.filter(|old| old.uid == uid);
         let before = same_one.map(|old| rollout::Before { desired: old.desired, rollout: &old.rollout });
-        let planned = planned(meta);
+        let template = pod::shape(&object.spec.template.spec);
+        let plan = Plan::read(meta.annotations.planned.as_deref(), &template);
         let record = WorkloadRecord {
             uid,
             uid_text: meta.uid.as_str().into(),
@@ -319,16 +352,16 @@ impl State {
             listed: same_one.and_then(|old| old.listed.clone()),
             desired: object.spec.replicas.unwrap_or(1),
             rollout: rollout::rollout(kind, object, before),
-            template: pod::shape(&object.spec.template.spec),
-            planned,
+            template,
+            plan,
         };
         let same = same_one.is_some_and(|old| {
-            (old.desired, &old.rollout, &old.planned) == (record.desired, &record.rollout, &record.planned)
+            (old.desired, &old.rollout, &old.plan) == (record.desired, &record.rollout, &record.plan)
         });
         if let Some(old) = old.filter(|old| old.uid != uid) {
             self.workload_uids.remove(&old.uid);
         }
-        if record.planned.is_empty() {
+        if record.plan.is_empty() {
             self.sized.remove(&reference);
         } else {
             self.sized.insert(reference.clone());
@@ -408,12 +441,6 @@ impl State {
 /// A workload's own uid, whose pods are a StatefulSet's, and those of its ReplicaSets.
 fn owners(sets_of: &HashMap<Uid, Vec<Uid>>, workload: Uid) -> impl Iterator<Item = Uid> {
     std::iter::once(workload).chain(sets_of.get(&workload).into_iter().flatten().copied())
-}
-
-/// The sizes written to a workload; what cannot be read counts as none, and is written anew by the next plan.
-fn planned(meta: &Meta) -> Planned {
-    let text = meta.annotations.planned.as_deref();
-    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }
 
 fn reference(kind: &str, namespace: &str, name: &str) -> Option<WorkloadRef> {

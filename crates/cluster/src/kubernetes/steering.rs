@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::Picture;
 use super::recording::{Entry, Recorder};
+use super::resize::annotation;
 use super::resize::plan::Planned;
 use super::state::{Key, Target, Version};
 use super::wire::{Bare, DELETION_COST_ANNOTATION, Deployed, PLANNED_ANNOTATION, Pod};
@@ -113,15 +114,15 @@ impl Steering {
             return Err(ClusterError::Refused { workload: workload.clone(), reason });
         };
         resources.check().map_err(|reason| ClusterError::Refused { workload: workload.clone(), reason })?;
-        let mut planned = target.planned.clone();
+        let mut planned = target.plan.sizes.clone();
         planned.remove(container);
-        if part.resources == resources && planned == target.planned {
+        if part.resources == resources && planned == target.plan.sizes && !target.plan.is_worn() {
             return Ok(());
         }
         let list = super::resize::list_of(part.role);
         let body = |version: &str| {
             Patch::Strategic(json!({
-                "metadata": { "resourceVersion": version, "annotations": annotation(&planned) },
+                "metadata": { "resourceVersion": version, "annotations": annotation(&planned, &target) },
                 "spec": { "template": { "spec": { list: [{ "name": container, "resources": merged(&resources) }] } } },
             }))
         };
@@ -139,7 +140,9 @@ impl Steering {
         planned: &Planned,
     ) -> Result<(), ClusterError> {
         let body = |version: &str| {
-            Patch::Merge(json!({ "metadata": { "resourceVersion": version, "annotations": annotation(planned) } }))
+            Patch::Merge(
+                json!({ "metadata": { "resourceVersion": version, "annotations": annotation(planned, target) } }),
+            )
         };
         let place = Place::workload(workload);
         let changed: Deployed = self.on_version(workload, &target.version, place, body).await?;
@@ -224,9 +227,8 @@ fn event_place<'a>(event: &'a Event, name: &'a str) -> Place<'a> {
 }
 
 /// The annotation that keeps planned sizes; `null` takes it away.
-fn annotation(planned: &Planned) -> Value {
-    let text = if planned.is_empty() { Value::Null } else { Value::String(json!(planned).to_string()) };
-    json!({ PLANNED_ANNOTATION: text })
+fn annotation(planned: &Planned, over: &Target) -> Value {
+    json!({ PLANNED_ANNOTATION: annotation::write(planned, &over.template) })
 }
 
 /// Resources as a patch: what is not set is taken away.

@@ -15,6 +15,7 @@ use super::{Fence, Health, KubernetesCluster, KubernetesOptions};
 use crate::{Cluster, Replicas, Workload, WorkloadKind, WorkloadRef};
 
 pub(super) mod fake_api;
+mod plans;
 mod sizes;
 mod watches;
 mod writes;

@@ -41,6 +41,13 @@ pub(in crate::kubernetes) struct Shape {
     pub whole: Option<Resources>,
 }
 
+impl Shape {
+    /// The resources of a container that is here.
+    pub fn part(&self, container: &str) -> Option<Resources> {
+        self.parts.iter().find(|part| *part.name == *container).map(|part| part.resources)
+    }
+}
+
 /// What a node can give to pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in crate::kubernetes) struct Room {
@@ -79,7 +86,21 @@ pub(in crate::kubernetes) enum Nodes<'a> {
     Any(&'a [Room]),
 }
 
-/// Plans the step.
+/// Why a container's resources can never be changed in place in pods of this shape; `None` when they may be.
+pub(in crate::kubernetes) fn out_of_reach(shape: &Shape, container: &str) -> Option<String> {
+    match shape.parts.iter().find(|part| *part.name == *container) {
+        None => {
+            let known: Vec<&str> = shape.parts.iter().map(|part| &*part.name).collect();
+            Some(format!("it has no container {container:?}, only {}", known.join(", ")))
+        }
+        Some(Part { role: Role::Init, .. }) => {
+            Some(format!("{container} is an init container, whose resources cannot be changed in place"))
+        }
+        Some(_) => None,
+    }
+}
+
+/// Plans the step. What is planned for containers that are out of reach here is meant for pods of another template.
 pub(in crate::kubernetes) fn step(shape: &Shape, planned: &Planned, nodes: Nodes<'_>) -> Step {
     match changes(shape, planned) {
         Err(reason) => Step::Refused(reason),
@@ -94,13 +115,8 @@ pub(in crate::kubernetes) fn step(shape: &Shape, planned: &Planned, nodes: Nodes
 fn changes(shape: &Shape, planned: &Planned) -> Result<Vec<Change>, String> {
     let mut changes = Vec::new();
     for (name, wanted) in planned {
-        let Some(part) = shape.parts.iter().find(|part| *part.name == **name) else {
-            let known: Vec<&str> = shape.parts.iter().map(|part| &*part.name).collect();
-            return Err(format!("it has no container {name:?}, only {}", known.join(", ")));
-        };
-        if part.role == Role::Init {
-            return Err(format!("{name} is an init container, whose resources cannot be changed in place"));
-        }
+        let part = shape.parts.iter().find(|part| *part.name == **name && part.role != Role::Init);
+        let Some(part) = part else { continue };
         wanted.check()?;
         // As the API server fills them in.
         let wanted = Resources {

@@ -34,6 +34,8 @@ struct Inner {
     /// Watches from before this version get 410.
     compacted: u64,
     forbidden: HashSet<String>,
+    /// Kinds whose watches are silent.
+    withheld: HashSet<String>,
     absent: HashSet<String>,
     /// Statuses for patches, by resource such as `pods/resize`: code and message.
     denied: HashMap<String, (u16, String)>,
@@ -155,6 +157,18 @@ impl FakeApi {
         };
         drop(inner);
         self.news.send_modify(|(_, ends)| *ends += 1);
+    }
+
+    /// From now on watches of this kind are told nothing; or everything that they missed.
+    pub fn withhold(&self, plural: &str, withheld: bool) {
+        let mut inner = self.inner.lock();
+        if withheld {
+            inner.withheld.insert(plural.to_owned())
+        } else {
+            inner.withheld.remove(plural)
+        };
+        drop(inner);
+        self.news.send_modify(|(changes, _)| *changes += 1);
     }
 
     pub fn install(&self, plural: &str) {
@@ -303,6 +317,9 @@ impl Inner {
     }
 
     fn since(&self, from: u64, plural: &str, namespace: Option<&str>) -> Option<Logged> {
+        if self.withheld.contains(plural) {
+            return None;
+        }
         let mut log = self.log.iter().filter(|logged| logged.version > from && logged.plural == plural);
         log.find(|logged| namespace.is_none_or(|namespace| namespace == logged.namespace)).cloned()
     }

@@ -2,7 +2,7 @@
 
 use protocol::quantity::Quantity;
 
-use super::{Nodes, Part, Planned, Role, Room, Shape, Step, step};
+use super::{Nodes, Part, Planned, Role, Room, Shape, Step, out_of_reach, step};
 use crate::Resources;
 
 fn resources(text: &str) -> Resources {
@@ -63,12 +63,9 @@ fn plans_the_expected_step() {
             "s 20m/- 8Mi/-",
             "s Sidecar cpu 20m up to none, memory 8Mi up to none",
         ),
-        (&["a 100m/- 64Mi/-"], "x 1/- 1Gi/-", "it has no container \"x\", only a"),
-        (
-            &["a 100m/- 64Mi/-", "i:init 1/- 1Gi/-"],
-            "i 2/- 1Gi/-",
-            "i is an init container, whose resources cannot be changed in place",
-        ),
+        // What is meant for pods of another template.
+        (&["a 100m/- 64Mi/-"], "a 100m/- 64Mi/-, x 1/- 1Gi/-", "nothing"),
+        (&["a 100m/- 64Mi/-", "i:init 1/- 1Gi/-"], "i 2/- 1Gi/-", "nothing"),
         (&["a 100m/- 64Mi/-"], "a 300m/200m 64Mi/-", "the cpu request 300m is more than its limit 200m"),
         (
             &["a 100m/200m 64Mi/-"],
@@ -116,6 +113,14 @@ fn plans_the_expected_step() {
     ] {
         assert_eq!(outcome(parts, plan), expected, "{parts:?} to {plan}");
     }
+}
+
+#[test]
+fn containers_out_of_reach_are_named_with_those_that_there_are() {
+    let shape = shape(&["a 100m/- 64Mi/-", "i:init 1/- 1Gi/-"]);
+    let reasons = ["a", "i", "x"].map(|name| out_of_reach(&shape, name).unwrap_or_default());
+    let init = "i is an init container, whose resources cannot be changed in place";
+    assert_eq!(reasons, ["", init, "it has no container \"x\", only a, i"]);
 }
 
 #[test]
