@@ -1,6 +1,8 @@
 //! The scrape configuration: Prometheus' file format, read strictly and checked. What Prometheus knows and this collector
-//! does not is refused by name, so that no setting is silently without effect. Reads one file; starts nothing.
+//! does not is refused by name, so that no setting is silently without effect. Reads one file and the rule files that it names;
+//! starts nothing.
 
+pub mod alerting;
 pub mod http;
 pub mod kubernetes;
 mod raw;
@@ -14,10 +16,12 @@ use std::time::Duration;
 use protocol::yaml::{self, Document, DocumentError};
 use url::Url;
 
+use self::alerting::Alerting;
 use self::http::HttpOptions;
 use self::kubernetes::KubernetesDiscovery;
 use crate::discovery::TargetGroup;
 use crate::discovery::relabel::{Action, LabelSet, RelabelRule};
+use crate::rules::file::{self, Defaults, LoadError, RuleGroup};
 use crate::series::Labels;
 
 /// Prometheus' default for `scrape_interval` and `evaluation_interval`.
@@ -39,6 +43,10 @@ pub struct Config {
     pub external_labels: Labels,
     /// What to scrape.
     pub jobs: Vec<ScrapeJob>,
+    /// What to evaluate, of all rule files.
+    pub rule_groups: Vec<RuleGroup>,
+    /// Who is told about alerts.
+    pub alerting: Alerting,
     /// The file without comments and secrets, as served by `/api/v1/status/config`.
     pub text: String,
 }
@@ -152,7 +160,10 @@ impl Checker<'_> {
     fn config(&self, raw: raw::Config, text: String) -> Result<Config, DocumentError> {
         let global = raw.global.unwrap_or_default();
         let interval = self.interval("global.scrape_interval", global.scrape_interval, INTERVAL_DEFAULT)?;
-        self.interval("global.evaluation_interval", global.evaluation_interval, INTERVAL_DEFAULT)?;
+        let defaults = Defaults {
+            interval: self.interval("global.evaluation_interval", global.evaluation_interval, INTERVAL_DEFAULT)?,
+            query_offset: global.rule_query_offset.unwrap_or_default(),
+        };
         let timeout = self.timeout("global.scrape_timeout", global.scrape_timeout, TIMEOUT_DEFAULT, interval)?;
         let mut jobs: Vec<ScrapeJob> = Vec::new();
         for (i, job) in raw.scrape_configs.into_iter().enumerate() {
@@ -163,7 +174,16 @@ impl Checker<'_> {
             }
             jobs.push(job);
         }
-        Ok(Config { external_labels: Labels::new(global.external_labels), jobs, text })
+        let rule_groups = self.rule_groups(&raw.rule_files.unwrap_or_default(), defaults)?;
+        let alerting = raw.alerting.map(|alerting| self.alerting(alerting)).transpose()?.unwrap_or_default();
+        Ok(Config { external_labels: Labels::new(global.external_labels), jobs, rule_groups, alerting, text })
+    }
+
+    fn rule_groups(&self, patterns: &[String], defaults: Defaults) -> Result<Vec<RuleGroup>, DocumentError> {
+        file::load(patterns, self.folder, defaults).map_err(|error| match error {
+            LoadError::Pattern(i, message) => self.document.error(&format!("rule_files[{i}]"), &message),
+            LoadError::File(error) => error,
+        })
     }
 
     fn job(
@@ -208,14 +228,16 @@ impl Checker<'_> {
                 label_value_length: limit(raw.label_value_length_limit),
                 body_bytes,
             },
-            relabel: self.rules(&format!("{place}.relabel_configs"), std::mem::take(&mut raw.relabel_configs))?,
-            metric_relabel: self
-                .rules(&format!("{place}.metric_relabel_configs"), std::mem::take(&mut raw.metric_relabel_configs))?,
-            discovery: self.discovery(place, raw)?,
+            relabel: self.relabelling(&format!("{place}.relabel_configs"), std::mem::take(&mut raw.relabel_configs))?,
+            metric_relabel: self.relabelling(
+                &format!("{place}.metric_relabel_configs"),
+                std::mem::take(&mut raw.metric_relabel_configs),
+            )?,
+            discovery: self.discovery(place, raw.take_sources())?,
         })
     }
 
-    fn discovery(&self, place: &str, raw: raw::ScrapeConfig) -> Result<Vec<Discovery>, DocumentError> {
+    fn discovery(&self, place: &str, raw: raw::Sources) -> Result<Vec<Discovery>, DocumentError> {
         let mut found = Vec::new();
         if !raw.static_configs.is_empty() {
             let group = |raw: raw::StaticConfig| TargetGroup { targets: raw.targets, labels: raw.labels };
@@ -252,7 +274,7 @@ impl Checker<'_> {
         Ok(found)
     }
 
-    fn rules(&self, place: &str, raw: Vec<raw::RelabelConfig>) -> Result<Vec<RelabelRule>, DocumentError> {
+    fn relabelling(&self, place: &str, raw: Vec<raw::RelabelConfig>) -> Result<Vec<RelabelRule>, DocumentError> {
         let rule = |(i, raw): (usize, raw::RelabelConfig)| {
             let place = format!("{place}[{i}]");
             let action = raw.action.as_deref().unwrap_or("replace");

@@ -7,6 +7,7 @@ pub mod discovery;
 pub mod exposition;
 pub mod otlp;
 pub mod promql;
+pub mod rules;
 mod run;
 pub mod scrape;
 pub mod series;

@@ -1,5 +1,6 @@
 //! The configuration file as it is written; unknown fields are refused, known but unsupported ones by name.
 
+pub(super) mod alerting;
 pub(super) mod http;
 pub(super) mod kubernetes;
 
@@ -29,9 +30,9 @@ pub(super) struct Config {
     #[serde(default)]
     pub scrape_configs: Vec<ScrapeConfig>,
     runtime: Option<Unsupported>,
-    rule_files: Option<Unsupported>,
+    pub rule_files: Option<Vec<String>>,
     scrape_config_files: Option<Unsupported>,
-    alerting: Option<Unsupported>,
+    pub alerting: Option<alerting::Alerting>,
     remote_write: Option<Unsupported>,
     remote_read: Option<Unsupported>,
     storage: Option<Unsupported>,
@@ -54,7 +55,8 @@ pub(super) struct Global {
     query_log_file: Option<Unsupported>,
     scrape_failure_log_file: Option<Unsupported>,
     scrape_protocols: Option<Unsupported>,
-    rule_query_offset: Option<Unsupported>,
+    #[serde(default, with = "protocol::duration::option")]
+    pub rule_query_offset: Option<Duration>,
     body_size_limit: Option<Unsupported>,
     sample_limit: Option<Unsupported>,
     label_limit: Option<Unsupported>,
@@ -170,6 +172,25 @@ impl ScrapeConfig {
             tls_config: self.tls_config.take(),
         }
     }
+
+    /// Takes the sources of targets out.
+    pub fn take_sources(&mut self) -> Sources {
+        Sources {
+            static_configs: std::mem::take(&mut self.static_configs),
+            file_sd_configs: std::mem::take(&mut self.file_sd_configs),
+            http_sd_configs: std::mem::take(&mut self.http_sd_configs),
+            kubernetes_sd_configs: std::mem::take(&mut self.kubernetes_sd_configs),
+        }
+    }
+}
+
+/// Where targets come from, of scrapes and of alerts alike.
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    pub static_configs: Vec<StaticConfig>,
+    pub file_sd_configs: Vec<FileSdConfig>,
+    pub http_sd_configs: Vec<HttpSdConfig>,
+    pub kubernetes_sd_configs: Vec<kubernetes::KubernetesSdConfig>,
 }
 
 #[derive(Debug, Deserialize)]

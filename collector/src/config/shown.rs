@@ -96,7 +96,12 @@ fn mask(node: &mut Node, parent: &str, name: &str) {
         Node::List(items) => items.iter_mut().for_each(|item| mask(item, parent, name)),
         Node::Fields(fields) => fields.iter_mut().for_each(|(field, value)| mask(value, name, field)),
         Node::Nothing(()) => {}
-        value if SECRET.contains(&name) || (parent == "tls_config" && name == "key") => {
+        // A webhook's address is often its password.
+        value
+            if SECRET.contains(&name)
+                || (parent == "tls_config" && name == "key")
+                || (parent == "webhooks" && name == "url") =>
+        {
             *value = Node::Text(MASK.to_owned());
         }
         Node::Text(text) if text.contains("://") => mask_password(text),

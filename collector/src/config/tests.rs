@@ -43,7 +43,11 @@ fn says_file_place_and_what_is_wrong() {
             "DIR/scrape.yml: document 1: scrape_configs[0].consul_sd_configs: Prometheus knows this field, but this \
              collector does not support it yet",
         ),
-        ("rule_files: [a]\n".to_owned(), "rule_files: Prometheus knows this field"),
+        (
+            "rule_files: ['*/a']\n".to_owned(),
+            "DIR/scrape.yml: document 1: rule_files[0]: DIR/*/a has a * in a folder's",
+        ),
+        ("tracing: {}\n".to_owned(), "tracing: Prometheus knows this field"),
         (
             job("scrape_timeout: 2m"),
             "DIR/scrape.yml: document 1: scrape_configs[0].scrape_timeout: 2m is longer than the scrape_interval of 1m",
@@ -101,13 +105,14 @@ fn what_is_shown_of_the_configuration_has_no_secret() {
          - job_name: c\n  bearer_token: \"hush2\"\n  static_configs: [{ targets: ['h:1'], labels: { n: '007' } }]\n\
          - job_name: d\n  authorization:\n    credentials: |\n      hush3\n  \
          http_sd_configs: [{ url: 'http://ann:hush4@h/sd' }]\n\
-         - job_name: e\n  kubernetes_sd_configs: [{ role: pod, api_server: 'https://h', bearer_token: hush5 }]\n",
+         - job_name: e\n  kubernetes_sd_configs: [{ role: pod, api_server: 'https://h', bearer_token: hush5 }]\n\
+         alerting:\n  webhooks: [{ url: 'http://h/hush6' }]\n",
     )
     .unwrap();
     assert!(!config.text.contains("hush") && !config.text.contains('#'), "{}", config.text);
-    assert_eq!(config.text.matches("<secret>").count(), 4, "{}", config.text);
+    assert_eq!(config.text.matches("<secret>").count(), 5, "{}", config.text);
     assert!(config.text.contains("http://ann:xxxxx@h/sd"), "{}", config.text);
-    let again = read(&config.text).unwrap();
+    let again = read(&config.text.replace("url: <secret>", "url: http://h/")).unwrap();
     assert_eq!(again.jobs.iter().map(|job| &*job.name).collect::<Vec<_>>(), ["b", "c", "d", "e"]);
     assert_eq!(again.jobs[1].discovery, config.jobs[1].discovery, "{}", config.text);
 }
