@@ -1,13 +1,15 @@
-//! `/healthz` and `/readyz` of the autoscaler: ready means that it sees the cluster, knows its policies and has gone through a
-//! tick, as a leader or as a follower. Says in words what is missing; finds nothing out by itself.
+//! `/healthz` and `/readyz` of the autoscaler: ready means that it sees the cluster, knows its policies, has gone through a tick, and
+//! leads or knows who does. Says in words what is missing; finds nothing out by itself.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::get;
-use http::StatusCode;
+use lifecycle::Liveness;
+use lifecycle::health::{Report, routes};
 use parking_lot::Mutex;
+
+use crate::lead::Lead;
 
 /// What readiness depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,20 +26,34 @@ pub enum Part {
 
 /// What is missing, by part; ready when nothing is. Clones see the same.
 #[derive(Debug, Clone)]
-pub struct Health(Arc<Mutex<BTreeMap<Part, String>>>);
+pub struct Health {
+    missing: Arc<Mutex<BTreeMap<Part, String>>>,
+    lead: Lead,
+    liveness: Liveness,
+}
 
 impl Default for Health {
-    /// Not ready before the first tick.
+    /// Without an election.
     fn default() -> Self {
-        let missing = BTreeMap::from([(Part::Tick, "the first tick has not gone through".to_owned())]);
-        Self(Arc::new(Mutex::new(missing)))
+        Self::new(Lead::default(), Liveness::default())
     }
 }
 
 impl Health {
+    /// Not ready before the first tick, nor while nobody leads.
+    pub fn new(lead: Lead, liveness: Liveness) -> Self {
+        let missing = BTreeMap::from([(Part::Tick, "the first tick has not gone through".to_owned())]);
+        Self { missing: Arc::new(Mutex::new(missing)), lead, liveness }
+    }
+
+    /// Whether the process lives.
+    pub fn liveness(&self) -> &Liveness {
+        &self.liveness
+    }
+
     /// Says what a part misses; `None` when it is well.
     pub fn set(&self, part: Part, missing: Option<String>) {
-        let mut parts = self.0.lock();
+        let mut parts = self.missing.lock();
         match missing {
             Some(missing) => parts.insert(part, missing),
             None => parts.remove(&part),
@@ -46,20 +62,16 @@ impl Health {
 
     /// Why it is not ready; empty when it is.
     pub fn missing(&self) -> Vec<String> {
-        self.0.lock().values().cloned().collect()
+        let lead = self.lead.trouble();
+        lead.into_iter().chain(self.missing.lock().values().cloned()).collect()
     }
 
-    /// The two routes: `/healthz` answers 200 while the process lives, `/readyz` 200, or 503 with a reason a line.
+    /// `/healthz` and `/readyz`.
     pub fn routes<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         let health = self.clone();
-        let ready = move || async move {
-            let missing = health.missing();
-            if missing.is_empty() {
-                return (StatusCode::OK, "ok\n".to_owned());
-            }
-            let lines: String = missing.iter().map(|reason| format!("not ready: {reason}\n")).collect();
-            (StatusCode::SERVICE_UNAVAILABLE, lines)
-        };
-        Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", get(ready))
+        routes(&self.liveness, move || Report { missing: health.missing(), notes: Vec::new() })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,18 @@ impl Lead {
         self.standing.as_ref().map(|standing| standing.borrow().clone())
     }
 
+    /// Why it is not known who leads; `None` when it is, and without an election.
+    pub fn trouble(&self) -> Option<String> {
+        let standing = self.standing.as_ref()?;
+        if standing.has_changed().is_err() {
+            return Some("the election has ended".to_owned());
+        }
+        match &*standing.borrow() {
+            Standing::Nobody { reason } => Some(format!("no autoscaler leads, as far as is known: {reason}")),
+            Standing::Leading | Standing::Following { .. } => None,
+        }
+    }
+
     /// Resolves when the lead is won; never without an election.
     pub async fn won(&mut self) {
         let Some(standing) = &mut self.standing else { return std::future::pending().await };

@@ -29,7 +29,7 @@ use decisions::Journal;
 use health::{Health, Part};
 pub use lead::Lead;
 use lifecycle::metrics::Metrics;
-use lifecycle::{CancellationToken, Clock, Supervisor, SystemClock, TaskEnded};
+use lifecycle::{CancellationToken, Clock, Liveness, Supervisor, SystemClock, TaskEnded};
 use objects::Sorted;
 pub use options::{INTERVAL_DEFAULT, Options, PORT_DEFAULT, Policies, RATE_WINDOW_DEFAULT, StartError};
 pub use planner::observation::Startup;
@@ -54,6 +54,7 @@ pub struct Autoscaler {
     instruments: Instruments,
     metrics: Metrics,
     lead: Lead,
+    liveness: Liveness,
 }
 
 impl Autoscaler {
@@ -62,12 +63,20 @@ impl Autoscaler {
     /// # Errors
     /// What is wrong with the options.
     pub async fn bind(options: Options, cluster: Arc<dyn Cluster>) -> Result<Self, StartError> {
+        let listener = lifecycle::listen(options.listen, options.listen_flag).await?;
+        Self::on(listener, options, cluster).await
+    }
+
+    /// The same at a port that is open already, whatever the options say of one.
+    ///
+    /// # Errors
+    /// What is wrong with the options.
+    pub async fn on(listener: TcpListener, options: Options, cluster: Arc<dyn Cluster>) -> Result<Self, StartError> {
         for (option, duration) in [("interval", options.interval), ("rate_window", options.rate_window)] {
             if duration.is_zero() {
                 return Err(StartError::Zero { option });
             }
         }
-        let listener = lifecycle::listen(options.listen, options.listen_flag).await?;
         let address = listener.local_addr().unwrap_or(options.listen);
         let journal = match &options.data {
             Some(folder) => {
@@ -78,7 +87,8 @@ impl Autoscaler {
         };
         let metrics = Metrics::default();
         let instruments = Instruments::new(&metrics);
-        Ok(Self { listener, address, options, cluster, journal, instruments, metrics, lead: Lead::default() })
+        let (lead, liveness) = (Lead::default(), Liveness::default());
+        Ok(Self { listener, address, options, cluster, journal, instruments, metrics, lead, liveness })
     }
 
     /// Leads only while an election says so. Its port is open by then, so that the others can be told where it answers.
@@ -93,6 +103,11 @@ impl Autoscaler {
         self.address
     }
 
+    /// What `/healthz` tells; for the tasks beside it, without which it is of no use.
+    pub fn liveness(&self) -> &Liveness {
+        &self.liveness
+    }
+
     /// Tells what it has decided, also after it has ended.
     pub fn counts(&self) -> CountsHandle {
         self.instruments.counts()
@@ -103,10 +118,11 @@ impl Autoscaler {
     /// # Errors
     /// If one of its tasks ended before.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), TaskEnded> {
-        let Self { listener, options, cluster, journal, instruments, metrics, lead, .. } = self;
-        let health = Health::default();
+        let Self { listener, options, cluster, journal, instruments, metrics, lead, liveness, .. } = self;
+        let health = Health::new(lead.clone(), liveness.clone());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let mut supervisor = Supervisor::new(shutdown.child_token()).with_deadline(SHUTDOWN_DEADLINE);
+        let mut supervisor =
+            Supervisor::new(shutdown.child_token()).with_deadline(SHUTDOWN_DEADLINE).with_liveness(liveness);
         let stop = supervisor.shutdown();
 
         let state = match &options.policies {

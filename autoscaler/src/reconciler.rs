@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use cluster::{ClusterError, Workload, WorkloadRef};
 use futures::stream::{self, StreamExt};
-use lifecycle::{CancellationToken, Clock};
+use lifecycle::{CancellationToken, Clock, Heartbeat};
 use protocol::scaling::{DecisionRecord, Mode, ObjectName, Outcome};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -38,6 +38,13 @@ const READ_AGAIN: Duration = Duration::from_secs(1);
 
 /// How long a change of the policies waits for those that come with it: an extra tick a second at most.
 const POLICIES_SETTLE: Duration = Duration::from_secs(1);
+
+/// The loop beats at each step of a tick. Between two beats lie at most an interval and the longest step: a write and its event,
+/// for each of which a cluster that does not answer gets its patience of 20 s.
+const STEP_LONGEST: Duration = Duration::from_secs(60);
+
+/// Intervals without a beat after which only a restart helps: one would do, and a machine may be as busy as to be late.
+const INTERVALS_MISSED: u32 = 4;
 
 /// Writes under way at once: enough for a storm, few enough for an API server's fair share.
 const WRITES_AT_ONCE: usize = 8;
@@ -73,6 +80,8 @@ pub struct Reconciler {
     /// Whether the latest tick was a leader's; before the first nobody's changes are one's own.
     led: bool,
     sequence: u64,
+    /// Says that the loop goes on, whatever becomes of its ticks.
+    heart: Heartbeat,
     /// What failed in the latest tick: a failure is logged when it begins and when it ends, not every tick.
     ailing: HashMap<Failure, bool>,
 }
@@ -105,6 +114,8 @@ impl Reconciler {
     pub fn new(state: Arc<State>, tools: Tools, pace: Pace) -> Self {
         let Tools { source, clock, instruments, journal, lead, health } = tools;
         let policies = state.policies();
+        let patience = pace.interval * INTERVALS_MISSED + STEP_LONGEST;
+        let heart = health.liveness().expect("the reconciler", patience);
         Self {
             state,
             source,
@@ -119,6 +130,7 @@ impl Reconciler {
             seen: false,
             led: false,
             sequence: 0,
+            heart,
             ailing: HashMap::new(),
         }
     }
@@ -158,6 +170,7 @@ impl Reconciler {
     /// Reads, plans, and where this process leads applies and publishes, once.
     pub async fn tick(&mut self) {
         let started = Instant::now();
+        self.heart.beat();
         self.take_policies();
         let leads = self.lead.is_ours();
         if leads && !self.led {
@@ -167,6 +180,7 @@ impl Reconciler {
             self.sequence = self.sequence.max(self.lead.sequence_floor(self.clock.now_ms()));
         }
         let listed = self.list().await;
+        self.heart.beat();
         self.seen |= listed.is_ok();
         let blind = listed.as_ref().err().map(|reason| format!("the cluster did not answer: {reason}"));
         self.health.set(Part::Cluster, blind.clone());
@@ -193,6 +207,7 @@ impl Reconciler {
             let result = journal.append(&records).await;
             self.note(Failure::Journal, result.err().map(|error| error.to_string()).as_deref());
         }
+        self.heart.beat();
         self.instruments.ticked(started.elapsed());
         if self.seen {
             if leads {
@@ -234,6 +249,7 @@ impl Reconciler {
         let read = tokio::time::timeout(SOURCE_PATIENCE, self.source.read(&self.policies)).await;
         let readings =
             read.unwrap_or_else(|_| Readings::none(&format!("no answer within {} s", SOURCE_PATIENCE.as_secs_f64())));
+        self.heart.beat();
         self.note(Failure::Metrics, readings.trouble());
         readings
     }
@@ -283,13 +299,14 @@ impl Reconciler {
     }
 
     async fn carry_out(&mut self, pending: Vec<Pending>) -> Vec<Arc<DecisionRecord>> {
-        let (state, policies, now_ms) = (&self.state, &self.policies, self.clock.now_ms());
+        let (state, policies, heart, now_ms) = (&self.state, &self.policies, &self.heart, self.clock.now_ms());
         let mut done: Vec<(Pending, Option<Written>)> = stream::iter(pending)
             .map(|pending| async move {
                 let policy = &policies[pending.place];
                 let was_refused =
                     state.last(&policy.name).is_some_and(|last| last.reason == Reason::WriteFailed.code());
                 let written = write(state.cluster.as_ref(), policy, &pending.plan, now_ms, was_refused).await;
+                heart.beat();
                 (pending, written)
             })
             .buffer_unordered(WRITES_AT_ONCE)

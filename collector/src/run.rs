@@ -13,7 +13,9 @@ use axum::Router;
 use axum::response::Html;
 use axum::routing::get;
 use lifecycle::metrics::Metrics;
-use lifecycle::{CancellationToken, Clock, ListenError, Readiness, Supervisor, SystemClock, TaskEnded, listen};
+use lifecycle::{
+    CancellationToken, Clock, ListenError, Liveness, Readiness, Supervisor, SystemClock, TaskEnded, listen,
+};
 use protocol::yaml::DocumentError;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -223,9 +225,9 @@ impl Collector {
     /// # Errors
     /// The task that ended although nobody asked it to.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), TaskEnded> {
-        let mut tasks = Supervisor::new(shutdown.child_token());
-        let readiness = Readiness::default();
-        let http = self.http_routes(&readiness);
+        let (liveness, readiness) = (Liveness::default(), Readiness::default());
+        let mut tasks = Supervisor::new(shutdown.child_token()).with_liveness(liveness.clone());
+        let http = self.http_routes(&readiness, &liveness);
         let (configs, config) = watch::channel(Arc::new(self.config));
         let path = self.options.config.clone();
         let reload = Arc::new(Reload { path, configs, report: self.report.clone(), clock: self.clock.clone() });
@@ -253,7 +255,7 @@ impl Collector {
         ended
     }
 
-    fn http_routes(&self, readiness: &Readiness) -> Router {
+    fn http_routes(&self, readiness: &Readiness, liveness: &Liveness) -> Router {
         let metrics = Metrics::default();
         metrics.register(|registry| {
             let own = OwnMetrics { store: self.store.clone(), report: self.report.clone() };
@@ -270,7 +272,7 @@ impl Collector {
         };
         prometheus::routes(api)
             .merge(self.traces.routes())
-            .merge(readiness.routes())
+            .merge(readiness.routes(liveness))
             .merge(metrics.routes())
             .route("/", get(|| async { Html(PAGE) }))
     }

@@ -2,6 +2,7 @@
 //! wrong with the command line, the cluster or the rights is one message, before anything runs.
 
 mod rights;
+mod waiting;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,10 +11,11 @@ use std::time::Duration;
 
 use autoscaler::{Autoscaler, Lead, Options, Policies};
 use cluster::kubernetes::access::{Access, AccessError, Connection};
-use cluster::kubernetes::lease::{Candidacy, Elector, Terms};
+use cluster::kubernetes::lease::{Candidacy, Elector, ROUND_LONGEST, Terms};
 use cluster::kubernetes::policies::{KubernetesPolicies, PolicyOptions};
 use cluster::kubernetes::{Fence, KubernetesCluster, KubernetesOptions, ReadOnly};
 use lifecycle::{CancellationToken, Supervisor};
+use tokio::net::TcpListener;
 use url::Url;
 
 use crate::outcome::{Outcome, run_until_signal};
@@ -39,8 +41,8 @@ pub struct Arguments {
     /// A context of the kubeconfig; else its current one.
     #[arg(long, value_name = "NAME")]
     context: Option<String>,
-    /// The HTTP API.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9091")]
+    /// The HTTP API; `:9091` is all addresses.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9091", value_parser = lifecycle::listen::parse)]
     listen: SocketAddr,
     /// Where the decision log is kept; in memory only without it.
     #[arg(long, value_name = "DIR")]
@@ -93,19 +95,28 @@ fn text(error: impl std::fmt::Display) -> String {
 }
 
 /// Connects. A pod that starts while the API server is away waits for it: if it ended, its next start would be put off for minutes.
-async fn connect(access: &Access) -> Result<Connection, String> {
+async fn connect(access: &Access, port: &TcpListener) -> Result<Connection, String> {
     let is_pod = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() && std::env::var_os("KUBECONFIG").is_none();
-    let waits = is_pod && *access == Access::default();
-    let mut told = false;
-    loop {
-        match Connection::open(access).await {
-            Err(error @ AccessError::Unreachable { .. }) if waits => {
-                if !told {
-                    tracing::warn!(reason = %error, "waiting for the API server");
-                }
-                told = true;
-                tokio::time::sleep(RECONNECT_PAUSE).await;
+    match Connection::open(access).await {
+        Err(error @ AccessError::Unreachable { .. }) if is_pod && *access == Access::default() => {
+            tracing::warn!(reason = %error, "waiting for the API server");
+            tokio::select! {
+                connected = connect_again(access) => connected,
+                failed = waiting::answer(port, text(error)) => Err(format!(
+                    "the port of --listen cannot be used: {}",
+                    failed.err().map_or_else(|| "it was closed".to_owned(), text)
+                )),
             }
+        }
+        result => result.map_err(text),
+    }
+}
+
+async fn connect_again(access: &Access) -> Result<Connection, String> {
+    loop {
+        tokio::time::sleep(RECONNECT_PAUSE).await;
+        match Connection::open(access).await {
+            Err(AccessError::Unreachable { .. }) => {}
             result => return result.map_err(text),
         }
     }
@@ -116,7 +127,8 @@ impl Stack {
         let files = files(&arguments.policies)?;
         let set = autoscaler::policy::load(&files).map_err(text)?;
         let access = Access { kubeconfig: arguments.kubeconfig.clone(), context: arguments.context.clone() };
-        let connection = connect(&access).await?;
+        let port = lifecycle::listen(arguments.listen, "--listen").await.map_err(text)?;
+        let connection = connect(&access, &port).await?;
         tracing::info!(server = %connection.server, user = %connection.user, "the API server answers");
 
         let lease_namespace = arguments.lease_namespace.as_deref().unwrap_or(&connection.namespace);
@@ -146,16 +158,15 @@ impl Stack {
             options.policies = Policies::Objects(Arc::new(store));
             watch
         });
-        options.listen = arguments.listen;
-        options.listen_flag = "--listen";
         options.interval = arguments.interval;
         options.rate_window = arguments.rate_window;
         options.data = arguments.data;
         options.dry_run = arguments.dry_run;
-        let mut autoscaler = Autoscaler::bind(options, Arc::new(cluster)).await.map_err(text)?;
+        let mut autoscaler = Autoscaler::on(port, options, Arc::new(cluster)).await.map_err(text)?;
         let mut elector = elector;
         if let Some(elector) = &mut elector {
             elector.answers_at(address_for_others(autoscaler.address()));
+            elector.beats(autoscaler.liveness().expect("the election", ROUND_LONGEST));
             autoscaler = autoscaler.elected_by(Lead::elected(elector.standing()));
         }
         Ok(Self { autoscaler, watches, policies, elector })
@@ -164,7 +175,7 @@ impl Stack {
     async fn run(self, shutdown: CancellationToken) -> Outcome {
         let Self { autoscaler, watches, policies, elector } = self;
         println!("autoscaler: http://{}", autoscaler.address());
-        let mut supervisor = Supervisor::new(shutdown);
+        let mut supervisor = Supervisor::new(shutdown).with_liveness(autoscaler.liveness().clone());
         let stop = supervisor.shutdown();
         supervisor.spawn("the watches of the cluster", watches.run(stop.clone()));
         if let Some(policies) = policies {

@@ -16,14 +16,14 @@ pub struct Arguments {
     /// Where samples are kept.
     #[arg(long, value_name = "DIR", default_value = "plimsoll-data")]
     data: PathBuf,
-    /// The HTTP API.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9090")]
+    /// The HTTP API; `:9090` is all addresses.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9090", value_parser = lifecycle::listen::parse)]
     listen: SocketAddr,
     /// OTLP over gRPC.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4317")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4317", value_parser = lifecycle::listen::parse)]
     otlp_grpc: SocketAddr,
     /// OTLP over HTTP.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4318")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4318", value_parser = lifecycle::listen::parse)]
     otlp_http: SocketAddr,
     /// How long samples are kept.
     #[arg(long, value_name = "DURATION", default_value = "15d", value_parser = protocol::duration::parse)]

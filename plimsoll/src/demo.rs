@@ -51,13 +51,13 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Where the collector listens [default: 127.0.0.1:9090 if free, else any free port].
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = lifecycle::listen::parse)]
     collector: Option<SocketAddr>,
     /// Where the autoscaler listens [default: 127.0.0.1:9091 if free, else any free port].
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = lifecycle::listen::parse)]
     autoscaler: Option<SocketAddr>,
     /// Where the shop's front door listens [default: 127.0.0.1:8080 if free, else any free port].
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = lifecycle::listen::parse)]
     gateway: Option<SocketAddr>,
     /// A fault, in seconds since the shop is ready: SERVICE:KIND[=VALUE]@START[+DURATION], such as payment:error=1@30+30.
     /// Kinds: error=RATIO, latency=DURATION, crash, hang, cpu=CORES. May be given several times. No fault outlasts the load.

@@ -49,7 +49,7 @@ struct ShopperArguments {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Where the shoppers' own /metrics are served.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", value_parser = lifecycle::listen::parse)]
     listen: SocketAddr,
     /// Writes the report as JSON.
     #[arg(long, value_name = "FILE")]

@@ -291,3 +291,24 @@ async fn what_a_leader_recorded_when_it_led_before_is_not_told_again() {
     bench.tick().await;
     assert!(state.last(&name()).is_some() && !state.evaluated().is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_loop_whose_cluster_and_source_are_away_lives_and_one_that_stands_still_does_not() {
+    let bench = Bench::new(2, None);
+    bench.cluster.hangs.store(true, Ordering::SeqCst);
+    let (liveness, shutdown) = (bench.reconciler.health.liveness().clone(), CancellationToken::new());
+    let running = tokio::spawn(bench.reconciler.run(shutdown.clone()));
+    for _ in 0..600 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(liveness.trouble(), None);
+    }
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
+
+    let bench = Bench::new(2, None);
+    tokio::time::advance(bench.reconciler.pace.interval * INTERVALS_MISSED + STEP_LONGEST).await;
+    let liveness = bench.reconciler.health.liveness().clone();
+    assert_eq!(liveness.trouble(), None);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert!(liveness.trouble().is_some_and(|words| words.starts_with("the reconciler has not gone on for ")));
+}

@@ -7,7 +7,6 @@
 //! `mountPath` are rewritten in environment and arguments to the directory that stands in for the volume
 //! (`DATA/volumes/CLAIM`, `DATA/pods/POD/VOLUME`); its CPU limit holds from its first readiness on.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -15,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lifecycle::{CancellationToken, ListenError, Readiness, Supervisor, SystemClock, TaskEnded, listen};
+use lifecycle::{CancellationToken, ListenError, Liveness, Readiness, Supervisor, SystemClock, TaskEnded, listen};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -24,6 +23,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 mod address;
 mod api;
 mod back_off;
+mod binding;
 mod cgroup;
 mod child;
 mod environment;
@@ -45,11 +45,9 @@ pub use child::{ChildError, die_with_parent, enter_cgroups};
 pub use manifest::Manifests;
 
 use crate::{Cluster, ClusterError, Event, Replicas, Resources, Workload, WorkloadRef};
-use address::Addresses;
+use binding::{bind_exposed, bind_services, described, service_variables};
 use cgroup::Cgroups;
-use environment::ServiceVariables;
 use events::EventLog;
-use manifest::model::ServicePort;
 use proxy::Route;
 use reconciler::{Endpoint, Reconciler, Reply, Request, Surroundings};
 use snapshot::Snapshot;
@@ -198,6 +196,7 @@ pub struct Runtime {
     api: TcpListener,
     router: axum::Router,
     readiness: Readiness,
+    liveness: Liveness,
     cluster: LocalCluster,
 }
 
@@ -237,8 +236,8 @@ impl LocalCluster {
         };
         let variables = service_variables(&endpoints, &options.external_services);
         let endpoints: Arc<[Endpoint]> = endpoints.into_iter().map(|(endpoint, _)| endpoint).collect();
-        let readiness = Readiness::default();
-        let router = api::router(cluster.clone(), endpoints.clone(), &readiness);
+        let (readiness, liveness) = (Readiness::default(), Liveness::default());
+        let router = api::router(cluster.clone(), endpoints.clone(), &readiness, &liveness);
         let surroundings = Surroundings {
             data,
             executable: executable(&options)?,
@@ -252,7 +251,7 @@ impl LocalCluster {
             clock: Arc::new(SystemClock),
         };
         let reconciler = Reconciler::new(surroundings, manifests, addresses, requests_taken, snapshot, changes);
-        Ok((cluster.clone(), Runtime { reconciler, listeners, api, router, readiness, cluster }))
+        Ok((cluster.clone(), Runtime { reconciler, listeners, api, router, readiness, liveness, cluster }))
     }
 
     /// Where to reach what runs.
@@ -391,7 +390,8 @@ impl Runtime {
     /// # Errors
     /// When a task of the runtime failed.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), TaskEnded> {
-        let mut supervisor = Supervisor::new(shutdown.child_token()).with_deadline(TASKS_DEADLINE);
+        let mut supervisor =
+            Supervisor::new(shutdown.child_token()).with_deadline(TASKS_DEADLINE).with_liveness(self.liveness);
         // Replicas still talk to each other while they end, so the proxies outlive them.
         let ended = CancellationToken::new();
         supervisor.spawn("reconciler", self.reconciler.run(supervisor.shutdown(), ended.clone()));
@@ -445,70 +445,4 @@ fn executable(options: &Options) -> Result<PathBuf, LocalError> {
         Some(executable) => Ok(executable.clone()),
         None => std::env::current_exe().map_err(LocalError::Spawner),
     }
-}
-
-type Bound = (Addresses, Vec<(Endpoint, SocketAddr)>, Vec<(TcpListener, Arc<Route>)>);
-
-async fn bind_services(manifests: &Manifests) -> Result<Bound, LocalError> {
-    let ports: BTreeSet<u16> = manifests.services.iter().flat_map(|s| &s.ports).map(|port| port.port).collect();
-    let addresses = Addresses::draw(&ports)?;
-    let (mut endpoints, mut listeners) = (Vec::new(), Vec::new());
-    for (position, service) in manifests.services.iter().enumerate() {
-        for (index, ServicePort { port, .. }) in service.ports.iter().enumerate() {
-            let address = SocketAddr::from((addresses.service(position), *port));
-            let failed = |source| LocalError::Service { service: service.name.clone(), address, source };
-            let listener = TcpListener::bind(address).await.map_err(failed)?;
-            let route = Route::new(&service.name);
-            listeners.push((listener, route.clone()));
-            endpoints.push((Endpoint { service: service.clone(), port: index, route }, address));
-        }
-    }
-    Ok((addresses, endpoints, listeners))
-}
-
-async fn bind_exposed(
-    options: &Options,
-    endpoints: &[(Endpoint, SocketAddr)],
-    listeners: &mut Vec<(TcpListener, Arc<Route>)>,
-) -> Result<Vec<SocketAddr>, LocalError> {
-    let mut exposed = Vec::new();
-    for expose in &options.expose {
-        let wanted = |endpoint: &Endpoint| {
-            let name = endpoint.service.ports[endpoint.port].name.as_deref();
-            endpoint.service.name == expose.service && name == Some(expose.port.as_str())
-        };
-        let found = endpoints.iter().find(|(endpoint, _)| wanted(endpoint));
-        let missing = || LocalError::NotThere { service: expose.service.clone(), port: expose.port.clone() };
-        let (endpoint, _) = found.ok_or_else(missing)?;
-        let listener = listen(expose.address, &expose.flag).await?;
-        exposed.push(listener.local_addr().map_err(LocalError::Spawner)?);
-        listeners.push((listener, endpoint.route.clone()));
-    }
-    Ok(exposed)
-}
-
-fn described(endpoint: &Endpoint, address: SocketAddr) -> (String, Option<String>, SocketAddr) {
-    (endpoint.service.name.clone(), endpoint.service.ports[endpoint.port].name.clone(), address)
-}
-
-fn service_variables(
-    endpoints: &[(Endpoint, SocketAddr)],
-    external: &[ExternalService],
-) -> BTreeMap<String, Vec<ServiceVariables>> {
-    let outside: Vec<ServiceVariables> = external
-        .iter()
-        .map(|service| ServiceVariables {
-            name: service.name.clone(),
-            ip: service.ip,
-            ports: service.ports.iter().map(|(name, port)| (Some(name.clone()), *port)).collect(),
-        })
-        .collect();
-    let mut variables: BTreeMap<String, Vec<ServiceVariables>> = BTreeMap::new();
-    for (endpoint, address) in endpoints.iter().filter(|(endpoint, _)| endpoint.port == 0) {
-        let service = &endpoint.service;
-        let ports = service.ports.iter().map(|port| (port.name.clone(), port.port)).collect();
-        let known = variables.entry(service.namespace.clone()).or_insert_with(|| outside.clone());
-        known.push(ServiceVariables { name: service.name.clone(), ip: address.ip(), ports });
-    }
-    variables
 }

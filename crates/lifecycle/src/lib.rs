@@ -9,7 +9,7 @@ pub mod metrics;
 pub mod supervisor;
 
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use health::Readiness;
+pub use health::{Heartbeat, Liveness, Readiness};
 pub use listen::{ListenError, listen};
 pub use supervisor::{Supervisor, TaskEnded};
 pub use tokio_util::sync::CancellationToken;

@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::health::Liveness;
+
 /// How long tasks may take to end after shutdown begins before they are dropped.
 pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -46,18 +48,32 @@ pub struct Supervisor {
     tasks: JoinSet<TaskResult>,
     names: Vec<(Id, String)>,
     deadline: Duration,
+    liveness: Liveness,
 }
 
 impl Supervisor {
     /// Tasks end when `shutdown` is cancelled; the supervisor cancels it when one of them ends before.
     pub fn new(shutdown: CancellationToken) -> Self {
-        Self { shutdown, tasks: JoinSet::new(), names: Vec::new(), deadline: SHUTDOWN_DEADLINE }
+        Self {
+            shutdown,
+            tasks: JoinSet::new(),
+            names: Vec::new(),
+            deadline: SHUTDOWN_DEADLINE,
+            liveness: Liveness::default(),
+        }
     }
 
     /// Waits no longer than this for tasks after shutdown began.
     #[must_use]
     pub fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
+        self
+    }
+
+    /// Tells this one of a task that ended too soon, at once: the others may take their time to end.
+    #[must_use]
+    pub fn with_liveness(mut self, liveness: Liveness) -> Self {
+        self.liveness = liveness;
         self
     }
 
@@ -92,6 +108,9 @@ impl Supervisor {
             Some(result) => self.judge_late(result),
             None => Ok(()),
         };
+        if let Err(ended) = &verdict {
+            self.liveness.lose(ended);
+        }
         shutdown.cancel();
         let drained = self.drain().await;
         verdict.and(drained)

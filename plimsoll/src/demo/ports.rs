@@ -10,9 +10,9 @@ pub struct Held {
 }
 
 impl Held {
-    /// The address, its port filled in.
+    /// Where it is reached from this machine, its port filled in.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        reached(self.address)
     }
 
     /// Lets go of the address, for the program that takes it now.
@@ -33,8 +33,13 @@ pub fn any_free() -> std::io::Result<Held> {
 
 /// The address, with its port filled in if that was 0; an error if it is taken.
 pub fn hold(address: SocketAddr) -> std::io::Result<Held> {
-    let listener = TcpListener::bind(address)?;
+    let listener = lifecycle::listen::open(address)?;
     Ok(Held { address: listener.local_addr()?, _listener: listener })
+}
+
+/// Where a program of this machine reaches who listens at this address, which may be all addresses.
+pub fn reached(address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() { SocketAddr::from((Ipv4Addr::LOCALHOST, address.port())) } else { address }
 }
 
 #[cfg(test)]
@@ -48,5 +53,12 @@ mod tests {
         assert_ne!(usual_or_free(port).unwrap().address().port(), port);
         let address = first.release();
         assert!(TcpListener::bind(address).is_ok());
+    }
+    #[test]
+    fn all_addresses_are_reached_at_this_machines_own() {
+        let all = hold(lifecycle::listen::parse(":0").unwrap()).unwrap();
+        assert!(all.address().ip().is_loopback() && all.address().port() != 0);
+        assert!(std::net::TcpStream::connect(all.address()).is_ok());
+        assert!(all.release().ip().is_unspecified(), "and listened on everywhere");
     }
 }

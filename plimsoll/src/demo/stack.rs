@@ -74,6 +74,7 @@ impl View {
 }
 
 fn url(address: SocketAddr) -> Result<Url, String> {
+    let address = ports::reached(address);
     Url::parse(&format!("http://{address}")).map_err(|error| format!("{address} makes no URL: {error}"))
 }
 

@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client};
+use lifecycle::Heartbeat;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -26,6 +27,9 @@ pub const ADDRESS_ANNOTATION: &str = "plimsoll.dev/address";
 
 /// A renewal that has no answer by then is sent anew while the lead still holds.
 const CALL_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Longest round of an election that goes on, with much to spare: a call and the pause between two take 2 s each.
+pub const ROUND_LONGEST: Duration = Duration::from_secs(30);
 
 /// Pause after an answer that calls for another try at once: an API server that says no is not asked in a loop.
 const TRY_AGAIN: Duration = Duration::from_millis(250);
@@ -58,6 +62,7 @@ pub struct Elector {
     /// The Lease as it was last read or written, so that a write keeps what others put on it.
     lease: Option<Lease>,
     origin: Instant,
+    heart: Option<Heartbeat>,
 }
 
 struct Shared {
@@ -94,12 +99,17 @@ impl Elector {
         let standing = watch::Sender::new(first);
         let shared = Arc::new(Shared { until: Mutex::new(None), standing: standing.subscribe() });
         let api = Api::namespaced(client, &candidacy.namespace);
-        Self { api, candidacy, shared, standing, election, lease: None, origin: Instant::now() }
+        Self { api, candidacy, shared, standing, election, lease: None, origin: Instant::now(), heart: None }
     }
 
     /// Says where this candidate's API answers, once its port is open; `None` if others cannot reach it.
     pub fn answers_at(&mut self, address: Option<String>) {
         self.candidacy.address = address;
+    }
+
+    /// Says by these beats that the election goes on: one a round, which takes [`ROUND_LONGEST`] at most.
+    pub fn beats(&mut self, heart: Heartbeat) {
+        self.heart = Some(heart);
     }
 
     /// Lets writes through while this candidate leads.
@@ -119,6 +129,9 @@ impl Elector {
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), std::convert::Infallible> {
         let mut trouble = false;
         loop {
+            if let Some(heart) = &self.heart {
+                heart.beat();
+            }
             let sent = self.now();
             let order = self.election.order(sent);
             let Some((answer, lease)) = self.ask(&order, &stop).await else { break };

@@ -8,7 +8,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use lifecycle::Readiness;
+use lifecycle::{Liveness, Readiness};
 use serde::{Deserialize, Serialize};
 
 use super::LocalCluster;
@@ -29,14 +29,19 @@ struct Api {
 }
 
 /// All routes.
-pub(super) fn router(cluster: LocalCluster, endpoints: Arc<[Endpoint]>, readiness: &Readiness) -> Router {
+pub(super) fn router(
+    cluster: LocalCluster,
+    endpoints: Arc<[Endpoint]>,
+    readiness: &Readiness,
+    liveness: &Liveness,
+) -> Router {
     Router::new()
         .route("/sd/{port}", get(discover))
         .route("/metrics", get(metrics))
         .route("/api/v1/workloads", get(workloads))
         .route("/api/v1/events", get(events))
         .with_state(Api { cluster, endpoints })
-        .merge(readiness.routes())
+        .merge(readiness.routes(liveness))
 }
 
 async fn discover(State(api): State<Api>, Path(port): Path<String>) -> Json<Vec<discovery::Group>> {
