@@ -3,6 +3,7 @@
 
 mod aggregate;
 mod binary;
+mod budget;
 mod error;
 mod evaluator;
 mod functions;
@@ -17,18 +18,22 @@ mod select;
 mod stop;
 mod value;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use promql_parser::parser::Expr;
 use promql_parser::parser::value::ValueType;
 
+pub use budget::Budget;
 pub use error::QueryError;
 pub use parse::{parse, parse_selector, selectors};
 pub use stop::{Stop, StopGuard};
 pub use value::{InstantSample, QueryData, QueryOutput};
 
 use crate::series::{Queryable, Sample, SeriesSamples};
+use budget::Pool;
 use evaluator::{Evaluator, Scope};
+use notes::Notes;
 use places::Places;
 use value::{Grid, Series, Value, join_same, nameless};
 
@@ -39,28 +44,47 @@ pub struct EngineOptions {
     pub lookback: Duration,
     /// The most samples that one query may hold in memory.
     pub samples_max: usize,
+    /// The most samples that all queries may hold in memory together; those beyond wait. The oldest query does not.
+    pub samples_total_max: usize,
+    /// The most series that one query may read.
+    pub series_max: usize,
     /// The longest that one query may take.
     pub timeout: Duration,
 }
 
 impl Default for EngineOptions {
-    /// Prometheus' defaults: `--query.lookback-delta`, `--query.max-samples`, `--query.timeout`.
+    /// Prometheus' defaults: `--query.lookback-delta`, `--query.max-samples`, `--query.timeout`. It has no limit for all
+    /// queries together: here it is that of one, 800 MB. A million series are ten times what one collector usually has.
     fn default() -> Self {
-        Self { lookback: Duration::from_secs(300), samples_max: 50_000_000, timeout: Duration::from_secs(120) }
+        Self {
+            lookback: Duration::from_secs(300),
+            samples_max: 50_000_000,
+            samples_total_max: 50_000_000,
+            series_max: 1_000_000,
+            timeout: Duration::from_secs(120),
+        }
     }
 }
 
-/// Evaluates queries within its options.
-#[derive(Debug, Clone, Default)]
+/// Evaluates queries within its options. Clones share what they may hold together.
+#[derive(Debug, Clone)]
 pub struct Engine {
     options: EngineOptions,
+    pool: Arc<Pool>,
     drop_names_late: bool,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self::new(EngineOptions::default())
+    }
 }
 
 impl Engine {
     /// An engine with these limits.
     pub fn new(options: EngineOptions) -> Self {
-        Self { options, drop_names_late: false }
+        let pool = Arc::new(Pool::new(options.samples_total_max));
+        Self { options, pool, drop_names_late: false }
     }
 
     /// Keeps names that functions take away until the end, so that label functions still see them: Prometheus' feature
@@ -71,7 +95,7 @@ impl Engine {
         self
     }
 
-    /// The same engine with other limits.
+    /// The same engine with other limits, save that of all queries together.
     #[must_use]
     pub fn with_options(self, options: EngineOptions) -> Self {
         Self { options, ..self }
@@ -80,6 +104,11 @@ impl Engine {
     /// The limits.
     pub fn options(&self) -> &EngineOptions {
         &self.options
+    }
+
+    /// What one who reads the store beside the evaluator may hold, such as a search for series.
+    pub fn budget<'a>(&'a self, stop: &'a Stop) -> Budget<'a> {
+        Budget::new(&self.options, &self.pool, stop)
     }
 
     /// Evaluates a query at one time, within the engine's own timeout.
@@ -165,7 +194,16 @@ impl Engine {
         scope: Scope,
         stop: &'a Stop,
     ) -> Evaluator<'a> {
-        Evaluator::new(source, &self.options, self.drop_names_late, scope, Places::of(query, expr), stop)
+        Evaluator {
+            source,
+            options: &self.options,
+            scope,
+            places: Places::of(query, expr),
+            notes: Notes::default(),
+            stop,
+            budget: self.budget(stop),
+            drop_names_late: self.drop_names_late,
+        }
     }
 
     fn matrix_at(

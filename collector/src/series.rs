@@ -2,6 +2,7 @@
 //! `Appendable` and `Queryable` through which the parts meet, so that each can be replaced alone.
 
 mod histogram;
+mod meter;
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -12,6 +13,7 @@ use regex::Regex;
 pub use self::histogram::{
     CounterReset, Histogram, HistogramSample, Point, SCHEMA_CUSTOM, SCHEMA_MAX, SCHEMA_MIN, Span,
 };
+pub use self::meter::{Meter, SelectError, Unmetered};
 use crate::api::views::Exemplar;
 
 /// The label that holds a metric's name.
@@ -248,19 +250,47 @@ pub trait Ingest: Appendable {
     fn append_exemplar(&self, series: SeriesRef, exemplar: Exemplar);
 }
 
-/// Gives samples out.
+/// Gives samples out. The meter is told of every sample before it is held, so that no selection grows beyond what the one
+/// who asked can bear.
 pub trait Queryable: Send + Sync + 'static {
     /// Series that fit all matchers, with their samples in `start_ms ..= end_ms`, sorted by labels.
-    fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<SeriesSamples>;
+    ///
+    /// # Errors
+    /// What the meter said, or a block that cannot be read.
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        start_ms: i64,
+        end_ms: i64,
+        meter: &dyn Meter,
+    ) -> Result<Vec<SeriesSamples>, SelectError>;
 
     /// The newest sample in `start_ms ..= end_ms` of each series that fits all matchers, sorted by labels.
-    fn latest(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<(Labels, Point)> {
-        let selected = self.select(matchers, start_ms, end_ms);
-        selected.into_iter().filter_map(|series| series.newest().map(|point| (series.labels, point))).collect()
+    ///
+    /// # Errors
+    /// As [`Queryable::select`].
+    fn latest(
+        &self,
+        matchers: &[Matcher],
+        start_ms: i64,
+        end_ms: i64,
+        meter: &dyn Meter,
+    ) -> Result<Vec<(Labels, Point)>, SelectError> {
+        let selected = self.select(matchers, start_ms, end_ms, meter)?.into_iter();
+        Ok(selected.filter_map(|series| series.newest().map(|point| (series.labels, point))).collect())
     }
 
-    /// Labels of the series that fit all matchers and have a sample in the range, sorted.
-    fn series(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Labels>;
+    /// Labels of the series that fit all matchers and have a sample in the range, sorted. Each counts as a sample.
+    ///
+    /// # Errors
+    /// As [`Queryable::select`].
+    fn series(
+        &self,
+        matchers: &[Matcher],
+        start_ms: i64,
+        end_ms: i64,
+        meter: &dyn Meter,
+    ) -> Result<Vec<Labels>, SelectError>;
 }
 
 /// Metadata of a metric, from `# TYPE`, `# HELP` and `# UNIT` lines.

@@ -34,8 +34,8 @@ pub use self::replay::Replayed;
 use self::samples::Pushed;
 use crate::api::views::{Exemplar, ExemplarSource, SeriesExemplars};
 use crate::series::{
-    AppendError, Appendable, Appended, HistogramSample, Ingest, Labels, Matcher, Point, Queryable, Sample, SeriesRef,
-    SeriesSamples,
+    AppendError, Appendable, Appended, HistogramSample, Ingest, Labels, Matcher, Meter, Point, Queryable, Sample,
+    SelectError, SeriesRef, SeriesSamples,
 };
 
 /// When the log is forced from the operating system's memory to the disk.
@@ -351,16 +351,34 @@ impl Ingest for Store {
 }
 
 impl Queryable for Store {
-    fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<SeriesSamples> {
-        self.head.select(matchers, start_ms, end_ms)
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        start_ms: i64,
+        end_ms: i64,
+        meter: &dyn Meter,
+    ) -> Result<Vec<SeriesSamples>, SelectError> {
+        self.head.select(matchers, start_ms, end_ms, meter)
     }
 
-    fn latest(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<(Labels, Point)> {
-        self.head.latest(matchers, start_ms, end_ms)
+    fn latest(
+        &self,
+        matchers: &[Matcher],
+        start_ms: i64,
+        end_ms: i64,
+        meter: &dyn Meter,
+    ) -> Result<Vec<(Labels, Point)>, SelectError> {
+        self.head.latest(matchers, start_ms, end_ms, meter)
     }
 
-    fn series(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Labels> {
-        self.head.series(matchers, start_ms, end_ms)
+    fn series(
+        &self,
+        matchers: &[Matcher],
+        start_ms: i64,
+        end_ms: i64,
+        meter: &dyn Meter,
+    ) -> Result<Vec<Labels>, SelectError> {
+        self.head.series(matchers, start_ms, end_ms, meter)
     }
 }
 

@@ -12,6 +12,12 @@ pub enum QueryError {
     /// It would hold more samples than allowed.
     #[error("query processing would load too many samples into memory in query execution: more than {0}")]
     TooManySamples(usize),
+    /// It would read more series than allowed.
+    #[error("query processing would read too many series: more than {0}")]
+    TooManySeries(usize),
+    /// Stored samples cannot be read.
+    #[error("{0}")]
+    Storage(String),
     /// It took too long.
     #[error("query timed out in expression evaluation")]
     Timeout,

@@ -3,6 +3,7 @@
 
 use promql_parser::parser::{Call, Expr};
 
+use super::budget::Budget;
 use super::notes::Notes;
 use super::places::Places;
 use super::select::Reading;
@@ -44,27 +45,15 @@ pub(super) struct Evaluator<'a> {
     pub places: Places,
     pub notes: Notes,
     pub stop: &'a Stop,
-    drop_names_late: bool,
-    /// Samples and values now in memory.
-    held: usize,
+    pub budget: Budget<'a>,
+    pub drop_names_late: bool,
 }
 
-impl<'a> Evaluator<'a> {
-    pub fn new(
-        source: &'a dyn Queryable,
-        options: &'a EngineOptions,
-        drop_names_late: bool,
-        scope: Scope,
-        places: Places,
-        stop: &'a Stop,
-    ) -> Self {
-        Self { source, options, scope, places, notes: Notes::default(), stop, drop_names_late, held: 0 }
-    }
-
+impl Evaluator<'_> {
     /// The value of an expression at all times of a grid.
     pub fn eval(&mut self, expr: &Expr, grid: Grid) -> Result<Value, QueryError> {
         self.stop.check()?;
-        let held = self.held;
+        let held = self.budget.held();
         if grid.count > self.options.samples_max {
             return Err(QueryError::TooManySamples(self.options.samples_max));
         }
@@ -74,7 +63,7 @@ impl<'a> Evaluator<'a> {
             self.eval_node(expr, grid)?
         };
         // What was held below is gone, save for the value itself.
-        self.held = held;
+        self.budget.release_to(held);
         self.charge(value.cells())?;
         Ok(value)
     }
@@ -127,13 +116,9 @@ impl<'a> Evaluator<'a> {
         self.drop_names_late
     }
 
-    /// Counts samples that are now held; an error if they are too many.
-    pub fn charge(&mut self, samples: usize) -> Result<(), QueryError> {
-        self.held = self.held.saturating_add(samples);
-        if self.held > self.options.samples_max {
-            return Err(QueryError::TooManySamples(self.options.samples_max));
-        }
-        Ok(())
+    /// Counts values that are about to be held; an error if they are too many.
+    pub fn charge(&mut self, values: usize) -> Result<(), QueryError> {
+        self.budget.charge(values)
     }
 
     /// An argument that is a number at each step.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::series::{Labels, Matcher, Queryable, Sample, SeriesSamples};
+use crate::series::{Labels, Matcher, Meter, Queryable, Sample, SelectError, SeriesSamples};
 
 /// Series in memory.
 #[derive(Debug, Clone, Default)]
@@ -27,22 +27,35 @@ impl MemoryStore {
 }
 
 impl Queryable for MemoryStore {
-    fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<SeriesSamples> {
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        start_ms: i64,
+        end_ms: i64,
+        meter: &dyn Meter,
+    ) -> Result<Vec<SeriesSamples>, SelectError> {
         if start_ms > end_ms {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         let fitting = self.series.iter().filter(|(labels, _)| matchers.iter().all(|matcher| matcher.fits(labels)));
-        fitting
-            .map(|(labels, samples)| {
-                let inside = samples.range(start_ms..=end_ms);
-                let samples = inside.map(|(timestamp_ms, value)| Sample { timestamp_ms: *timestamp_ms, value: *value });
-                SeriesSamples::floats(labels.clone(), samples.collect())
-            })
-            .filter(|series| !series.samples.is_empty())
-            .collect()
+        let mut found = Vec::new();
+        for (labels, samples) in fitting {
+            let inside = || samples.range(start_ms..=end_ms);
+            meter.take(inside().count())?;
+            let samples = inside().map(|(timestamp_ms, value)| Sample { timestamp_ms: *timestamp_ms, value: *value });
+            found.push(SeriesSamples::floats(labels.clone(), samples.collect()));
+        }
+        found.retain(|series| !series.is_empty());
+        Ok(found)
     }
 
-    fn series(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Labels> {
-        self.select(matchers, start_ms, end_ms).into_iter().map(|series| series.labels).collect()
+    fn series(
+        &self,
+        matchers: &[Matcher],
+        start_ms: i64,
+        end_ms: i64,
+        meter: &dyn Meter,
+    ) -> Result<Vec<Labels>, SelectError> {
+        Ok(self.select(matchers, start_ms, end_ms, meter)?.into_iter().map(|series| series.labels).collect())
     }
 }

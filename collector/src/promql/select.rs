@@ -125,9 +125,8 @@ impl Evaluator<'_> {
         reading: Reading,
     ) -> Result<Value, QueryError> {
         let matchers = matchers(selector.name.as_deref(), &selector.matchers)?;
-        let found = self.source.latest(&matchers, after_ms.saturating_add(1), until_ms);
-        self.charge(found.len())?;
-        self.stop.check()?;
+        let found = self.source.latest(&matchers, after_ms.saturating_add(1), until_ms, &self.budget);
+        let found = found.map_err(|error| self.budget.why(&error))?;
         let series = found.into_iter().filter_map(|(labels, point)| match point {
             Point::Float(sample) if !is_stale(sample.value) => {
                 Some(Series { labels, drop_name: false, column: Column::full(vec![reading.of(sample)]) })
@@ -196,10 +195,8 @@ impl Evaluator<'_> {
         (after_ms, until_ms): (i64, i64),
     ) -> Result<Vec<SeriesSamples>, QueryError> {
         let matchers = matchers(selector.name.as_deref(), &selector.matchers)?;
-        let selected = self.source.select(&matchers, after_ms.saturating_add(1), until_ms);
-        self.charge(selected.iter().map(|one| one.samples.len()).sum())?;
-        self.stop.check()?;
-        Ok(selected)
+        let selected = self.source.select(&matchers, after_ms.saturating_add(1), until_ms, &self.budget);
+        selected.map_err(|error| self.budget.why(&error))
     }
 }
 

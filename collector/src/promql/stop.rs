@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::promql::QueryError;
+use crate::series::{Meter, SelectError};
 
 /// A deadline and a flag that another thread may raise.
 #[derive(Debug, Clone)]
@@ -33,6 +34,12 @@ impl Stop {
             Some(deadline) if Instant::now() >= deadline => Err(QueryError::Timeout),
             _ => Ok(()),
         }
+    }
+}
+
+impl Meter for Stop {
+    fn take(&self, _: usize) -> Result<(), SelectError> {
+        self.check().map_err(|_| SelectError::Refused)
     }
 }
 

@@ -87,6 +87,16 @@ pub struct HistogramSample {
     pub histogram: Arc<Histogram>,
 }
 
+impl HistogramSample {
+    /// How many numbers' memory it takes, as a meter counts: in units of a [`Sample`], as Prometheus does.
+    pub fn weight(&self) -> usize {
+        let histogram = &*self.histogram;
+        let buckets = histogram.positive_buckets.len() + histogram.negative_buckets.len();
+        let spans = histogram.positive_spans.len() + histogram.negative_spans.len();
+        (size_of::<Self>() + size_of::<Histogram>() + 8 * (buckets + spans)) / size_of::<Sample>()
+    }
+}
+
 /// A sample of either kind.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Point {
@@ -97,6 +107,14 @@ pub enum Point {
 }
 
 impl Point {
+    /// How many numbers' memory it takes.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Float(_) => 1,
+            Self::Histogram(sample) => sample.weight(),
+        }
+    }
+
     /// Milliseconds since the epoch.
     pub fn timestamp_ms(&self) -> i64 {
         match self {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 
 use super::samples::SeriesState;
-use crate::series::{Labels, MatchOp, Matcher, Point, SeriesRef, SeriesSamples};
+use crate::series::{Labels, MatchOp, Matcher, Meter, Point, SelectError, SeriesRef, SeriesSamples};
 
 /// A series with its samples.
 pub(super) struct MemSeries {
@@ -46,30 +46,66 @@ impl Head {
     }
 
     /// Series that fit all matchers, each with what `read` finds in its samples, sorted by labels.
-    fn read<T>(&self, matchers: &[Matcher], read: impl Fn(&SeriesState) -> Option<T>) -> Vec<(Labels, T)> {
+    fn read<T>(
+        &self,
+        matchers: &[Matcher],
+        meter: &dyn Meter,
+        read: impl Fn(&SeriesState) -> Result<Option<T>, SelectError>,
+    ) -> Result<Vec<(Labels, T)>, SelectError> {
         let matching = self.matching(matchers);
-        let found = matching.iter().filter_map(|s| Some((s.labels.clone(), read(&s.state.lock())?)));
-        let mut found: Vec<(Labels, T)> = found.collect();
+        meter.begin(matching.len())?;
+        let mut found = Vec::new();
+        for series in &matching {
+            let read = read(&series.state.lock())?;
+            found.extend(read.map(|read| (series.labels.clone(), read)));
+        }
         found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        found
+        Ok(found)
     }
 
-    pub fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<SeriesSamples> {
-        let found = self.read(matchers, |state| {
-            let found = (state.samples(start_ms, end_ms), state.histograms(start_ms, end_ms));
-            Some(found).filter(|(samples, histograms)| !samples.is_empty() || !histograms.is_empty())
-        });
+    pub fn select(
+        &self,
+        matchers: &[Matcher],
+        start_ms: i64,
+        end_ms: i64,
+        meter: &dyn Meter,
+    ) -> Result<Vec<SeriesSamples>, SelectError> {
+        let found = self.read(matchers, meter, |state| {
+            let samples = state.samples(start_ms, end_ms, meter)?;
+            let found = (samples, state.histograms(start_ms, end_ms, meter)?);
+            Ok(Some(found).filter(|(samples, histograms)| !samples.is_empty() || !histograms.is_empty()))
+        })?;
         let all = |(labels, (samples, histograms))| SeriesSamples { labels, samples, histograms };
-        found.into_iter().map(all).collect()
+        Ok(found.into_iter().map(all).collect())
     }
 
-    pub fn latest(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<(Labels, Point)> {
-        self.read(matchers, |state| state.latest(start_ms, end_ms))
+    pub fn latest(
+        &self,
+        matchers: &[Matcher],
+        start_ms: i64,
+        end_ms: i64,
+        meter: &dyn Meter,
+    ) -> Result<Vec<(Labels, Point)>, SelectError> {
+        self.read(matchers, meter, |state| {
+            let newest = state.latest(start_ms, end_ms);
+            meter.take(newest.as_ref().map_or(0, Point::weight))?;
+            Ok(newest)
+        })
     }
 
-    pub fn series(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Labels> {
-        let found = self.read(matchers, |state| state.overlaps(start_ms, end_ms).then_some(()));
-        found.into_iter().map(|(labels, ())| labels).collect()
+    pub fn series(
+        &self,
+        matchers: &[Matcher],
+        start_ms: i64,
+        end_ms: i64,
+        meter: &dyn Meter,
+    ) -> Result<Vec<Labels>, SelectError> {
+        let found = self.read(matchers, meter, |state| {
+            let inside = state.overlaps(start_ms, end_ms);
+            meter.take(usize::from(inside))?;
+            Ok(inside.then_some(()))
+        })?;
+        Ok(found.into_iter().map(|(labels, ())| labels).collect())
     }
 
     /// Forgets samples older than `before_ms`, and series that are left without any; says how many those were. Nothing

@@ -4,7 +4,7 @@
 use super::chunk::{Chunk, OpenChunk, Samples};
 use super::histogram_chunk::{HistogramChunk, OpenHistogramChunk, reset_since, same_content};
 use super::record::LogMark;
-use crate::series::{Histogram, HistogramSample, Point, Sample, is_stale};
+use crate::series::{Histogram, HistogramSample, Meter, Point, Sample, SelectError, is_stale};
 
 /// What became of one sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,32 +126,42 @@ impl SeriesState {
             })
     }
 
-    /// Numbers in the range.
-    pub fn samples(&self, start_ms: i64, end_ms: i64) -> Vec<Sample> {
+    /// Numbers in the range. The meter is told chunk by chunk, so that a long series is refused before it is held.
+    pub fn samples(&self, start_ms: i64, end_ms: i64, meter: &dyn Meter) -> Result<Vec<Sample>, SelectError> {
         let mut samples = Vec::new();
         let from = self.sealed.partition_point(|c| c.last_ms < start_ms);
-        let wanted = |s: &Sample| (start_ms..=end_ms).contains(&s.timestamp_ms);
-        for chunk in self.sealed[from..].iter().take_while(|c| c.first_ms <= end_ms) {
-            samples.extend(chunk.samples().filter(wanted));
+        let sealed = self.sealed[from..].iter().take_while(|c| c.first_ms <= end_ms).map(Chunk::samples);
+        let open = self.open.as_ref().filter(|c| c.first_ms <= end_ms && c.last.timestamp_ms >= start_ms);
+        for chunk in sealed.chain(open.map(OpenChunk::samples)) {
+            let before = samples.len();
+            samples.extend(chunk.filter(|s| (start_ms..=end_ms).contains(&s.timestamp_ms)));
+            meter.take(samples.len() - before)?;
         }
-        if let Some(open) = self.open.as_ref().filter(|c| c.first_ms <= end_ms && c.last.timestamp_ms >= start_ms) {
-            samples.extend(open.samples().filter(wanted));
-        }
-        samples
+        Ok(samples)
     }
 
     /// Histograms in the range.
-    pub fn histograms(&self, start_ms: i64, end_ms: i64) -> Vec<HistogramSample> {
-        let Some(histograms) = &self.histograms else { return Vec::new() };
+    pub fn histograms(
+        &self,
+        start_ms: i64,
+        end_ms: i64,
+        meter: &dyn Meter,
+    ) -> Result<Vec<HistogramSample>, SelectError> {
+        let Some(histograms) = &self.histograms else { return Ok(Vec::new()) };
         let from = histograms.sealed.partition_point(|c| c.last_ms < start_ms);
-        let wanted = |s: &HistogramSample| (start_ms..=end_ms).contains(&s.timestamp_ms);
         let sealed = histograms.sealed[from..].iter().take_while(|c| c.first_ms() <= end_ms);
-        let mut samples: Vec<HistogramSample> = sealed.flat_map(|chunk| chunk.samples().filter(wanted)).collect();
-        let open = &histograms.open;
-        if open.first_ms() <= end_ms && open.last.timestamp_ms >= start_ms {
-            samples.extend(open.samples().filter(wanted));
-        }
-        samples
+        let open = Some(&histograms.open).filter(|c| c.first_ms() <= end_ms && c.last.timestamp_ms >= start_ms);
+        let mut samples = Vec::new();
+        let mut add = |sample: HistogramSample| {
+            if (start_ms..=end_ms).contains(&sample.timestamp_ms) {
+                meter.take(sample.weight())?;
+                samples.push(sample);
+            }
+            Ok(())
+        };
+        sealed.flat_map(HistogramChunk::samples).try_for_each(&mut add)?;
+        open.into_iter().flat_map(OpenHistogramChunk::samples).try_for_each(&mut add)?;
+        Ok(samples)
     }
 
     /// The newest sample of either kind in the range.

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use regex::Regex;
 
 use super::*;
-use crate::series::{CounterReset, Histogram, MatchOp, stale_nan};
+use crate::series::{CounterReset, Histogram, MatchOp, Unmetered, stale_nan};
 
 const START_MS: i64 = 1_700_000_000_000;
 
@@ -45,11 +45,11 @@ fn float(point: &Point) -> Sample {
 }
 
 fn all(store: &Store) -> Vec<SeriesSamples> {
-    store.select(&[], i64::MIN, i64::MAX)
+    store.select(&[], i64::MIN, i64::MAX, &Unmetered).unwrap()
 }
 
 fn pods(store: &Store, matchers: &[Matcher]) -> Vec<String> {
-    let series = store.series(matchers, i64::MIN, i64::MAX);
+    let series = store.series(matchers, i64::MIN, i64::MAX, &Unmetered).unwrap();
     series.iter().map(|l| format!("{}/{}", l.name(), l.get("pod").unwrap_or_default())).collect()
 }
 
@@ -97,13 +97,14 @@ fn gives_the_asked_range_across_many_chunks() {
     for (from, to) in [(0, 999), (119, 121), (500, 500), (-10, 3), (990, 2_000), (2_000, 3_000)] {
         let (start, end) = (START_MS + from * 1_000, START_MS + to * 1_000);
         let found: Vec<i64> = store
-            .select(&[], start, end)
+            .select(&[], start, end, &Unmetered)
+            .unwrap()
             .iter()
             .flat_map(|s| s.samples.iter().map(|s| (s.timestamp_ms - START_MS) / 1_000))
             .collect();
         let wanted: Vec<i64> = (from.max(0)..=to.min(999)).collect();
         assert_eq!(found, wanted, "{from}..={to}");
-        let latest = store.latest(&[], start, end).first().map(|(_, point)| float(point).value);
+        let latest = store.latest(&[], start, end, &Unmetered).unwrap().first().map(|(_, point)| float(point).value);
         assert_eq!(latest, wanted.last().map(|v| *v as f64), "{from}..={to}");
     }
 }
@@ -189,12 +190,16 @@ fn histograms_are_there_after_reopening_with_their_resets() {
     for (from, to) in [(0, 0), (100, 250), (299, 299), (299, 400), (301, 400)] {
         let (start, end) = (START_MS + from * 1_000, START_MS + to * 1_000);
         let wanted: Vec<i64> = (from..=to.min(300)).map(|s| START_MS + s * 1_000).collect();
-        let found = store.select(&[], start, end);
+        let found = store.select(&[], start, end, &Unmetered).unwrap();
         let times: Vec<i64> = found.iter().flat_map(|s| &s.histograms).map(|s| s.timestamp_ms).collect();
         assert_eq!(times, wanted, "{from}..={to}");
-        let latest = store.latest(&[], start, end).first().map(|(_, point)| point.timestamp_ms());
+        let latest = store.latest(&[], start, end, &Unmetered).unwrap().first().map(|(_, point)| point.timestamp_ms());
         assert_eq!(latest, wanted.last().copied(), "{from}..={to}");
-        assert_eq!(store.series(&[], start, end).len(), usize::from(!wanted.is_empty()), "{from}..={to}");
+        assert_eq!(
+            store.series(&[], start, end, &Unmetered).unwrap().len(),
+            usize::from(!wanted.is_empty()),
+            "{from}..={to}"
+        );
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use collector::WalSync;
-use collector::series::{Appendable, Labels, Queryable, Sample};
+use collector::series::{Appendable, Labels, Queryable, Sample, Unmetered};
 use collector::store::{HEAD_BYTES_MAX, Store, StoreOptions};
 use lifecycle::ManualClock;
 use tokio::task::JoinSet;
@@ -39,7 +39,8 @@ fn batch(number: i64) -> Vec<(Labels, Sample)> {
 fn appends_until_killed() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
     let store = open(Path::new(&folder));
-    let newest = store.latest(&[], i64::MIN, i64::MAX).first().map_or(0, |(_, point)| point.timestamp_ms());
+    let newest =
+        store.latest(&[], i64::MIN, i64::MAX, &Unmetered).unwrap().first().map_or(0, |(_, point)| point.timestamp_ms());
     for number in newest + 1.. {
         store.append(&batch(number)).unwrap();
         println!("acknowledged {number}");
@@ -67,7 +68,7 @@ fn nothing_acknowledged_is_lost_when_it_is_killed() {
         acknowledged = acknowledged.max(last.unwrap()).max(rest.unwrap_or(0));
 
         let store = open(folder.path());
-        let found = store.select(&[], i64::MIN, i64::MAX);
+        let found = store.select(&[], i64::MIN, i64::MAX, &Unmetered).unwrap();
         assert_eq!(found.len(), usize::try_from(SERIES).unwrap());
         for series in found {
             let whole = series.samples.iter().zip(1..).all(|(s, number)| s.timestamp_ms == number);

@@ -46,7 +46,10 @@ impl From<QueryError> for ApiError {
     fn from(error: QueryError) -> Self {
         match &error {
             QueryError::Parse(_) => Self::parameter("query", error),
-            QueryError::Execution(_) | QueryError::TooManySamples(_) => Self::Execution(error.to_string()),
+            QueryError::Execution(_) | QueryError::TooManySamples(_) | QueryError::TooManySeries(_) => {
+                Self::Execution(error.to_string())
+            }
+            QueryError::Storage(_) => Self::Internal(error.to_string()),
             QueryError::Timeout => Self::Timeout(error.to_string()),
             QueryError::Cancelled => Self::Canceled(error.to_string()),
         }

@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use super::Shared;
 use super::answer::{ApiError, Json, cut, label_map, success_with};
 use super::params::Params;
-use crate::promql::parse_selector;
+use crate::promql::{Engine, QueryError, Stop, parse_selector};
 use crate::series::{Labels, Matcher, Queryable};
 
 /// What a request looks for, and when.
@@ -30,10 +30,16 @@ impl Search {
         Ok(Self { selectors: selectors.collect::<Result<_, _>>()?, start_ms, end_ms, limit })
     }
 
-    fn series(&self, store: &dyn Queryable) -> BTreeSet<Labels> {
+    fn series(&self, store: &dyn Queryable, engine: &Engine, stop: &Stop) -> Result<BTreeSet<Labels>, QueryError> {
         let everything = [Vec::new()];
         let selectors = if self.selectors.is_empty() { &everything[..] } else { &self.selectors };
-        selectors.iter().flat_map(|matchers| store.series(matchers, self.start_ms, self.end_ms)).collect()
+        let budget = engine.budget(stop);
+        let mut found = BTreeSet::new();
+        for matchers in selectors {
+            let fitting = store.series(matchers, self.start_ms, self.end_ms, &budget);
+            found.extend(fitting.map_err(|error| budget.why(&error))?);
+        }
+        Ok(found)
     }
 }
 
@@ -51,9 +57,10 @@ pub(super) async fn series(State(shared): State<Arc<Shared>>, params: Params) ->
     if search.selectors.is_empty() {
         return Err(ApiError::BadData("no match[] parameter provided".to_owned()));
     }
-    let timeout = shared.api.engine.options().timeout;
-    let work = move |store: &dyn Queryable, _: &_| {
-        let mut found: Vec<_> = search.series(store).iter().map(label_map).collect();
+    let engine = shared.api.engine.clone();
+    let timeout = engine.options().timeout;
+    let work = move |store: &dyn Queryable, stop: &Stop| {
+        let mut found: Vec<_> = search.series(store, &engine, stop)?.iter().map(label_map).collect();
         let mut warnings = Vec::new();
         cut(&mut found, search.limit, &mut warnings);
         success_with(found, warnings)
@@ -64,9 +71,11 @@ pub(super) async fn series(State(shared): State<Arc<Shared>>, params: Params) ->
 /// `/api/v1/labels`
 pub(super) async fn labels(State(shared): State<Arc<Shared>>, params: Params) -> Result<Json, ApiError> {
     let search = Search::of(&params)?;
-    let work = move |store: &dyn Queryable, _: &_| {
+    let engine = shared.api.engine.clone();
+    let timeout = engine.options().timeout;
+    let work = move |store: &dyn Queryable, stop: &Stop| {
         let mut names = BTreeSet::new();
-        for labels in search.series(store) {
+        for labels in search.series(store, &engine, stop)? {
             for (name, _) in labels.pairs() {
                 if !names.contains(name) {
                     names.insert(Arc::clone(name));
@@ -75,7 +84,7 @@ pub(super) async fn labels(State(shared): State<Arc<Shared>>, params: Params) ->
         }
         texts(names, search.limit)
     };
-    shared.on_thread(shared.api.engine.options().timeout, work).await
+    shared.on_thread(timeout, work).await
 }
 
 /// `/api/v1/label/{name}/values`
@@ -89,15 +98,17 @@ pub(super) async fn label_values(
         return Err(ApiError::BadData(format!("invalid label name: {name:?}")));
     }
     let search = Search::of(&params)?;
-    let work = move |store: &dyn Queryable, _: &_| {
+    let engine = shared.api.engine.clone();
+    let timeout = engine.options().timeout;
+    let work = move |store: &dyn Queryable, stop: &Stop| {
         let mut values: BTreeSet<Arc<str>> = BTreeSet::new();
-        for labels in search.series(store) {
+        for labels in search.series(store, &engine, stop)? {
             values
                 .extend(labels.pairs().iter().find(|(known, _)| **known == *name).map(|(_, value)| Arc::clone(value)));
         }
         texts(values, search.limit)
     };
-    shared.on_thread(shared.api.engine.options().timeout, work).await
+    shared.on_thread(timeout, work).await
 }
 
 fn texts(found: BTreeSet<Arc<str>>, limit: usize) -> Result<Json, ApiError> {

@@ -16,7 +16,7 @@ use super::*;
 use crate::api::views::{Exemplar, LastReload, SeriesExemplars};
 use crate::promql::EngineOptions;
 use crate::promql::memory::MemoryStore;
-use crate::series::{Labels, Matcher, MetricMetadata, Sample, SeriesSamples};
+use crate::series::{Labels, Matcher, Meter, MetricMetadata, Sample, SelectError, SeriesSamples};
 
 struct Scene;
 
@@ -300,15 +300,16 @@ struct Gate {
 }
 
 impl Queryable for Gate {
-    fn select(&self, _: &[Matcher], _: i64, _: i64) -> Vec<SeriesSamples> {
+    fn select(&self, _: &[Matcher], _: i64, _: i64, meter: &dyn Meter) -> Result<Vec<SeriesSamples>, SelectError> {
         let _ = self.begun.send(());
         let _ = self.open.lock().recv_timeout(Duration::from_secs(10));
         let sample = Sample { timestamp_ms: 0, value: 1.0 };
-        vec![SeriesSamples::floats(Labels::new([("__name__", "x")]), vec![sample])]
+        meter.take(0)?;
+        Ok(vec![SeriesSamples::floats(Labels::new([("__name__", "x")]), vec![sample])])
     }
 
-    fn series(&self, _: &[Matcher], _: i64, _: i64) -> Vec<Labels> {
-        Vec::new()
+    fn series(&self, _: &[Matcher], _: i64, _: i64, _: &dyn Meter) -> Result<Vec<Labels>, SelectError> {
+        Ok(Vec::new())
     }
 }
 

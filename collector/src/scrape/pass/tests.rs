@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::api::views::ExemplarSource;
 use crate::config;
-use crate::series::{Queryable, is_stale};
+use crate::series::{Queryable, Unmetered, is_stale};
 use crate::store::{HEAD_BYTES_MAX, Store, StoreOptions, WalSync};
 
 struct Bench {
@@ -64,7 +64,7 @@ impl Bench {
 
     /// `name{labels without job and instance} value@seconds ...`, a stale marker as `x`.
     fn stored(&self) -> Vec<String> {
-        let series = self.store.select(&[], i64::MIN, i64::MAX);
+        let series = self.store.select(&[], i64::MIN, i64::MAX, &Unmetered).unwrap();
         let line = |series: &crate::series::SeriesSamples| {
             let own = series.labels.iter().filter(|(name, _)| !["job", "instance"].contains(name));
             let labels = Labels::new(own);
@@ -255,7 +255,7 @@ proptest! {
             let found = bench.scrape(&text, Format::Text).unwrap();
             let distinct = lines.iter().map(|(s, _)| s).collect::<std::collections::HashSet<_>>().len();
             prop_assert_eq!((found.scraped, found.problems), (lines.len(), lines.len() - distinct));
-            let now = bench.store.select(&[], bench.at_ms, bench.at_ms);
+            let now = bench.store.select(&[], bench.at_ms, bench.at_ms, &Unmetered).unwrap();
             for series in now {
                 let s: usize = series.labels.get("s").unwrap().parse().unwrap();
                 // Of a series printed twice, the first counts.
