@@ -248,6 +248,7 @@ impl FakeStore {
                 uid: format!("00000000-0000-0000-0000-{index:012}"),
                 generation: 1,
                 created_at_ms: 0,
+                paused: false,
                 resource_version: "1".to_owned(),
                 manifest: manifest.to_string(),
                 status: "null".to_owned(),
@@ -280,6 +281,10 @@ impl PolicyStore for FakeStore {
             }
         });
         Ok(())
+    }
+
+    async fn set_paused(&self, _: &str, _: &str, _: bool) -> Result<String, StoreError> {
+        Err(StoreError::Gone)
     }
 
     async fn record_event(&self, _: PolicyEvent) -> Result<(), StoreError> {

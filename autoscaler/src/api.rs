@@ -1,17 +1,19 @@
 //! The autoscaler's HTTP API as ARCHITECTURE.md has it: policies, workloads, decisions, events, pause and resume; health
-//! and metrics. Every error is JSON `{"error": "..."}`. Decides nothing.
+//! and metrics. Every error is JSON `{"error": "..."}`. Decides nothing; who may change something is in `guard`.
 
 mod forward;
+mod guard;
 mod resize;
 
 use std::sync::Arc;
 
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State as Shared};
+use axum::extract::{Extension, Path, Query, State as Shared};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use cluster::kubernetes::policies::StoreError;
 use cluster::{Event, Workload};
 use http::{StatusCode, header};
 use lifecycle::metrics::Metrics;
@@ -19,9 +21,13 @@ use protocol::scaling::{ContainerResources, EventRecord, ObjectName, PolicyStatu
 use serde::Deserialize;
 
 use self::forward::{Forwarder, forward};
+pub use self::guard::{ApiToken, TokenError};
+use self::guard::{Caller, Guard, guard};
+use crate::counts::Instruments;
 use crate::decisions::RECORDS_MAX;
 use crate::health::Health;
 use crate::lead::Lead;
+use crate::pauses::{PauseError, Pauses};
 use crate::policy::PolicySet;
 use crate::state::State;
 
@@ -34,14 +40,31 @@ const EVENTS_DEFAULT: usize = 100;
 /// Most events that may be asked for at once.
 const EVENTS_MAX: usize = 10_000;
 
+/// Why nothing is changed.
+const DRY_RUN: &str = "this autoscaler was started with --dry-run: it writes nothing";
+
+/// What the API serves from.
+#[derive(Clone)]
+pub struct Api {
+    /// What is decided.
+    pub state: Arc<State>,
+    /// Where it is kept who is paused.
+    pub pauses: Pauses,
+    /// What time it is.
+    pub clock: Arc<dyn lifecycle::Clock>,
+    /// Who leads.
+    pub lead: Lead,
+    /// Nothing may be written.
+    pub dry_run: bool,
+}
+
 /// All routes.
 pub fn router(
-    state: Arc<State>,
-    clock: Arc<dyn lifecycle::Clock>,
+    api: Api,
     health: &Health,
     metrics: &Metrics,
-    lead: &Lead,
-    dry_run: bool,
+    token: Option<ApiToken>,
+    instruments: Instruments,
 ) -> Router {
     Router::new()
         .route("/api/v1/policies", get(policies))
@@ -51,21 +74,14 @@ pub fn router(
         .route("/api/v1/workloads/{namespace}/{kind}/{name}/resize", post(resize::resize))
         .route("/api/v1/decisions", get(decisions))
         .route("/api/v1/events", get(events))
-        .layer(from_fn_with_state(Forwarder::new(lead.clone()), forward))
+        .layer(from_fn_with_state(Forwarder::new(api.lead.clone()), forward))
+        .layer(from_fn_with_state(Guard { token, instruments }, guard))
         .route("/metrics/workloads", get(workload_metrics))
         .merge(health.routes())
         .merge(metrics.routes())
         .fallback(|| async { error(StatusCode::NOT_FOUND, "there is nothing at this path") })
         .method_not_allowed_fallback(|| async { error(StatusCode::METHOD_NOT_ALLOWED, "this path has another method") })
-        .with_state(Api { state, clock, lead: lead.clone(), dry_run })
-}
-
-#[derive(Clone)]
-struct Api {
-    state: Arc<State>,
-    clock: Arc<dyn lifecycle::Clock>,
-    lead: Lead,
-    dry_run: bool,
+        .with_state(api)
 }
 
 fn error(status: StatusCode, message: &str) -> Response {
@@ -77,23 +93,41 @@ async fn policies(Shared(api): Shared<Api>) -> Json<Vec<PolicyStatus>> {
     Json(state.policies().iter().map(|policy| state.status(policy)).collect())
 }
 
-async fn pause(Shared(api): Shared<Api>, Path((namespace, name)): Path<(String, String)>) -> Response {
-    set_paused(&api.state, &namespace, &name, true)
+async fn pause(api: Shared<Api>, caller: Extension<Caller>, name: Path<(String, String)>) -> Response {
+    set_paused(&api, &caller, name.0, true).await
 }
 
-async fn resume(Shared(api): Shared<Api>, Path((namespace, name)): Path<(String, String)>) -> Response {
-    set_paused(&api.state, &namespace, &name, false)
+async fn resume(api: Shared<Api>, caller: Extension<Caller>, name: Path<(String, String)>) -> Response {
+    set_paused(&api, &caller, name.0, false).await
 }
 
-fn set_paused(state: &State, namespace: &str, name: &str, paused: bool) -> Response {
-    let name = ObjectName { namespace: namespace.to_owned(), name: name.to_owned() };
-    let policies = state.policies();
+async fn set_paused(api: &Api, caller: &Caller, (namespace, name): (String, String), paused: bool) -> Response {
+    if api.dry_run {
+        return error(StatusCode::FORBIDDEN, DRY_RUN);
+    }
+    let name = ObjectName { namespace, name };
+    let shown = format!("{}/{}", name.namespace, name.name);
+    let policies = api.state.policies();
     let Some(policy) = policies.named(&name) else {
-        return error(StatusCode::NOT_FOUND, &format!("there is no policy {namespace}/{}", name.name));
+        return error(StatusCode::NOT_FOUND, &format!("there is no policy {shown}"));
     };
-    state.pause(&name, paused);
-    tracing::info!(policy = format!("{namespace}/{}", name.name), paused, "an operator paused or resumed a policy");
-    Json(state.status(policy)).into_response()
+    let kept = api.pauses.set(&api.state, &name, paused).await;
+    let outcome = kept.as_ref().map_or_else(ToString::to_string, |()| "done".to_owned());
+    tracing::info!(policy = shown, paused, %caller, outcome, "an operator asked for a policy to be paused or resumed");
+    match kept {
+        Ok(()) => Json(api.state.status(policy)).into_response(),
+        Err(cause) => error(status_of_pause(&cause), &cause.to_string()),
+    }
+}
+
+fn status_of_pause(cause: &PauseError) -> StatusCode {
+    match cause {
+        PauseError::Store(StoreError::Gone) => StatusCode::NOT_FOUND,
+        PauseError::Store(StoreError::Forbidden { .. }) => StatusCode::FORBIDDEN,
+        PauseError::Store(StoreError::Outrun) => StatusCode::CONFLICT,
+        PauseError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+        PauseError::File { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+    }
 }
 
 #[derive(Deserialize)]

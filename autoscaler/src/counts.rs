@@ -135,6 +135,11 @@ struct FailureLabels {
     during: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusalLabels {
+    reason: &'static str,
+}
+
 /// The instruments.
 #[derive(Debug, Clone)]
 pub struct Instruments {
@@ -146,6 +151,7 @@ pub struct Instruments {
     statuses: Counter,
     leader: Gauge,
     leader_transitions: Counter,
+    refusals: Family<RefusalLabels, Counter>,
 }
 
 impl Instruments {
@@ -162,19 +168,26 @@ impl Instruments {
             statuses: Counter::default(),
             leader: Gauge::default(),
             leader_transitions: Counter::default(),
+            refusals: Family::default(),
         };
         for failure in Failure::ALL {
             // Present from the start, so that an increase can be seen as one.
             drop(instruments.failures.get_or_create(&FailureLabels { during: failure.name() }));
         }
-        let Self { decisions, desired, failures, tick_duration, statuses, leader, leader_transitions, .. } =
-            instruments.clone();
+        let Self {
+            decisions, desired, failures, tick_duration, statuses, leader, leader_transitions, refusals, ..
+        } = instruments.clone();
         metrics.register(|registry| {
             registry.register("plimsoll_autoscaler_decisions", "Decisions by what came of them and why", decisions);
             registry.register("plimsoll_autoscaler_desired_replicas", "Replicas that the policy asks for", desired);
             registry.register("plimsoll_autoscaler_failures", "What failed and was coped with", failures);
             registry.register("plimsoll_autoscaler_tick_duration_seconds", "Time a tick took", tick_duration);
             registry.register("plimsoll_autoscaler_status_writes", "Statuses of policies written", statuses);
+            registry.register(
+                "plimsoll_autoscaler_api_refusals",
+                "Requests to change something that were refused",
+                refusals,
+            );
             registry.register("plimsoll_autoscaler_leader", "Whether this autoscaler leads", leader);
             registry.register(
                 "plimsoll_autoscaler_leader_transitions",
@@ -227,6 +240,11 @@ impl Instruments {
     /// Counts a status that was written.
     pub fn status_written(&self) {
         self.statuses.inc();
+    }
+
+    /// Counts a request to the API that may not change anything.
+    pub fn api_refused(&self, reason: &'static str) {
+        self.refusals.get_or_create(&RefusalLabels { reason }).inc();
     }
 
     /// Says whether this autoscaler leads. What a follower would ask for is nobody's business.

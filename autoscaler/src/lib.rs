@@ -10,6 +10,7 @@ mod lead;
 mod objects;
 mod observe;
 mod options;
+mod pauses;
 pub mod planner;
 pub mod policy;
 mod publisher;
@@ -19,9 +20,12 @@ mod state;
 pub mod status;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::ApiToken;
+pub use api::TokenError;
 use cluster::Cluster;
 use counts::Instruments;
 pub use counts::{Counts, CountsHandle};
@@ -32,6 +36,7 @@ use lifecycle::metrics::Metrics;
 use lifecycle::{CancellationToken, Clock, Liveness, Supervisor, SystemClock, TaskEnded};
 use objects::Sorted;
 pub use options::{INTERVAL_DEFAULT, Options, PORT_DEFAULT, Policies, RATE_WINDOW_DEFAULT, StartError};
+use pauses::{PauseFile, Pauses};
 pub use planner::observation::Startup;
 pub use policy::PolicySet;
 use publisher::Publisher;
@@ -51,6 +56,8 @@ pub struct Autoscaler {
     options: Options,
     cluster: Arc<dyn Cluster>,
     journal: Option<Journal>,
+    pauses: Pauses,
+    token: Option<ApiToken>,
     instruments: Instruments,
     metrics: Metrics,
     lead: Lead,
@@ -78,17 +85,19 @@ impl Autoscaler {
             }
         }
         let address = listener.local_addr().unwrap_or(options.listen);
-        let journal = match &options.data {
-            Some(folder) => {
-                let unusable = |source| StartError::Data { folder: folder.clone(), source };
-                Some(Journal::open(folder).await.map_err(unusable)?)
-            }
+        let token = match &options.api_token {
+            Some(file) => Some(ApiToken::open(file).await?),
             None => None,
         };
+        let (journal, pauses) = kept(&options).await?;
         let metrics = Metrics::default();
         let instruments = Instruments::new(&metrics);
         let (lead, liveness) = (Lead::default(), Liveness::default());
-        Ok(Self { listener, address, options, cluster, journal, instruments, metrics, lead, liveness })
+        let (listens, has_token) = (address, token.is_some());
+        if !has_token && !listens.ip().is_loopback() {
+            tracing::info!(%listens, "without --api-token-file the API is changed from this machine alone");
+        }
+        Ok(Self { listener, address, options, cluster, journal, pauses, token, instruments, metrics, lead, liveness })
     }
 
     /// Leads only while an election says so. Its port is open by then, so that the others can be told where it answers.
@@ -118,7 +127,8 @@ impl Autoscaler {
     /// # Errors
     /// If one of its tasks ended before.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), TaskEnded> {
-        let Self { listener, options, cluster, journal, instruments, metrics, lead, liveness, .. } = self;
+        let Self { listener, options, cluster, journal, pauses, token, instruments, metrics, lead, liveness, .. } =
+            self;
         let health = Health::new(lead.clone(), liveness.clone());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let mut supervisor =
@@ -126,7 +136,11 @@ impl Autoscaler {
         let stop = supervisor.shutdown();
 
         let state = match &options.policies {
-            Policies::Files(set) => Arc::new(State::new(set.clone().fixed(), cluster)),
+            Policies::Files(set) => {
+                let state = State::new(set.clone().fixed(), cluster);
+                pauses.known().iter().for_each(|policy| state.pause(policy, true));
+                Arc::new(state)
+            }
             Policies::Objects(store) => {
                 health.set(Part::Policies, Some("the scaling policies were not read yet".to_owned()));
                 let (sets, policies) = watch::channel(Arc::default());
@@ -137,7 +151,6 @@ impl Autoscaler {
                     sorted: sorts,
                     policies: sets,
                     state: Arc::clone(&state),
-                    lead: lead.clone(),
                     health: health.clone(),
                 };
                 supervisor.spawn("the scaling policies", follower.run(stop.clone()));
@@ -156,7 +169,11 @@ impl Autoscaler {
                 state
             }
         };
-        let router = api::router(Arc::clone(&state), Arc::clone(&clock), &health, &metrics, &lead, options.dry_run);
+        let (dry_run, lead_seen) = (options.dry_run, lead.clone());
+        let served =
+            api::Api { state: Arc::clone(&state), pauses, clock: Arc::clone(&clock), lead: lead_seen, dry_run };
+        let router = api::router(served, &health, &metrics, token, instruments.clone())
+            .into_make_service_with_connect_info::<SocketAddr>();
         let tools = reconciler::Tools {
             source: Arc::new(PrometheusSource::new(options.prometheus, options.rate_window)),
             clock,
@@ -173,4 +190,25 @@ impl Autoscaler {
         });
         supervisor.run().await
     }
+}
+
+/// What is kept in the data folder, and where who is paused is kept.
+async fn kept(options: &Options) -> Result<(Option<Journal>, Pauses), StartError> {
+    let journal = match &options.data {
+        Some(folder) => Some(Journal::open(folder).await.map_err(|source| unusable(folder, source))?),
+        None => None,
+    };
+    let pauses = match (&options.policies, &options.data) {
+        (Policies::Objects(store), _) => Pauses::Objects(Arc::clone(store)),
+        (Policies::Files(_), Some(folder)) => {
+            let file = PauseFile::open(folder).map_err(|source| unusable(folder, source))?;
+            Pauses::File(Arc::new(file))
+        }
+        (Policies::Files(_), None) => Pauses::Memory,
+    };
+    Ok((journal, pauses))
+}
+
+fn unusable(folder: &Path, source: std::io::Error) -> StartError {
+    StartError::Data { folder: folder.to_owned(), source }
 }

@@ -1,7 +1,7 @@
 //! ScalingPolicy objects as the policies to evaluate: each is checked as a file is, and of several that want one workload the
 //! oldest has it. One that is wrong takes nobody else with it. Reads and writes nothing.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +12,6 @@ use protocol::scaling::ObjectName;
 use tokio::sync::watch;
 
 use crate::health::{Health, Part};
-use crate::lead::Lead;
 use crate::policy::{Policy, PolicySet, check};
 use crate::state::State;
 use crate::status::Standing;
@@ -114,8 +113,6 @@ pub struct Follower {
     pub policies: watch::Sender<Arc<PolicySet>>,
     /// What the API and the loop know of them.
     pub state: Arc<State>,
-    /// Whether this process leads: who is paused is the leader's to say.
-    pub lead: Lead,
     /// Who is told how it is.
     pub health: Health,
 }
@@ -126,11 +123,11 @@ impl Follower {
     /// # Errors
     /// Never.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), Infallible> {
-        let (mut sorter, mut seen) = (Sorter::default(), HashSet::new());
+        let mut sorter = Sorter::default();
         loop {
             let PolicyObjects { objects, trouble } = self.objects.borrow_and_update().clone();
             self.health.set(Part::Policies, trouble);
-            self.inherit_pauses(&objects, &mut seen);
+            self.take_pauses(&objects);
             if !sorter.has_sorted(&objects) {
                 let result = Arc::new(sorter.sort(&objects));
                 let (policies, others) = (result.set.len(), result.others.len());
@@ -148,21 +145,11 @@ impl Follower {
         }
     }
 
-    /// Who was paused under an earlier leader stays so. A leader itself goes by what it was told, and reads only what is new.
-    fn inherit_pauses(&self, objects: &[Arc<PolicyObject>], seen: &mut HashSet<String>) {
-        let leads = self.lead.is_ours();
+    /// Who is paused is what the objects say, whoever leads and whoever said so.
+    fn take_pauses(&self, objects: &[Arc<PolicyObject>]) {
         for object in objects {
-            let is_new = seen.insert(object.uid.clone());
-            if is_new || !leads {
-                // Compact JSON, as `PolicyObject` keeps it; read whole it would cost a follower as much as its ticks do.
-                let paused = object.status.contains(r#""paused":true"#);
-                let name = ObjectName { namespace: object.namespace.clone(), name: object.name.clone() };
-                self.state.inherit_pause(&name, paused);
-            }
-        }
-        if seen.len() > objects.len() {
-            let known: HashSet<&String> = objects.iter().map(|object| &object.uid).collect();
-            seen.retain(|uid| known.contains(uid));
+            let name = ObjectName { namespace: object.namespace.clone(), name: object.name.clone() };
+            self.state.pause_seen(&name, object.paused, &object.resource_version);
         }
     }
 }

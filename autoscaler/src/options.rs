@@ -10,6 +10,7 @@ use cluster::kubernetes::policies::PolicyStore;
 use lifecycle::ListenError;
 use url::Url;
 
+use crate::api::TokenError;
 use crate::planner::observation::Startup;
 use crate::policy::PolicySet;
 
@@ -57,7 +58,10 @@ pub struct Options {
     pub rate_window: Duration,
     /// How long a starting pod's CPU is not believed.
     pub startup: Startup,
-    /// Folder for the decision log; none keeps it in memory only.
+    /// The file with the token that whoever changes something by the API must know; without one only connections from this machine
+    /// may.
+    pub api_token: Option<PathBuf>,
+    /// Folder for the decision log, and for who is paused where policies are files; none keeps them in memory only.
     pub data: Option<PathBuf>,
     /// Plans everything and writes nothing: neither replicas nor statuses nor events.
     pub dry_run: bool,
@@ -74,6 +78,7 @@ impl Options {
             interval: INTERVAL_DEFAULT,
             rate_window: RATE_WINDOW_DEFAULT,
             startup: Startup::default(),
+            api_token: None,
             data: None,
             dry_run: false,
         }
@@ -86,8 +91,11 @@ pub enum StartError {
     /// Its port could not be opened.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// Its token could not be read.
+    #[error("{0}; the file is set with --api-token-file")]
+    Token(#[from] TokenError),
     /// Its folder could not be used.
-    #[error("cannot write the decision log in {}: {source}", folder.display())]
+    #[error("the folder {} cannot be used: {source}", folder.display())]
     Data {
         /// The folder.
         folder: PathBuf,

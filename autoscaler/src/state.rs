@@ -31,6 +31,8 @@ pub struct State {
 #[derive(Default)]
 struct Standing {
     paused: bool,
+    /// The version of the policy's object that this process made when it paused or resumed it last.
+    written: Option<u64>,
     last: Option<Arc<DecisionRecord>>,
 }
 
@@ -98,17 +100,29 @@ impl State {
     /// Pauses or resumes the policy.
     pub fn pause(&self, policy: &ObjectName, paused: bool) {
         self.standings.lock().entry(policy.clone()).or_default().paused = paused;
-        // The policy's status keeps it for the next leader, and should not wait for a tick.
+        // Its status tells it, and should not wait for a tick.
         self.ticks.send_modify(|_| ());
     }
 
-    /// Takes over what the policy's status says, as an earlier leader wrote it.
-    pub fn inherit_pause(&self, policy: &ObjectName, paused: bool) {
+    /// The same for a policy whose object says so since this version: what a watch brings of older ones is not heeded.
+    pub fn pause_written(&self, policy: &ObjectName, paused: bool, version: &str) {
+        self.standings.lock().entry(policy.clone()).or_default().written = version.parse().ok();
+        self.pause(policy, paused);
+    }
+
+    /// Takes over what the object says at this version.
+    pub fn pause_seen(&self, policy: &ObjectName, paused: bool, version: &str) {
         let mut standings = self.standings.lock();
-        match standings.get_mut(policy) {
-            Some(standing) => standing.paused = paused,
-            None if paused => standings.entry(policy.clone()).or_default().paused = true,
-            None => {}
+        let standing = match standings.get_mut(policy) {
+            Some(standing) => standing,
+            None if paused => standings.entry(policy.clone()).or_default(),
+            None => return,
+        };
+        // Versions of one object grow; Kubernetes says so since 1.35, and etcd has always made them so.
+        let is_older = standing.written.zip(version.parse().ok()).is_some_and(|(own, seen): (u64, u64)| seen < own);
+        if !is_older {
+            standing.paused = paused;
+            standing.written = None;
         }
     }
 

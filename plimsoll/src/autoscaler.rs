@@ -23,6 +23,9 @@ use crate::outcome::{Outcome, run_until_signal};
 /// Between two tries to reach an API server that is away: as often as the pulse asks one that was there.
 const RECONNECT_PAUSE: Duration = Duration::from_secs(3);
 
+/// Names the file with the API's token where the command line does not.
+const TOKEN_VARIABLE: &str = "PLIMSOLL_API_TOKEN_FILE";
+
 /// The command line.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -44,7 +47,11 @@ pub struct Arguments {
     /// The HTTP API; `:9091` is all addresses.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9091", value_parser = lifecycle::listen::parse)]
     listen: SocketAddr,
-    /// Where the decision log is kept; in memory only without it.
+    /// A file with the token that whoever changes something by the API sends as `Authorization: Bearer TOKEN`; else
+    /// $PLIMSOLL_API_TOKEN_FILE. Without one only connections from this machine change anything.
+    #[arg(long, value_name = "FILE")]
+    api_token_file: Option<PathBuf>,
+    /// Where the decision log is kept, and who is paused where policies are files; in memory only without it.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Time between decisions.
@@ -161,6 +168,8 @@ impl Stack {
         options.interval = arguments.interval;
         options.rate_window = arguments.rate_window;
         options.data = arguments.data;
+        let from_environment = || std::env::var_os(TOKEN_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+        options.api_token = arguments.api_token_file.or_else(from_environment);
         options.dry_run = arguments.dry_run;
         let mut autoscaler = Autoscaler::on(port, options, Arc::new(cluster)).await.map_err(text)?;
         let mut elector = elector;

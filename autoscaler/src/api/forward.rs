@@ -4,17 +4,18 @@
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{Request, State};
+use axum::extract::{Extension, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use cluster::kubernetes::lease::Standing;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::error;
+use super::guard::{Caller, PROXY_USER};
 use crate::lead::Lead;
 
-/// Says that a follower asks: it is not asked again.
-const FORWARDED: HeaderName = HeaderName::from_static("plimsoll-forwarded");
+/// Says that a follower asks, which is not asked again, and for whom.
+pub(super) const FORWARDED: HeaderName = HeaderName::from_static("plimsoll-forwarded");
 
 /// Longest body that is handed on; the API's own bodies are a few hundred bytes.
 const BODY_MAX: usize = 64 * 1024;
@@ -46,7 +47,12 @@ impl Forwarder {
 }
 
 /// Lets the leader answer, if that is another one.
-pub async fn forward(State(forwarder): State<Forwarder>, request: Request, next: Next) -> Response {
+pub async fn forward(
+    State(forwarder): State<Forwarder>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+    next: Next,
+) -> Response {
     let unavailable = |reason: &str| error(StatusCode::SERVICE_UNAVAILABLE, reason);
     let address = match forwarder.lead.standing() {
         None | Some(Standing::Leading) => return next.run(request).await,
@@ -65,9 +71,14 @@ pub async fn forward(State(forwarder): State<Forwarder>, request: Request, next:
     };
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let url = format!("{}{path}", address.trim_end_matches('/'));
-    let mut asked = forwarder.http.request(parts.method, url).header(FORWARDED, HeaderValue::from_static("1"));
-    if let Some(kind) = parts.headers.get(header::CONTENT_TYPE) {
-        asked = asked.header(header::CONTENT_TYPE, kind);
+    let peer = HeaderValue::from_str(&caller.peer.ip().to_canonical().to_string());
+    let mut asked = forwarder.http.request(parts.method, url);
+    asked = asked.header(FORWARDED, peer.unwrap_or(HeaderValue::from_static("unknown")));
+    // With them the caller's token: the leader asks for it as this one did.
+    for name in [header::CONTENT_TYPE, header::AUTHORIZATION, header::USER_AGENT, PROXY_USER] {
+        if let Some(value) = parts.headers.get(&name) {
+            asked = asked.header(name, value);
+        }
     }
     match answer_of(asked.body(body)).await {
         Ok((status, kind, body)) => {

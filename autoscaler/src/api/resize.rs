@@ -1,20 +1,25 @@
 //! `POST /api/v1/workloads/{namespace}/{kind}/{name}/resize`: other resources for a container, because a person asks for them. Says
 //! what the cluster says; each command is a log line and an event about the workload.
 
+use std::cmp::Ordering;
+
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State as Shared};
+use axum::extract::{Extension, Path, State as Shared};
 use axum::response::{IntoResponse, Response};
 use cluster::{ClusterError, Event, EventKind, Resources, Workload, WorkloadKind, WorkloadRef};
 use http::StatusCode;
 use protocol::quantity::Quantity;
-use protocol::scaling::{ResizeAnswer, ResizeApply, ResizeRequest, ResourcesAsked};
+use protocol::scaling::{Mode, ObjectName, ResizeAnswer, ResizeApply, ResizeRequest, ResourcesAsked};
 
-use super::{Api, error, listed};
+use super::guard::Caller;
+use super::{Api, DRY_RUN, error, listed};
+use crate::state::State;
 
 /// Carries the command out.
 pub async fn resize(
     Shared(api): Shared<Api>,
+    Extension(caller): Extension<Caller>,
     Path((namespace, kind, name)): Path<(String, String, String)>,
     body: Result<Json<ResizeRequest>, JsonRejection>,
 ) -> Response {
@@ -35,7 +40,7 @@ pub async fn resize(
         );
     }
     if api.dry_run {
-        return error(StatusCode::FORBIDDEN, "this autoscaler was started with --dry-run: it writes nothing");
+        return error(StatusCode::FORBIDDEN, DRY_RUN);
     }
     let reference = WorkloadRef { kind, namespace, name };
     let workload = match listed(&api.state).await {
@@ -49,12 +54,58 @@ pub async fn resize(
         let others = workload.conflicts.join(", ");
         return error(StatusCode::CONFLICT, &format!("{reference}: {others} steers it too; remove one of the two"));
     }
-    carry_out(&api, &workload, &request).await
+    let resources = filled(&workload, &request.container, request.resources);
+    if let Err((status, reason)) = permit(&api.state, &workload, &request.container, &resources) {
+        return error(status, &format!("{reference}: {reason}"));
+    }
+    carry_out(&api, &caller, &workload, &request, resources).await
 }
 
-async fn carry_out(api: &Api, workload: &Workload, request: &ResizeRequest) -> Response {
+/// Whether the policy that steers the workload lets its resources be so. Without one nobody has said that they may be changed.
+fn permit(
+    state: &State,
+    workload: &Workload,
+    container: &str,
+    resources: &Resources,
+) -> Result<(), (StatusCode, String)> {
+    let policies = state.policies();
+    let Some(policy) = policies.steering(&workload.reference) else {
+        let remedy = "write a ScalingPolicy for it, in mode Auto";
+        return Err((StatusCode::CONFLICT, format!("no policy steers it, so that nothing of it is changed; {remedy}")));
+    };
+    let ObjectName { namespace, name } = &policy.name;
+    if state.is_paused(&policy.name) {
+        return Err((StatusCode::CONFLICT, format!("the policy {namespace}/{name} is paused: resume it first")));
+    }
+    let against = match policy.mode {
+        Mode::Auto => return Ok(()),
+        Mode::Off | Mode::Recommend => "which changes nothing",
+        Mode::ScaleUpOnly if differs(workload, container, resources, Ordering::Less) => "and this asks for less",
+        Mode::ScaleDownOnly if differs(workload, container, resources, Ordering::Greater) => "and this asks for more",
+        Mode::ScaleUpOnly | Mode::ScaleDownOnly => return Ok(()),
+    };
+    Err((StatusCode::FORBIDDEN, format!("the policy {namespace}/{name} has mode {:?}, {against}", policy.mode)))
+}
+
+/// Whether some number is to be so compared with what it is now. No request is the least there is, no limit the most.
+fn differs(workload: &Workload, container: &str, wanted: &Resources, how: Ordering) -> bool {
+    let now = now(workload, container);
+    let requests = [(wanted.cpu_request, now.cpu_request), (wanted.memory_request, now.memory_request)];
+    let limits = [(wanted.cpu_limit, now.cpu_limit), (wanted.memory_limit, now.memory_limit)];
+    let of_limits = |(wanted, now): (Option<Quantity>, Option<Quantity>)| {
+        (wanted.is_none(), wanted).cmp(&(now.is_none(), now)) == how
+    };
+    requests.into_iter().any(|(wanted, now)| wanted.cmp(&now) == how) || limits.into_iter().any(of_limits)
+}
+
+async fn carry_out(
+    api: &Api,
+    caller: &Caller,
+    workload: &Workload,
+    request: &ResizeRequest,
+    resources: Resources,
+) -> Response {
     let (reference, container) = (&workload.reference, request.container.as_str());
-    let resources = filled(workload, container, request.resources);
     let cluster = &api.state.cluster;
     let (how, call) = match request.apply {
         ResizeApply::InPlace => ("in place", cluster.resize(reference, container, resources)),
@@ -70,7 +121,9 @@ async fn carry_out(api: &Api, workload: &Workload, request: &ResizeRequest) -> R
         Ok(()) => (EventKind::Normal, "ResizeRequested", message),
         Err(cause) => (EventKind::Warning, "FailedResize", format!("{message}: {cause}")),
     };
-    tracing::info!(workload = %reference, container, asked, how, outcome = reason, "an operator asked for a resize");
+    tracing::info!(
+        workload = %reference, container, asked, how, %caller, outcome = reason, "an operator asked for a resize"
+    );
     let event = Event {
         at_ms: api.clock.now_ms(),
         workload: reference.clone(),
@@ -98,14 +151,17 @@ fn status_of(cause: &ClusterError) -> StatusCode {
     }
 }
 
-/// What is asked for, and where nothing is, what a replica has now: one that is not being resized, if there is one.
-fn filled(workload: &Workload, container: &str, asked: ResourcesAsked) -> Resources {
+/// What a replica has now: one that is not being resized, if there is one.
+fn now(workload: &Workload, container: &str) -> Resources {
     let settled = workload.replicas.iter().find(|replica| replica.resize.is_none());
-    let now = settled
-        .or(workload.replicas.first())
-        .and_then(|replica| replica.containers.iter().find(|known| known.name == container))
-        .map(|known| known.resources)
-        .unwrap_or_default();
+    let replica = settled.or(workload.replicas.first());
+    let known = replica.and_then(|replica| replica.containers.iter().find(|known| known.name == container));
+    known.map(|known| known.resources).unwrap_or_default()
+}
+
+/// What is asked for, and where nothing is, what there is now.
+fn filled(workload: &Workload, container: &str, asked: ResourcesAsked) -> Resources {
+    let now = now(workload, container);
     Resources {
         cpu_request: asked.cpu_request.or(now.cpu_request),
         cpu_limit: asked.cpu_limit.or(now.cpu_limit),

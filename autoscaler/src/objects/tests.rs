@@ -1,7 +1,6 @@
 //! The unit tests of sorting objects: one that is wrong takes nobody else with it, the oldest has the target, and only what has
 //! changed is read again.
 
-use cluster::kubernetes::lease::Standing as Lease;
 use serde_json::{Value, json};
 
 use super::*;
@@ -21,6 +20,7 @@ pub fn object(name: &str, created_at_ms: i64, generation: i64, spec: &Value) -> 
         uid: format!("uid-{name}"),
         generation,
         created_at_ms,
+        paused: false,
         resource_version: "1".to_owned(),
         manifest: manifest.to_string(),
         status: "null".to_owned(),
@@ -84,15 +84,14 @@ fn only_another_generation_is_read_again() {
 }
 
 #[tokio::test]
-async fn who_was_paused_under_another_leader_stays_so_and_a_leader_goes_by_its_own_word() {
-    let with = |status: &str| {
+async fn who_is_paused_is_what_the_object_says() {
+    let with = |paused: bool, version: &str| {
         let object = object("order", 1, 1, &spec("order", 4));
-        let status = status.to_owned();
-        let objects = Arc::new(vec![Arc::new(PolicyObject { status, ..object.as_ref().clone() })]);
-        PolicyObjects { objects, trouble: None }
+        let resource_version = version.to_owned();
+        let objects = vec![Arc::new(PolicyObject { paused, resource_version, ..object.as_ref().clone() })];
+        PolicyObjects { objects: Arc::new(objects), trouble: None }
     };
-    let (objects, seen) = watch::channel(with(r#"{"observedGeneration":1,"paused":true}"#));
-    let (election, standing) = watch::channel(Lease::Following { leader: "a".to_owned(), address: None });
+    let (objects, seen) = watch::channel(with(true, "10"));
     let (policies, set) = watch::channel(Arc::default());
     let state = Arc::new(State::new(set, Arc::new(FakeCluster::with(1))));
     let (health, shutdown) = (Health::default(), CancellationToken::new());
@@ -101,7 +100,6 @@ async fn who_was_paused_under_another_leader_stays_so_and_a_leader_goes_by_its_o
         sorted: watch::channel(Arc::new(Sorted::default())).0,
         policies,
         state: Arc::clone(&state),
-        lead: Lead::elected(standing),
         health,
     };
     let stop = shutdown.clone();
@@ -112,15 +110,17 @@ async fn who_was_paused_under_another_leader_stays_so_and_a_leader_goes_by_its_o
             }
         };
         settled().await;
-        assert!(state.is_paused(&name("order")));
-        objects.send_replace(with(r#"{"observedGeneration":1,"paused":false}"#));
+        assert!(state.is_paused(&name("order")), "also by somebody else, before this process began");
+        objects.send_replace(with(false, "11"));
         settled().await;
         assert!(!state.is_paused(&name("order")));
-        election.send_replace(Lease::Leading);
-        state.pause(&name("order"), true);
-        objects.send_replace(with(r#"{"observedGeneration":1,"paused":false,"reason":"SameCount"}"#));
+        state.pause_written(&name("order"), true, "13");
+        objects.send_replace(with(false, "12"));
         settled().await;
-        assert!(state.is_paused(&name("order")), "what it was told is written next");
+        assert!(state.is_paused(&name("order")), "that version is from before it was written");
+        objects.send_replace(with(false, "14"));
+        settled().await;
+        assert!(!state.is_paused(&name("order")));
         stop.cancel();
     };
     let (end, ()) = tokio::join!(follower.run(shutdown), outside);

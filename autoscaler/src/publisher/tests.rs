@@ -49,6 +49,10 @@ impl PolicyStore for FakeStore {
         Ok(())
     }
 
+    async fn set_paused(&self, _: &str, _: &str, _: bool) -> Result<String, StoreError> {
+        Err(StoreError::Gone)
+    }
+
     async fn record_event(&self, event: PolicyEvent) -> Result<(), StoreError> {
         self.events.lock().unwrap().push(event);
         Ok(())

@@ -1,6 +1,7 @@
 //! The whole autoscaler on port 0: a fake Prometheus over real HTTP, a cluster in memory, and its own API as clients see it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod changes;
 mod election;
 mod fake;
 

@@ -40,10 +40,18 @@ pub enum CallError {
 }
 
 /// A base URL and a connection pool.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct HttpClient {
     base: Url,
     http: reqwest::Client,
+    token: Option<String>,
+}
+
+impl std::fmt::Debug for HttpClient {
+    /// Without the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpClient").field("base", &self.base.as_str()).finish_non_exhaustive()
+    }
 }
 
 impl HttpClient {
@@ -54,7 +62,14 @@ impl HttpClient {
             .connect_timeout(Duration::from_secs(2))
             .build()
             .expect("a client without TLS and proxies has nothing to fail on");
-        Self { base, http }
+        Self { base, http, token: None }
+    }
+
+    /// Sends this token with every call, as `Authorization: Bearer`.
+    #[must_use]
+    pub fn with_token(mut self, token: Option<String>) -> Self {
+        self.token = token;
+        self
     }
 
     /// The base URL.
@@ -66,14 +81,14 @@ impl HttpClient {
     pub async fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> Result<T, CallError> {
         let url = self.url(path);
         let request = self.http.get(url.clone()).query(query);
-        Self::call(&url, request).await
+        self.call(&url, request).await
     }
 
     /// POSTs a form and reads JSON.
     pub async fn post_form<T: DeserializeOwned>(&self, path: &str, form: &[(&str, &str)]) -> Result<T, CallError> {
         let url = self.url(path);
         let request = self.http.post(url.clone()).form(form);
-        Self::call(&url, request).await
+        self.call(&url, request).await
     }
 
     /// POSTs JSON and reads JSON.
@@ -84,7 +99,7 @@ impl HttpClient {
     ) -> Result<T, CallError> {
         let url = self.url(path);
         let request = self.http.post(url.clone()).json(body);
-        Self::call(&url, request).await
+        self.call(&url, request).await
     }
 
     fn url(&self, path: &str) -> Url {
@@ -94,7 +109,11 @@ impl HttpClient {
         url
     }
 
-    async fn call<T: DeserializeOwned>(url: &Url, request: reqwest::RequestBuilder) -> Result<T, CallError> {
+    async fn call<T: DeserializeOwned>(&self, url: &Url, request: reqwest::RequestBuilder) -> Result<T, CallError> {
+        let request = match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
         let unreachable =
             |error: reqwest::Error| CallError::Unreachable { url: url.to_string(), reason: cause(&error) };
         let response = request.send().await.map_err(unreachable)?;

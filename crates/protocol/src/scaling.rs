@@ -288,6 +288,12 @@ impl ScalingClient {
         Self { http: HttpClient::new(base) }
     }
 
+    /// Sends the token that the autoscaler asks of whoever changes something.
+    #[must_use]
+    pub fn with_token(self, token: Option<String>) -> Self {
+        Self { http: self.http.with_token(token) }
+    }
+
     /// `GET /api/v1/policies`.
     pub async fn policies(&self) -> Result<Vec<PolicyStatus>, CallError> {
         self.http.get("api/v1/policies", &[]).await

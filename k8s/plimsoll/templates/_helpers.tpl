@@ -83,15 +83,15 @@ name: {{ index . 2 | quote }}
 labels: {{- include "plimsoll.labels" . | nindent 2 }}
 {{- end }}
 
-{{/* What the restricted Pod Security Standard asks of a pod, and of a container. */}}
+{{/* The Secret with the token of the autoscaler's API. */}}
+{{- define "plimsoll.apiSecret" -}}
+{{- .Values.autoscaler.api.existingSecret | default (printf "%s-api" (include "plimsoll.autoscaler" .)) }}
+{{- end }}
+
+{{/* What the restricted Pod Security Standard asks of a pod, with the users that the values name, and of a container. */}}
 {{- define "plimsoll.podSecurity" -}}
-runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-fsGroup: 65532
-fsGroupChangePolicy: OnRootMismatch
-seccompProfile:
-  type: RuntimeDefault
+{{- $asked := dict "runAsNonRoot" true "seccompProfile" (dict "type" "RuntimeDefault") }}
+{{- toYaml (merge $asked (.Values.podSecurityContext | default dict)) }}
 {{- end }}
 
 {{- define "plimsoll.containerSecurity" -}}

@@ -20,6 +20,7 @@ use self::events::Recorder;
 use self::watch::Follower;
 use super::access::{Connection, words};
 use super::fence::Fence;
+use super::writing::{FIELD_MANAGER, ONLY_THE_LEADER};
 use crate::{EventKind, WorkloadRef};
 
 /// The group of our custom resources.
@@ -33,6 +34,9 @@ pub const KIND: &str = "ScalingPolicy";
 
 /// What to do when the API server does not know them, or knows them as an older Plimsoll did.
 pub const REMEDY: &str = "install or renew it with `plimsoll crd | kubectl apply -f -`";
+
+/// Annotation by which a policy is paused, whoever set it: it goes on recommending, and writes nothing.
+pub const PAUSED_ANNOTATION: &str = "plimsoll.dev/paused";
 
 /// Longest time for one write; a lead that ends before ends it too.
 const WRITE_PATIENCE: Duration = Duration::from_secs(5);
@@ -52,6 +56,8 @@ pub struct PolicyObject {
     pub created_at_ms: i64,
     /// Counts its changes, those of its status included.
     pub resource_version: String,
+    /// Whether its annotation pauses it.
+    pub paused: bool,
     /// The policy as a file would hold it, as JSON: apiVersion, kind, name, namespace and spec. Text, because thousands are kept.
     pub manifest: String,
     /// Its status as JSON; `null` where it has none.
@@ -132,6 +138,10 @@ pub trait PolicyStore: Send + Sync + 'static {
     /// Replaces the status of an object as it was read; the API server refuses it if the object has changed since. Fields that
     /// are `null` are taken away.
     async fn write_status(&self, object: &PolicyObject, status: &serde_json::Value) -> Result<(), StoreError>;
+
+    /// Pauses or resumes a policy by its annotation; gives the object's version after it. Whatever else has changed in the object is
+    /// left as it is.
+    async fn set_paused(&self, namespace: &str, name: &str, paused: bool) -> Result<String, StoreError>;
 
     /// Records an event. The same one again within minutes is counted rather than recorded anew.
     async fn record_event(&self, event: PolicyEvent) -> Result<(), StoreError>;
@@ -220,6 +230,15 @@ impl PolicyStore for KubernetesPolicies {
         }
     }
 
+    async fn set_paused(&self, namespace: &str, name: &str, paused: bool) -> Result<String, StoreError> {
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource());
+        let value = paused.then_some("true");
+        let patch = json!({"metadata": {"annotations": {PAUSED_ANNOTATION: value}}});
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let answer = self.guarded(api.patch(name, &params, &Patch::Merge(&patch))).await?;
+        Ok(answer.metadata.resource_version.unwrap_or_default())
+    }
+
     async fn record_event(&self, event: PolicyEvent) -> Result<(), StoreError> {
         self.guarded(self.recorder.record(&event)).await
     }
@@ -243,6 +262,10 @@ impl KubernetesPolicies {
 fn refused(error: &kube::Error) -> StoreError {
     match error {
         kube::Error::Api(status) => match status.code {
+            // The chart's admission policy, which learns some moments late who leads.
+            403 | 422 if status.message.contains(ONLY_THE_LEADER) => {
+                StoreError::NotLeader { reason: status.message.clone() }
+            }
             403 => StoreError::Forbidden { reason: status.message.clone() },
             // A path that the API server does not serve has no name in its answer.
             404 if status.details.as_ref().is_none_or(|details| details.name.is_empty()) => {

@@ -16,7 +16,10 @@ use super::wire::Bare;
 use crate::{ClusterError, WorkloadKind, WorkloadRef};
 
 /// Whom the API server's managedFields name.
-const FIELD_MANAGER: &str = "plimsoll-autoscaler";
+pub(super) const FIELD_MANAGER: &str = "plimsoll-autoscaler";
+
+/// What the chart's admission policy says to who does not lead.
+pub(super) const ONLY_THE_LEADER: &str = "only the leader may write";
 
 /// The API server's admission learns by a watch who leads, some moments after it took the Lease: what it denies to a leader that
 /// it does not know yet is tried again so often, this long apart.
@@ -176,7 +179,7 @@ impl Writer {
             404 => Failure::NotFound,
             409 if status.reason != "AlreadyExists" => Failure::Conflict,
             // The chart's admission policy knows who leads.
-            403 | 422 if reason.contains("only the leader may write") => Failure::NotLeader { reason },
+            403 | 422 if reason.contains(ONLY_THE_LEADER) => Failure::NotLeader { reason },
             // The words of RBAC; quotas and admission plugins answer 403 too, in other words.
             403 if reason.contains("cannot ") && reason.contains(" resource ") => Failure::Forbidden {
                 reason: rights::missing_write(&self.user, verb, place.group, &place.resource(), place.namespace),

@@ -132,6 +132,13 @@ impl Stage {
         Forward::to_pod(&self.kubectl, PLIMSOLL, &self.leader().await?, 9091).await
     }
 
+    /// The token that the autoscaler asks of whoever changes something.
+    pub async fn api_token(&self) -> anyhow::Result<String> {
+        let template = "go-template={{.data.token | base64decode}}";
+        let args = ["get", "secret", "-n", PLIMSOLL, "plimsoll-autoscaler-api", "-o", template];
+        self.kubectl.run(&args).await.context("the chart's Secret with the token of the autoscaler's API")
+    }
+
     /// The pod that leads, as the Lease says.
     pub async fn leader(&self) -> anyhow::Result<String> {
         let lease = self.lease().await?;

@@ -2,6 +2,7 @@
 //! deployment. Runs only when `PLIMSOLL_E2E_KUBECONFIG` names a cluster; see k8s/e2e/README.md. Start at `CLAIMS`.
 
 mod blackout;
+mod commands;
 mod deployment;
 mod harness;
 mod leader;
@@ -21,7 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::harness::Stage;
 
 /// In the order in which they are tried: what disturbs most comes last.
-const CLAIMS: [Claim<Stage>; 28] = [
+const CLAIMS: [Claim<Stage>; 30] = [
     Claim { name: "the chart comes up", needed: true, check: |s| Box::pin(deployment::chart_comes_up(s)) },
     Claim { name: "the shop comes up", needed: true, check: |s| Box::pin(deployment::shop_comes_up(s)) },
     Claim { name: "every manifest is accepted", needed: false, check: |s| Box::pin(deployment::dry_runs(s)) },
@@ -31,6 +32,8 @@ const CLAIMS: [Claim<Stage>; 28] = [
     Claim { name: "traces are whole", needed: false, check: |s| Box::pin(shop::traces_are_whole(s)) },
     Claim { name: "rights: nothing beyond need", needed: false, check: |s| Box::pin(rights::nothing_beyond_need(s)) },
     Claim { name: "rights: writes are fenced", needed: false, check: |s| Box::pin(rights::writes_are_fenced(s)) },
+    Claim { name: "rights: no field but its own", needed: false, check: |s| Box::pin(rights::only_its_fields(s)) },
+    Claim { name: "commands: a pause is kept", needed: false, check: |s| Box::pin(commands::pause_is_kept(s)) },
     Claim { name: "policies: bad ones are refused", needed: false, check: |s| Box::pin(scaling::bad_policies(s)) },
     Claim {
         name: "policies: one steers its own namespace only",

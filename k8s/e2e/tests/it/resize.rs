@@ -9,6 +9,7 @@ use e2e::claims::{Verdict, holds};
 use e2e::kubectl::{name, number, text};
 use e2e::wait::until;
 use protocol::quantity::Quantity;
+use protocol::scaling::ScalingClient;
 use serde_json::{Value, json};
 
 use crate::harness::{LOAD, READY, SHOP, Stage, condition, is_ready};
@@ -25,7 +26,8 @@ const BROUGHT: Duration = Duration::from_secs(30);
 async fn ask(stage: &Stage, resources: &Value) -> anyhow::Result<(u16, String)> {
     let way = stage.autoscaler().await?;
     let url = way.url().join(&format!("api/v1/workloads/{SHOP}/Deployment/{RESIZED}/resize"))?;
-    let answer = stage.http.post(url).json(&json!({"container": RESIZED, "resources": resources})).send().await?;
+    let (token, body) = (stage.api_token().await?, json!({"container": RESIZED, "resources": resources}));
+    let answer = stage.http.post(url).bearer_auth(token).json(&body).send().await?;
     Ok((answer.status().as_u16(), answer.text().await?))
 }
 
@@ -35,6 +37,25 @@ async fn ask_well(stage: &Stage, resources: &Value) -> anyhow::Result<()> {
         bail!("the autoscaler answers {code}: {words}");
     }
     Ok(())
+}
+
+/// A policy that steers the service and leaves it at one replica: without one the autoscaler changes nothing of it.
+async fn steered(stage: &Stage) -> anyhow::Result<()> {
+    let spec = json!({
+        "target": {"kind": "Deployment", "name": RESIZED},
+        "mode": "Auto",
+        "replicas": {"min": 1, "max": 1},
+        "signals": [{"utilization": {"resource": "cpu", "target": "90%"}}],
+    });
+    stage.policy(RESIZED, &spec).await?;
+    let way = stage.autoscaler().await?;
+    let client = ScalingClient::new(way.url().clone());
+    until("the autoscaler to know the policy", READY, async || {
+        let policies = client.policies().await.map_err(|error| error.to_string())?;
+        let known = policies.iter().any(|policy| policy.policy.namespace == SHOP && policy.policy.name == RESIZED);
+        if known { Ok(()) } else { Err(format!("{} others", policies.len())) }
+    })
+    .await
 }
 
 /// What the container of a pod has, as the kubelet says: `cpu request, cpu limit, memory request, memory limit`.
@@ -86,6 +107,7 @@ async fn forget(stage: &Stage) -> anyhow::Result<()> {
 
 /// One container, four numbers, no restart; the kernel has the new ones.
 pub async fn in_place(stage: &Stage) -> anyhow::Result<Verdict> {
+    steered(stage).await?;
     let before = only_pod(stage).await.map_err(anyhow::Error::msg)?;
     let begun = Instant::now();
     let wanted = json!({"cpuRequest": "60m", "cpuLimit": "300m", "memoryRequest": "56Mi", "memoryLimit": "160Mi"});
@@ -136,6 +158,7 @@ async fn in_cadvisor(stage: &Stage, pod: &str) -> anyhow::Result<String> {
 
 /// A pod that comes after the resize has the planned size too, without being asked again.
 pub async fn new_pods(stage: &Stage) -> anyhow::Result<Verdict> {
+    steered(stage).await?;
     let wanted = json!({"cpuRequest": "55m", "cpuLimit": "310m", "memoryRequest": "52Mi", "memoryLimit": "150Mi"});
     ask_well(stage, &wanted).await?;
     let old = reaches(stage, &wanted, DONE).await?;
@@ -161,6 +184,7 @@ pub async fn new_pods(stage: &Stage) -> anyhow::Result<Verdict> {
 
 /// A node without room defers a resize; when there is room again, it is carried out.
 pub async fn deferred(stage: &Stage) -> anyhow::Result<Verdict> {
+    steered(stage).await?;
     let pod = only_pod(stage).await.map_err(anyhow::Error::msg)?;
     let node = text(&pod, "/spec/nodeName").to_owned();
     let free = free_memory(stage, &node).await?;
@@ -195,6 +219,7 @@ pub async fn deferred(stage: &Stage) -> anyhow::Result<Verdict> {
 
 /// More than any node has: said as such, by the pod and by the autoscaler's events; the pod goes on.
 pub async fn infeasible(stage: &Stage) -> anyhow::Result<Verdict> {
+    steered(stage).await?;
     let wanted = json!({"cpuRequest": "50m", "cpuLimit": "250m", "memoryRequest": "64Ti", "memoryLimit": "64Ti"});
     let (code, words) = ask(stage, &wanted).await?;
     if !(200..300).contains(&code) {

@@ -11,7 +11,7 @@ use e2e::wait::{throughout, until};
 use serde_json::{Value, json};
 
 use crate::harness::{OTHER, PLIMSOLL, SHOP, Stage};
-use crate::scaling::{SCALED, foreign, replicas};
+use crate::scaling::{SCALED, by_requests, foreign, replicas};
 
 /// What the autoscaler needs where its policies count (values.yaml: the shop's namespace).
 const AUTOSCALER: &str = "
@@ -23,7 +23,7 @@ const AUTOSCALER: &str = "
     resourcequotas, events: list watch
     horizontalpodautoscalers.autoscaling, verticalpodautoscalers.autoscaling.k8s.io: list watch
     events.events.k8s.io: create patch
-    scalingpolicies.plimsoll.dev: get list watch
+    scalingpolicies.plimsoll.dev: get list watch patch
     scalingpolicies/status.plimsoll.dev: patch
 ";
 /// Nodes belong to no namespace.
@@ -140,6 +140,54 @@ pub async fn writes_are_fenced(stage: &Stage) -> anyhow::Result<Verdict> {
     holds(format!("{} kinds of write pass for {leader} and are denied to others: {}", writes.len(), denials[0]))
 }
 
+/// The leader itself changes replicas, resources and its own annotations, and nothing else of what RBAC lets it write: the API server
+/// denies the rest.
+pub async fn only_its_fields(stage: &Stage) -> anyhow::Result<Verdict> {
+    stage.policy(SCALED, &by_requests()).await?;
+    let (account, leader) = (stage.service_account("autoscaler").await?, stage.leader().await?);
+    let deployment = format!("/apis/apps/v1/namespaces/{SHOP}/deployments/{SCALED}");
+    let policy = format!("/apis/plimsoll.dev/v1alpha1/namespaces/{SHOP}/scalingpolicies/{SCALED}");
+    let pods = stage.pods(SCALED).await?;
+    let pod = pods.first().context("the shop has no pod to try it on")?;
+    let pod = format!("/api/v1/namespaces/{SHOP}/pods/{}", text(pod, "/metadata/name"));
+    let container = |field: &str, value: Value| json!({"spec": {"template": {"spec": {"containers": [{"name": SCALED, field: value}]}}}});
+    let note = |key: &str| json!({"metadata": {"annotations": {key: "1"}}});
+    let label = json!({"metadata": {"labels": {"e2e": "1"}}});
+    let template = json!({"spec": {"template": {"metadata": {"annotations": {"e2e": "1"}}}}});
+    let writes = [
+        (&deployment, json!({"spec": {"replicas": 2}}), true),
+        (&deployment, container("resources", json!({"requests": {"cpu": "60m"}})), true),
+        (&deployment, note("plimsoll.dev/resources"), true),
+        (&pod, note("controller.kubernetes.io/pod-deletion-cost"), true),
+        (&policy, note("plimsoll.dev/paused"), true),
+        (&deployment, container("image", json!("nobody/knows")), false),
+        (&deployment, container("command", json!(["sh"])), false),
+        (&deployment, json!({"spec": {"template": {"spec": {"hostNetwork": true}}}}), false),
+        (&deployment, json!({"spec": {"paused": true}}), false),
+        (&deployment, template, false),
+        (&deployment, note("e2e"), false),
+        (&deployment, label.clone(), false),
+        (&pod, json!({"spec": {"containers": [{"name": SCALED, "image": "nobody/knows"}]}}), false),
+        (&pod, label, false),
+        (&policy, json!({"spec": {"replicas": {"max": 9}}}), false),
+    ];
+    let mut denial = String::new();
+    for (path, patch, passes) in &writes {
+        let kind = if *path == &policy { MERGE } else { STRATEGIC };
+        let (code, words) = write_of(stage, &account, Some(&leader), path, kind, patch).await?;
+        match passes {
+            true if !(200..300).contains(&code) => bail!("{path} {patch}: the leader is answered {code}: {words}"),
+            false if !(400..500).contains(&code) || !words.contains("the autoscaler may change") => {
+                bail!("{path} {patch}: answered {code}, not denied by the admission policy: {words}");
+            }
+            true => {}
+            false => denial = words,
+        }
+    }
+    let denied = writes.iter().filter(|(.., passes)| !passes).count();
+    holds(format!("{} writes of its own fields pass, {denied} others are denied: {denial}", writes.len() - denied))
+}
+
 /// A write that is tried and not carried out.
 async fn write_as(
     stage: &Stage,
@@ -148,8 +196,23 @@ async fn write_as(
     path: &str,
     patch: &Value,
 ) -> anyhow::Result<(u16, String)> {
+    write_of(stage, account, pod, path, MERGE, patch).await
+}
+
+/// Kinds of patch; custom resources know the first only.
+const MERGE: &str = "application/merge-patch+json";
+const STRATEGIC: &str = "application/strategic-merge-patch+json";
+
+async fn write_of(
+    stage: &Stage,
+    account: &str,
+    pod: Option<&str>,
+    path: &str,
+    kind: &str,
+    patch: &Value,
+) -> anyhow::Result<(u16, String)> {
     let url = format!("{}?dryRun=All", stage.api(path));
-    let mut request = stage.http.patch(url).header("Content-Type", "application/merge-patch+json");
+    let mut request = stage.http.patch(url).header("Content-Type", kind);
     request = request.header("Impersonate-User", account);
     for group in ["system:serviceaccounts", &format!("system:serviceaccounts:{PLIMSOLL}"), "system:authenticated"] {
         request = request.header("Impersonate-Group", group);

@@ -164,6 +164,36 @@ async fn a_status_is_merged_into_the_version_that_was_judged() {
     scene.end().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_pause_is_an_annotation_that_anybody_may_set() {
+    let api = FakeApi::new();
+    api.put("scalingpolicies", object("order", 4));
+    let scene = scene(api, PolicyOptions::default());
+    let first = scene.until("read", |objects| objects.trouble.is_none()).await;
+    assert!(!first.objects[0].paused);
+    let version = scene.policies.set_paused("shop", "order", true).await.unwrap();
+    let (place, body) = scene.api.writes()[0].clone();
+    assert_eq!(place, "scalingpolicies order");
+    assert_eq!(body, json!({"metadata": {"annotations": {"plimsoll.dev/paused": "true"}}}));
+    let paused = scene.until("paused", |objects| objects.objects[0].paused).await;
+    assert_eq!(paused.objects[0].resource_version, version);
+    scene.policies.set_paused("shop", "order", false).await.unwrap();
+    scene.until("resumed", |objects| !objects.objects[0].paused).await;
+    for (said, paused) in [("yes", true), ("False", false), ("", true)] {
+        let mut object = object("order", 4);
+        object["metadata"]["annotations"] = json!({"plimsoll.dev/paused": said});
+        scene.api.put("scalingpolicies", object);
+        scene.until(said, |objects| objects.objects[0].paused == paused).await;
+    }
+    let gone = scene.policies.set_paused("shop", "user", true).await;
+    assert_eq!(gone, Err(StoreError::Gone));
+    let late = "ValidatingAdmissionPolicy denied request: only the leader may write: held by plimsoll-1";
+    scene.api.deny("scalingpolicies", Some((403, late)));
+    let refused = scene.policies.set_paused("shop", "order", true).await;
+    assert_eq!(refused, Err(StoreError::NotLeader { reason: late.to_owned() }));
+    scene.end().await;
+}
+
 struct Closed;
 
 impl Fence for Closed {

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::{GROUP, KIND, PolicyObject, PolicyObjects, REMEDY, VERSION};
+use super::{GROUP, KIND, PAUSED_ANNOTATION, PolicyObject, PolicyObjects, REMEDY, VERSION};
 use crate::kubernetes::access::words;
 
 /// A watch is begun anew after so many seconds, so that a connection that died in silence is noticed.
@@ -220,6 +220,8 @@ fn policy_object(object: &DynamicObject) -> PolicyObject {
         uid: metadata.uid.clone().unwrap_or_default(),
         generation: metadata.generation.unwrap_or(0),
         created_at_ms: metadata.creation_timestamp.as_ref().map_or(0, |time| time.0.as_millisecond()),
+        // Who writes anything else than `false` there means it: a mistyped word must not let writes through.
+        paused: object.annotations().get(PAUSED_ANNOTATION).is_some_and(|said| !said.eq_ignore_ascii_case("false")),
         resource_version: metadata.resource_version.clone().unwrap_or_default(),
         manifest: manifest.to_string(),
         status: object.data["status"].to_string(),
