@@ -7,6 +7,7 @@ mod budget;
 mod error;
 mod evaluator;
 mod functions;
+pub(crate) mod histogram;
 pub mod memory;
 mod notes;
 mod numbers;
@@ -30,7 +31,7 @@ pub use parse::{parse, parse_selector, selectors};
 pub use stop::{Stop, StopGuard};
 pub use value::{InstantSample, QueryData, QueryOutput};
 
-use crate::series::{Queryable, Sample, SeriesSamples};
+use crate::series::{HistogramSample, Queryable, Sample, SeriesSamples};
 use budget::Pool;
 use evaluator::{Evaluator, Scope};
 use notes::Notes;
@@ -218,11 +219,14 @@ impl Engine {
             .into_iter()
             .map(|series| {
                 let (start_ms, end_ms) = ranges.window.bounds(grid, 0);
-                let inside = |sample: &Sample| sample.timestamp_ms > start_ms && sample.timestamp_ms <= end_ms;
+                let inside = |timestamp_ms: i64| timestamp_ms > start_ms && timestamp_ms <= end_ms;
                 let labels = if series.drop_name { nameless(&series.labels) } else { series.labels };
-                SeriesSamples::floats(labels, series.samples.into_iter().filter(inside).collect())
+                let (mut samples, mut histograms) = (series.samples, series.histograms);
+                samples.retain(|sample| inside(sample.timestamp_ms));
+                histograms.retain(|sample| inside(sample.timestamp_ms));
+                SeriesSamples { labels, samples, histograms }
             })
-            .filter(|series| !series.samples.is_empty())
+            .filter(|series| !series.is_empty())
             .collect();
         found.sort_by(|a, b| a.labels.cmp(&b.labels));
         Ok(found)
@@ -251,18 +255,21 @@ fn without_dropped_names(series: Vec<Series>) -> Result<Vec<Series>, QueryError>
 }
 
 fn instant_vector(series: Vec<Series>, at_ms: i64) -> Vec<InstantSample> {
-    let present = series.into_iter().filter_map(|one| Some((one.column.get(0)?, one.labels)));
-    present.map(|(value, labels)| InstantSample { labels, sample: Sample { timestamp_ms: at_ms, value } }).collect()
+    let present = series.into_iter().filter_map(|one| Some((one.column.cell(0)?, one.labels)));
+    present.map(|(cell, labels)| InstantSample { labels, point: cell.at(at_ms) }).collect()
 }
 
 fn matrix(series: Vec<Series>, grid: Grid) -> Vec<SeriesSamples> {
     let mut found: Vec<SeriesSamples> = series
         .into_iter()
-        .map(|one| {
-            let samples = one.column.present().map(|(step, value)| Sample { timestamp_ms: grid.at(step), value });
-            SeriesSamples::floats(one.labels, samples.collect())
+        .map(|mut one| {
+            let histograms = one.column.take_histograms().into_iter();
+            let histograms =
+                histograms.map(|(step, histogram)| HistogramSample { timestamp_ms: grid.at(step), histogram });
+            let samples = one.column.floats().map(|(step, value)| Sample { timestamp_ms: grid.at(step), value });
+            SeriesSamples { samples: samples.collect(), histograms: histograms.collect(), labels: one.labels }
         })
-        .filter(|one| !one.samples.is_empty())
+        .filter(|one| !one.is_empty())
         .collect();
     found.sort_by(|a, b| a.labels.cmp(&b.labels));
     found

@@ -3,6 +3,7 @@
 
 mod choose;
 mod fold;
+mod histograms;
 
 use std::collections::HashMap;
 
@@ -43,13 +44,13 @@ impl Evaluator<'_> {
                 let phis = self.scalar(parameter(expr)?, grid)?;
                 self.check_quantiles(node, 0, &phis);
                 let series = self.vector(&expr.expr, grid)?;
-                Ok(Value::Vector(self.fold(&series, by, grid, &Fold::Quantile(phis))?))
+                Ok(Value::Vector(self.fold(node, expr, &series, grid, &Fold::Quantile(phis))?))
             }
             op @ (T_TOPK | T_BOTTOMK | T_LIMITK | T_LIMIT_RATIO) => {
                 let limits = self.scalar(parameter(expr)?, grid)?;
                 let choice = self.choice(node, op, &limits)?;
                 let series = self.vector(&expr.expr, grid)?;
-                self.choose(series, by, grid, &choice).map(Value::Vector)
+                self.choose(node, series, by, grid, &choice).map(Value::Vector)
             }
             op => {
                 let fold = match op {
@@ -64,24 +65,31 @@ impl Evaluator<'_> {
                     _ => return Err(QueryError::Execution(format!("unknown aggregation {}", expr.op))),
                 };
                 let series = self.vector(&expr.expr, grid)?;
-                Ok(Value::Vector(self.fold(&series, by, grid, &fold)?))
+                Ok(Value::Vector(self.fold(node, expr, &series, grid, &fold)?))
             }
         }
     }
 
     fn fold(
         &mut self,
+        node: &Expr,
+        expr: &AggregateExpr,
         series: &[Series],
-        by: Option<&LabelModifier>,
         grid: Grid,
         fold: &Fold,
     ) -> Result<Vec<Series>, QueryError> {
+        let place = self.places.argument(node, usize::from(expr.param.is_some()));
         let mut found = Vec::new();
-        for group in groups(series, by) {
+        for group in groups(series, expr.modifier.as_ref()) {
             self.stop.check()?;
-            let columns = group.members.iter().map(|member| &series[*member].column);
-            let column = fold.apply(columns, grid.count);
-            self.charge(column.len())?;
+            let has_histograms = |member: &usize| !series[*member].column.histograms().is_empty();
+            let column = if group.members.iter().any(has_histograms) {
+                let members: Vec<&Series> = group.members.iter().map(|member| &series[*member]).collect();
+                self.fold_both(&members, fold, grid.count, &place)
+            } else {
+                fold.apply(group.members.iter().map(|member| &series[*member].column), grid.count)
+            };
+            self.charge(column.cells())?;
             found.push(Series { labels: group.labels, drop_name: group.drop_name, column });
         }
         Ok(found)
@@ -89,6 +97,7 @@ impl Evaluator<'_> {
 
     fn choose(
         &mut self,
+        node: &Expr,
         mut series: Vec<Series>,
         by: Option<&LabelModifier>,
         grid: Grid,
@@ -99,14 +108,18 @@ impl Evaluator<'_> {
         for group in &groups {
             self.stop.check()?;
             let members: Vec<&Series> = group.members.iter().map(|member| &series[*member]).collect();
+            if let Some(name) = choice.ignores_histograms(&members) {
+                let place = self.places.start(node);
+                self.notes.info(&format!("ignored histogram in {name} aggregation"), &place);
+            }
             let chosen: Vec<Vec<usize>> = (0..grid.count).map(|step| choice.chosen(&members, step)).collect();
             // At one time the order of the answer is the order of choice.
             order.extend(chosen.first().into_iter().flatten().map(|place| group.members[*place]));
             let mut kept = vec![Column::absent(grid.count); group.members.len()];
             for (step, places) in chosen.iter().enumerate() {
                 for place in places {
-                    if let Some(value) = members[*place].column.get(step) {
-                        kept[*place].set(step, value);
+                    if let Some(cell) = members[*place].column.cell(step) {
+                        kept[*place].put(step, cell);
                     }
                 }
             }
@@ -164,10 +177,12 @@ fn count_values(
     for group in groups(series, by) {
         let mut counts: HashMap<String, Column> = HashMap::new();
         for member in &group.members {
-            for (step, value) in series[*member].column.present() {
-                let column =
-                    counts.entry(super::numbers::format_value(value)).or_insert_with(|| Column::absent(grid.count));
-                column.set(step, column.get(step).unwrap_or(0.0) + 1.0);
+            let column = &series[*member].column;
+            let floats = column.floats().map(|(step, value)| (step, super::numbers::format_value(value)));
+            let histograms = column.histograms().iter().map(|(step, one)| (*step, super::histogram::shown(one)));
+            for (step, text) in floats.chain(histograms) {
+                let column = counts.entry(text).or_insert_with(|| Column::absent(grid.count));
+                column.set(step, column.float(step).unwrap_or(0.0) + 1.0);
             }
         }
         let mut counts: Vec<(String, Column)> = counts.into_iter().collect();
@@ -193,8 +208,8 @@ fn add_same(series: Vec<Series>) -> Result<Vec<Series>, QueryError> {
             continue;
         };
         let sum = &mut sums[*place];
-        for (step, value) in one.column.present() {
-            sum.column.set(step, sum.column.get(step).unwrap_or(0.0) + value);
+        for (step, value) in one.column.floats() {
+            sum.column.set(step, sum.column.float(step).unwrap_or(0.0) + value);
         }
     }
     join_same(sums)

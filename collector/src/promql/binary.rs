@@ -2,22 +2,24 @@
 //! Start at `Evaluator::binary`.
 
 mod matching;
+mod mixed;
 mod operator;
 mod sets;
 
 use promql_parser::parser::token::{T_LAND, T_LOR, T_LUNLESS};
-use promql_parser::parser::{BinaryExpr, VectorMatchCardinality};
+use promql_parser::parser::{BinaryExpr, Expr, VectorMatchCardinality};
 
 use super::evaluator::Evaluator;
-use super::value::{Grid, Series, Value};
+use super::value::{Cell, Grid, Series, Value};
 use crate::promql::QueryError;
 
 use matching::{Cardinality, Matching};
+use mixed::Findings;
 use operator::Operator;
 use sets::SetOperator;
 
 impl Evaluator<'_> {
-    pub(super) fn binary(&mut self, expr: &BinaryExpr, grid: Grid) -> Result<Value, QueryError> {
+    pub(super) fn binary(&mut self, node: &Expr, expr: &BinaryExpr, grid: Grid) -> Result<Value, QueryError> {
         let left = self.eval(&expr.lhs, grid)?;
         let right = self.eval(&expr.rhs, grid)?;
         let modifier = expr.modifier.as_ref();
@@ -36,10 +38,18 @@ impl Evaluator<'_> {
                 Ok(Value::Scalar(values.map(|(left, right)| operator.number(left, right)).collect()))
             }
             (Value::Vector(series), Value::Scalar(numbers)) => {
-                self.with_numbers(series, operator, |step, value| operator.kept(value, numbers[step], value))
+                let floats = |step: usize, value: f64| operator.kept(value, numbers[step], value);
+                let cells = |step: usize, cell: &Cell, findings: &mut Findings| {
+                    operator.cells(cell, &Cell::Float(numbers[step]), cell, findings)
+                };
+                self.with_numbers(node, series, operator, floats, cells)
             }
             (Value::Scalar(numbers), Value::Vector(series)) => {
-                self.with_numbers(series, operator, |step, value| operator.kept(numbers[step], value, value))
+                let floats = |step: usize, value: f64| operator.kept(numbers[step], value, value);
+                let cells = |step: usize, cell: &Cell, findings: &mut Findings| {
+                    operator.cells(&Cell::Float(numbers[step]), cell, cell, findings)
+                };
+                self.with_numbers(node, series, operator, floats, cells)
             }
             (Value::Vector(left), Value::Vector(right)) => {
                 let cardinality = match modifier.map(|modifier| &modifier.card) {
@@ -48,7 +58,9 @@ impl Evaluator<'_> {
                     _ => Cardinality::OneToOne,
                 };
                 let late = self.drops_names_late();
-                let found = matching.join(&left, &right, operator, (cardinality, late), grid)?;
+                let mut findings = Findings::default();
+                let found = matching.join((&left, &right), operator, (cardinality, late), grid, &mut findings)?;
+                self.note(node, operator, &findings);
                 self.stop.check()?;
                 Ok(Value::Vector(found))
             }
@@ -58,15 +70,30 @@ impl Evaluator<'_> {
 
     fn with_numbers(
         &mut self,
+        node: &Expr,
         mut series: Vec<Series>,
         operator: Operator,
-        apply: impl Fn(usize, f64) -> Option<f64>,
+        floats: impl Fn(usize, f64) -> Option<f64>,
+        cells: impl Fn(usize, &Cell, &mut Findings) -> Option<Cell>,
     ) -> Result<Value, QueryError> {
+        let mut findings = Findings::default();
         for one in &mut series {
-            one.column.filter_map(&apply);
+            one.column.change_floats(&floats);
+            for (step, histogram) in one.column.take_histograms() {
+                if let Some(cell) = cells(step, &Cell::Histogram(histogram), &mut findings) {
+                    one.column.put(step, cell);
+                }
+            }
         }
+        self.note(node, operator, &findings);
         series.retain(|one| !one.column.is_empty());
         if operator.keeps_name() { Ok(Value::Vector(series)) } else { self.nameless(series) }
+    }
+
+    fn note(&mut self, node: &Expr, operator: Operator, findings: &Findings) {
+        if !findings.is_empty() {
+            findings.note(operator, &mut self.notes, &self.places.start(node));
+        }
     }
 }
 

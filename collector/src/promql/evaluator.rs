@@ -4,6 +4,7 @@
 use promql_parser::parser::{Call, Expr};
 
 use super::budget::Budget;
+use super::histogram;
 use super::notes::Notes;
 use super::places::Places;
 use super::select::Reading;
@@ -78,7 +79,7 @@ impl Evaluator<'_> {
                 let value = self.eval(&unary.expr, grid)?;
                 self.negated(value)
             }
-            Expr::Binary(binary) => self.binary(binary, grid),
+            Expr::Binary(binary) => self.binary(expr, binary, grid),
             Expr::Aggregate(aggregate) => self.aggregate(expr, aggregate, grid),
             Expr::Call(call) => self.call(expr, call, grid),
             Expr::MatrixSelector(_) | Expr::Subquery(_) => {
@@ -92,7 +93,10 @@ impl Evaluator<'_> {
         match value {
             Value::Scalar(values) => Ok(Value::Scalar(values.into_iter().map(|value| -value).collect())),
             Value::Vector(mut series) => {
-                series.iter_mut().for_each(|one| one.column.map(|value| -value));
+                for one in &mut series {
+                    one.column.change_floats(|_, value| Some(-value));
+                    one.column.change_histograms(|histogram| histogram::scaled(histogram, -1.0));
+                }
                 self.nameless(series)
             }
             Value::Text(_) => Err(QueryError::Execution("a text cannot be negated".to_owned())),

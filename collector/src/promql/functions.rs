@@ -1,8 +1,9 @@
 //! Functions of instant vectors, numbers and time. Functions of range vectors are in `range`.
 //! Start at `Evaluator::call`.
 
+mod buckets;
 mod calendar;
-mod histogram;
+mod estimate;
 mod labels;
 mod mathematics;
 mod order;
@@ -10,12 +11,13 @@ mod order;
 use promql_parser::parser::{Call, Expr};
 
 use super::evaluator::Evaluator;
+use super::histogram;
 use super::numbers::count;
 use super::range::{absent_labels, absent_series};
 use super::select::{Reading, seconds};
 use super::value::{Column, Grid, Series, Value};
 use crate::promql::QueryError;
-use crate::series::Labels;
+use crate::series::{Histogram, Labels};
 
 impl Evaluator<'_> {
     pub(super) fn call(&mut self, node: &Expr, call: &Call, grid: Grid) -> Result<Value, QueryError> {
@@ -26,7 +28,7 @@ impl Evaluator<'_> {
         }
         if let Some(apply) = mathematics::by_name(name) {
             let mut series = self.vector(&arguments[0], grid)?;
-            series.iter_mut().for_each(|one| one.column.map(apply));
+            series.iter_mut().for_each(|one| one.column.map_floats(apply));
             return self.nameless(series);
         }
         if let Some(field) = calendar::by_name(name) {
@@ -52,15 +54,36 @@ impl Evaluator<'_> {
                 self.sort_by_label(node, arguments, name == "sort_by_label_desc", grid)
             }
             "histogram_quantile" | "histogram_quantiles" | "histogram_fraction" => {
-                self.classic_histogram(node, name, arguments, grid)
+                self.estimate(node, name, arguments, grid)
             }
-            // These read native histograms, and pass over anything else.
-            "histogram_avg" | "histogram_count" | "histogram_stddev" | "histogram_stdvar" | "histogram_sum" => {
-                self.vector(&arguments[0], grid)?;
-                Ok(Value::Vector(Vec::new()))
+            "histogram_avg" => self.of_histograms(&arguments[0], histogram::mean_of, grid),
+            "histogram_count" => self.of_histograms(&arguments[0], |histogram| histogram.count, grid),
+            "histogram_sum" => self.of_histograms(&arguments[0], |histogram| histogram.sum, grid),
+            "histogram_stdvar" => self.of_histograms(&arguments[0], histogram::variance, grid),
+            "histogram_stddev" => {
+                self.of_histograms(&arguments[0], |histogram| histogram::variance(histogram).sqrt(), grid)
             }
             _ => Err(QueryError::Execution(format!("function {name} is not supported"))),
         }
+    }
+
+    /// A number for each native histogram; anything else is passed over.
+    fn of_histograms(
+        &mut self,
+        argument: &Expr,
+        apply: impl Fn(&Histogram) -> f64,
+        grid: Grid,
+    ) -> Result<Value, QueryError> {
+        let mut series = self.vector(argument, grid)?;
+        series.retain(|one| !one.column.histograms().is_empty());
+        for one in &mut series {
+            let mut column = Column::absent(grid.count);
+            for (step, histogram) in one.column.histograms() {
+                column.set(*step, apply(histogram));
+            }
+            one.column = column;
+        }
+        self.nameless(series)
     }
 
     /// Functions whose result is a number.
@@ -87,7 +110,7 @@ impl Evaluator<'_> {
     fn absent(&mut self, argument: &Expr, grid: Grid) -> Result<Value, QueryError> {
         let mut present = vec![false; grid.count];
         for one in self.vector(argument, grid)? {
-            one.column.present().for_each(|(step, _)| present[step] = true);
+            one.column.steps().for_each(|step| present[step] = true);
         }
         Ok(Value::Vector(absent_series(absent_labels(argument), &present)))
     }
@@ -97,7 +120,7 @@ impl Evaluator<'_> {
         let mut values = vec![f64::NAN; grid.count];
         let mut seen = vec![0usize; grid.count];
         for one in self.vector(argument, grid)? {
-            for (step, value) in one.column.present() {
+            for (step, value) in one.column.floats() {
                 seen[step] += 1;
                 values[step] = if seen[step] == 1 { value } else { f64::NAN };
             }
@@ -114,7 +137,7 @@ impl Evaluator<'_> {
             },
             computed => {
                 let mut series = self.vector(computed, grid)?;
-                series.iter_mut().for_each(|one| one.column.filter_map(|step, _| Some(seconds(grid.at(step)))));
+                series.iter_mut().for_each(|one| one.column = one.column.at_steps(|step| seconds(grid.at(step))));
                 series
             }
         };
@@ -130,7 +153,7 @@ impl Evaluator<'_> {
             _ => (vec![f64::NEG_INFINITY; grid.count], limit),
         };
         for one in &mut series {
-            one.column.filter_map(|step, value| {
+            one.column.filter_map_floats(|step, value| {
                 let clamped = mathematics::max(least[step], mathematics::min(most[step], value));
                 (most[step] >= least[step] || most[step].is_nan() || least[step].is_nan()).then_some(clamped)
             });
@@ -146,7 +169,7 @@ impl Evaluator<'_> {
             None => vec![1.0; grid.count],
         };
         for one in &mut series {
-            one.column.filter_map(|step, value| {
+            one.column.filter_map_floats(|step, value| {
                 // Multiplying by the inverse keeps digits that dividing would lose; ties go up.
                 let inverse = 1.0 / nearest[step];
                 Some((value * inverse + 0.5).floor() / inverse)
@@ -161,7 +184,7 @@ impl Evaluator<'_> {
             return Ok(Value::Vector(vec![Series { labels: Labels::default(), drop_name: false, column }]));
         };
         let mut series = self.vector(argument, grid)?;
-        series.iter_mut().for_each(|one| one.column.map(field));
+        series.iter_mut().for_each(|one| one.column.map_floats(field));
         self.nameless(series)
     }
 }

@@ -30,6 +30,27 @@ impl Sum {
     pub fn total(self) -> f64 {
         self.sum + self.error
     }
+
+    /// Adds another sum, and its error.
+    pub fn absorb(&mut self, other: Self) {
+        self.add(other.sum);
+        if other.error != 0.0 {
+            self.add(other.error);
+        }
+    }
+
+    /// Applies what may be done to each of two addends: multiplying, dividing.
+    pub fn map(self, apply: impl Fn(f64) -> f64) -> Self {
+        Self { sum: apply(self.sum), error: apply(self.error) }
+    }
+
+    pub fn is_nothing(self) -> bool {
+        self.sum == 0.0 && self.error == 0.0
+    }
+
+    pub fn is_infinite(self) -> bool {
+        self.sum.is_infinite()
+    }
 }
 
 /// A mean: the sum divided, until the sum would overflow; from there on the running mean.
@@ -128,4 +149,22 @@ pub(super) fn almost_equal(a: f64, b: f64, tolerance: f64) -> bool {
 /// A value as it becomes a label's: `NaN`, `+Inf`, `-Inf`, else all digits that are needed and never an exponent.
 pub(super) fn format_value(value: f64) -> String {
     if value.is_finite() { format!("{value}") } else { protocol::prometheus::format_value(value) }
+}
+
+/// As Go's `%g` prints: the shortest digits that read back, with an exponent below 1e-4 and from 1e6 on.
+pub(super) fn general(value: f64) -> String {
+    const PLAIN_MIN: f64 = 1e-4;
+    const PLAIN_MAX: f64 = 1e6;
+    let size = value.abs();
+    if !value.is_finite() || size == 0.0 || (PLAIN_MIN..PLAIN_MAX).contains(&size) {
+        return protocol::prometheus::format_value(value);
+    }
+    let scientific = format!("{value:e}");
+    match scientific.split_once('e') {
+        Some((digits, exponent)) => match exponent.strip_prefix('-') {
+            Some(exponent) => format!("{digits}e-{exponent:0>2}"),
+            None => format!("{digits}e+{exponent:0>2}"),
+        },
+        None => scientific,
+    }
 }

@@ -1,62 +1,67 @@
-//! Where in a query's text each function and aggregation stands, so that notes can say so. The parser keeps no places;
-//! functions come in the same order in the text and in a walk over the tree, and that is all this relies on.
+//! Where in a query's text its parts stand, so that notes can say so. The parser keeps no places; functions, parentheses and
+//! operands come in the same order in the text and in a walk over the tree, and that is all this relies on.
+
+mod outline;
 
 use std::collections::HashMap;
 
 use promql_parser::parser::Expr;
 
-/// Words before a parenthesis that are not functions.
-const KEYWORDS: [&str; 15] = [
-    "by",
-    "without",
-    "on",
-    "ignoring",
-    "group_left",
-    "group_right",
-    "and",
-    "or",
-    "unless",
-    "bool",
-    "offset",
-    "atan2",
-    "fill",
-    "fill_left",
-    "fill_right",
-];
+use outline::{Kind, Part};
 
-/// Places of the functions and aggregations of one query.
+/// Places of the parts of one query.
 #[derive(Debug, Default)]
 pub(super) struct Places {
-    by_node: HashMap<usize, Place>,
-}
-
-#[derive(Debug, Clone)]
-struct Place {
-    start: String,
-    arguments: Vec<String>,
+    query: String,
+    by_node: HashMap<usize, Part>,
 }
 
 impl Places {
     /// Finds all places; none if text and tree do not agree.
     pub fn of(query: &str, expr: &Expr) -> Self {
-        let found = calls_in_text(query);
+        let found = outline::parts(query).unwrap_or_default();
         let mut nodes = Vec::new();
-        calls_in_tree(expr, &mut nodes);
-        if found.len() != nodes.len() {
+        parts_of_tree(expr, &mut nodes);
+        if !found.iter().map(|part| part.kind).eq(nodes.iter().map(|(_, kind)| *kind)) {
             return Self::default();
         }
-        Self { by_node: nodes.into_iter().zip(found).collect() }
+        let by_node = nodes.into_iter().map(|(node, _)| node).zip(found).collect();
+        Self { query: query.to_owned(), by_node }
     }
 
-    /// ` (line:column)` of a function, or nothing.
+    /// ` (line:column)` of an expression, or nothing.
     pub fn start(&self, node: &Expr) -> String {
-        self.by_node.get(&identity(node)).map_or_else(String::new, |place| format!(" ({})", place.start))
+        self.shown(self.begin(node))
     }
 
     /// ` (line:column)` of a function's argument, or nothing.
     pub fn argument(&self, node: &Expr, index: usize) -> String {
-        let place = self.by_node.get(&identity(node)).and_then(|place| place.arguments.get(index));
-        place.map_or_else(String::new, |place| format!(" ({place})"))
+        let part = self.by_node.get(&identity(node));
+        self.shown(part.and_then(|part| part.arguments.get(index)).copied())
+    }
+
+    /// Where an expression begins: an operation where its left side does.
+    fn begin(&self, node: &Expr) -> Option<usize> {
+        match node {
+            Expr::Binary(binary) => self.begin(&binary.lhs),
+            Expr::Subquery(subquery) => self.begin(&subquery.expr),
+            Expr::Unary(unary) => self.first(&unary.expr).map(|part| part.sign),
+            _ => self.first(node).map(|part| part.start),
+        }
+    }
+
+    /// The part with which an expression begins.
+    fn first(&self, node: &Expr) -> Option<&Part> {
+        match node {
+            Expr::Binary(binary) => self.first(&binary.lhs),
+            Expr::Subquery(subquery) => self.first(&subquery.expr),
+            Expr::Unary(unary) => self.first(&unary.expr),
+            _ => self.by_node.get(&identity(node)),
+        }
+    }
+
+    fn shown(&self, at: Option<usize>) -> String {
+        at.map_or_else(String::new, |at| format!(" ({})", line_and_column(&self.query, at)))
     }
 }
 
@@ -64,14 +69,23 @@ fn identity(node: &Expr) -> usize {
     std::ptr::from_ref(node).addr()
 }
 
-fn calls_in_tree(expr: &Expr, nodes: &mut Vec<usize>) {
-    if matches!(expr, Expr::Call(_) | Expr::Aggregate(_)) {
-        nodes.push(identity(expr));
-    }
+fn parts_of_tree(expr: &Expr, nodes: &mut Vec<(usize, Kind)>) {
+    let kind = match expr {
+        Expr::Call(_) | Expr::Aggregate(_) => Some(Kind::Call),
+        Expr::Paren(_) => Some(Kind::Paren),
+        Expr::NumberLiteral(_) | Expr::StringLiteral(_) | Expr::VectorSelector(_) | Expr::MatrixSelector(_) => {
+            Some(Kind::Leaf)
+        }
+        Expr::Unary(_) | Expr::Binary(_) | Expr::Subquery(_) | Expr::Extension(_) => None,
+    };
+    nodes.extend(kind.map(|kind| (identity(expr), kind)));
     for child in super::parse::children(expr) {
-        calls_in_tree(child, nodes);
+        parts_of_tree(child, nodes);
     }
 }
+
+/// A token with where it begins and ends.
+type Placed = (Token, usize, usize);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Token {
@@ -80,31 +94,6 @@ enum Token {
     Close,
     Comma,
     Other(u8),
-}
-
-fn calls_in_text(query: &str) -> Vec<Place> {
-    let tokens = tokens(query);
-    let text = |index: usize| &query[tokens[index].1..tokens[index].2];
-    let kind = |index: usize| tokens.get(index).map(|token| token.0);
-    let mut calls = Vec::new();
-    for index in 0..tokens.len() {
-        let preprocessor = index > 0 && kind(index - 1) == Some(Token::Other(b'@'));
-        let word = text(index).to_ascii_lowercase();
-        if kind(index) != Some(Token::Word) || preprocessor || KEYWORDS.contains(&word.as_str()) {
-            continue;
-        }
-        let mut open = index + 1;
-        let grouped =
-            kind(open) == Some(Token::Word) && ["by", "without"].contains(&text(open).to_ascii_lowercase().as_str());
-        if grouped && kind(open + 1) == Some(Token::Open) {
-            open = (open + 1..tokens.len()).find(|at| kind(*at) == Some(Token::Close)).unwrap_or(index) + 1;
-        }
-        if kind(open) == Some(Token::Open) {
-            let arguments = arguments(&tokens, open).into_iter().map(|at| line_and_column(query, at)).collect();
-            calls.push(Place { start: line_and_column(query, tokens[index].1), arguments });
-        }
-    }
-    calls
 }
 
 /// How many operators and parentheses stand outside of braces: no tree of the query is deeper than that.
@@ -172,30 +161,7 @@ fn has_byte_escape(text: &[u8]) -> bool {
     false
 }
 
-/// Where each argument begins, given the place of the opening parenthesis.
-fn arguments(tokens: &[(Token, usize, usize)], open: usize) -> Vec<usize> {
-    let mut starts = Vec::new();
-    let mut depth = 0usize;
-    let mut expecting = true;
-    for (token, start, _) in &tokens[open..] {
-        if depth == 1 && expecting && *token != Token::Close {
-            starts.push(*start);
-            expecting = false;
-        }
-        match token {
-            Token::Open | Token::Other(b'[' | b'{') => depth += 1,
-            Token::Close | Token::Other(b']' | b'}') => depth = depth.saturating_sub(1),
-            Token::Comma if depth == 1 => expecting = true,
-            _ => {}
-        }
-        if depth == 0 {
-            break;
-        }
-    }
-    starts
-}
-
-fn tokens(query: &str) -> Vec<(Token, usize, usize)> {
+fn tokens(query: &str) -> Vec<Placed> {
     let bytes = query.as_bytes();
     let mut tokens = Vec::new();
     let mut at = 0;
@@ -263,15 +229,58 @@ fn line_and_column(query: &str, at: usize) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn finds_functions_and_their_arguments() {
-        let query = "sum by (a, b) (\n  rate(x{l=\"f(\"}[5m] @ start())) + topk(2, y)";
+    fn places(query: &str) -> (Expr, Vec<String>) {
         let expr = promql_parser::parser::parse(query).unwrap();
         let places = Places::of(query, &expr);
         let mut nodes = Vec::new();
-        calls_in_tree(&expr, &mut nodes);
-        let starts: Vec<&str> = nodes.iter().map(|node| places.by_node[node].start.as_str()).collect();
-        assert_eq!(starts, ["1:1", "2:3", "2:36"]);
-        assert_eq!(places.by_node[&nodes[2]].arguments, ["2:41", "2:44"]);
+        parts_of_tree(&expr, &mut nodes);
+        let at = |at: usize| line_and_column(query, at);
+        let shown = nodes.iter().map(|(node, _)| &places.by_node[node]).map(|part| at(part.start)).collect();
+        (expr, shown)
+    }
+
+    #[test]
+    fn finds_functions_operands_and_parentheses() {
+        let query = "sum by (a, b) (\n  rate(x{l=\"f(\"}[5m] @ start())) + topk(2, (y))";
+        assert_eq!(places(query).1, ["1:1", "2:3", "2:8", "2:36", "2:41", "2:44", "2:45"]);
+    }
+
+    #[test]
+    fn finds_arguments_and_where_operations_begin() {
+        let query =
+            "histogram_quantile(0.9, sum without (le) (x) * 2) > bool on (a) group_left (b) -y{c=\"d\"} offset -5m";
+        let (expr, _) = places(query);
+        let places = Places::of(query, &expr);
+        assert_eq!(places.start(&expr), " (1:1)");
+        let Expr::Binary(binary) = &expr else { panic!("no operation") };
+        assert_eq!(
+            (places.argument(&binary.lhs, 0), places.argument(&binary.lhs, 1)),
+            (" (1:20)".into(), " (1:25)".into())
+        );
+        let Expr::Call(call) = &*binary.lhs else { panic!("no call") };
+        assert_eq!(places.start(&call.args.args[1]), " (1:25)");
+        assert_eq!(places.start(&binary.rhs), " (1:80)");
+    }
+
+    #[test]
+    fn text_and_tree_agree_on_all_that_is_syntax() {
+        for query in [
+            "1e-5 + 1.5E+3 * .5 - 0x1f",
+            "-(-x)",
+            "-1",
+            "x[5m:1m] offset 1m",
+            "max_over_time((x + y)[5m:])",
+            "{__name__=\"a\"} and on () {\"b c\"}",
+            "count_values(\"v\", x) by (a)",
+            "avg(x) without (a,)",
+            "x @ 5 unless y @ end()",
+            "x ^ -y atan2 z",
+            "x<=y != bool 3",
+            "vector(Inf) == bool NaN",
+            "time()",
+        ] {
+            let expr = promql_parser::parser::parse(query).unwrap();
+            assert!(!Places::of(query, &expr).by_node.is_empty(), "{query}");
+        }
     }
 }

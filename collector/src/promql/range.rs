@@ -2,19 +2,24 @@
 //! Start at `Evaluator::range_call`.
 
 mod extrapolate;
+mod histograms;
 mod over_time;
 mod trend;
 
 use promql_parser::parser::{Call, Expr};
 
 use super::evaluator::Evaluator;
-use super::select::{RangeSeries, Ranges, Slide};
+use super::notes::Remarks;
+use super::numbers::general;
+use super::select::{RangeSeries, Ranges, Slide, WindowShape};
 use super::stop::Stop;
-use super::value::{Column, Grid, Series, Value};
+use super::value::{Cell, Column, Grid, Series, Value};
 use crate::promql::QueryError;
-use crate::series::{Labels, METRIC_NAME, Sample};
+use crate::series::{HistogramSample, Labels, METRIC_NAME, Sample};
 
 use extrapolate::{Delta, Marks};
+pub(super) use histograms::Resets;
+use histograms::{Both, Kind};
 
 /// What a function sees at one step.
 pub(super) struct Window<'a> {
@@ -32,7 +37,22 @@ pub(super) struct Window<'a> {
 
 impl Window<'_> {
     fn samples(&self) -> &[Sample] {
-        &self.all[self.slide.low..self.slide.high]
+        self.slide.of(self.all)
+    }
+}
+
+/// What is evaluated, and how, whatever the series.
+struct Shape<'a> {
+    node: &'a Expr,
+    grid: Grid,
+    kind: Kind,
+    keeps_name: bool,
+}
+
+impl<'a> Shape<'a> {
+    /// A function that passes over histograms.
+    fn of_numbers(node: &'a Expr, grid: Grid) -> Self {
+        Self { node, grid, kind: Kind::Ignores, keeps_name: false }
     }
 }
 
@@ -47,39 +67,41 @@ impl Evaluator<'_> {
             return self.absent_over_time(&arguments[0], grid).map(Some);
         }
         let place = usize::from(call.func.name == "quantile_over_time");
-        if let Some(apply) = over_time::by_name(call.func.name) {
+        if let Some((apply, kind)) = over_time::by_name(call.func.name) {
             let ranges = self.range_argument(&arguments[0], grid)?;
-            let keeps_name = matches!(call.func.name, "last_over_time" | "first_over_time");
-            return self.slide_over(ranges, grid, keeps_name, |_| (), |window, ()| apply(window.samples())).map(Some);
+            let shape = Shape { node, grid, kind, keeps_name: matches!(kind, Kind::Last | Kind::First) };
+            return self.slide_over(ranges, &shape, |_| (), |window, ()| apply(window.samples())).map(Some);
         }
-        let kind = match call.func.name {
+        let delta = match call.func.name {
             "rate" => Delta { counter: true, per_second: true },
             "increase" => Delta { counter: true, per_second: false },
             "delta" => Delta { counter: false, per_second: false },
-            "resets" | "changes" => {
+            name @ ("resets" | "changes") => {
                 let ranges = self.range_argument(&arguments[0], grid)?;
-                let marks = if call.func.name == "resets" { Marks::drops } else { Marks::changes };
-                return self.slide_over(ranges, grid, false, marks, extrapolate::marked).map(Some);
+                let (marks, kind) = if name == "resets" {
+                    (Marks::drops as fn(&[Sample]) -> Marks, Kind::Resets)
+                } else {
+                    (Marks::changes as fn(&[Sample]) -> Marks, Kind::Changes)
+                };
+                let shape = Shape { node, grid, kind, keeps_name: false };
+                return self.slide_over(ranges, &shape, marks, extrapolate::marked).map(Some);
             }
-            "predict_linear" => return self.predict_linear(arguments, grid).map(Some),
+            "predict_linear" => return self.predict_linear(node, arguments, grid).map(Some),
             "quantile_over_time" => return self.quantile_over_time(node, arguments, place, grid).map(Some),
-            "double_exponential_smoothing" => return self.smoothing(arguments, grid).map(Some),
+            "double_exponential_smoothing" => return self.smoothing(node, arguments, grid).map(Some),
             _ => return Ok(None),
         };
         let ranges = self.range_argument(&arguments[0], grid)?;
-        if kind.counter {
-            self.note_gauges(node, &ranges);
-        }
-        let marks = |samples: &[Sample]| if kind.counter { Marks::drops(samples) } else { Marks::default() };
-        self.slide_over(ranges, grid, false, marks, |window, marks| kind.apply(window, marks)).map(Some)
+        let shape = Shape { node, grid, kind: Kind::Delta(delta), keeps_name: false };
+        let marks = |samples: &[Sample]| if delta.counter { Marks::drops(samples) } else { Marks::default() };
+        self.slide_over(ranges, &shape, marks, |window, marks| delta.apply(window, marks)).map(Some)
     }
 
-    /// Applies a function to each window of each series; `prepare` looks at the whole series once.
+    /// Applies a function to each window of each series; `prepare` looks at the numbers of the whole series once.
     fn slide_over<P>(
         &mut self,
         ranges: Ranges,
-        grid: Grid,
-        keeps_name: bool,
+        shape: &Shape<'_>,
         prepare: impl Fn(&[Sample]) -> P,
         apply: impl Fn(&Window<'_>, &P) -> Option<f64>,
     ) -> Result<Value, QueryError> {
@@ -87,31 +109,68 @@ impl Evaluator<'_> {
         for one in ranges.series {
             self.stop.check()?;
             let prepared = prepare(&one.samples);
-            let column = slide(&one, ranges.window, grid, self.stop, |window| apply(window, &prepared))?;
+            let apply = |window: &Window<'_>| apply(window, &prepared);
+            let column = if one.histograms.is_empty() {
+                slide(&one, ranges.window, shape.grid, self.stop, apply)?
+            } else {
+                self.slide_over_both(&one, ranges.window, shape, apply)?
+            };
             if !column.is_empty() {
-                self.charge(column.len())?;
+                self.note_gauge(shape, &one, &column);
+                self.charge(column.cells())?;
                 found.push(Series { labels: one.labels, drop_name: one.drop_name, column });
             }
         }
-        if keeps_name { Ok(Value::Vector(found)) } else { self.nameless(found) }
+        if shape.keeps_name { Ok(Value::Vector(found)) } else { self.nameless(found) }
     }
 
-    fn note_gauges(&mut self, node: &Expr, ranges: &Ranges) {
-        let place = self.places.argument(node, 0);
-        for one in &ranges.series {
-            let name = one.labels.get(METRIC_NAME).unwrap_or_default();
-            if !name.is_empty() && !COUNTER_SUFFIXES.iter().any(|suffix| name.ends_with(suffix)) {
-                let text = "metric might not be a counter, name does not end in _total/_sum/_count/_bucket";
-                self.notes.info(&format!("{text}: {name:?}"), &place);
-            }
+    /// The same for a series that has histograms.
+    fn slide_over_both(
+        &mut self,
+        series: &RangeSeries,
+        window: WindowShape,
+        shape: &Shape<'_>,
+        apply: impl Fn(&Window<'_>) -> Option<f64>,
+    ) -> Result<Column, QueryError> {
+        let mut remarks = Remarks::default();
+        let column = slide_both(series, window, shape.grid, self.stop, |floats, histograms| {
+            let both = Both {
+                floats: floats.samples(),
+                histograms,
+                start_ms: floats.start_ms,
+                end_ms: floats.end_ms,
+                range_ms: floats.range_ms,
+            };
+            let mut own = Remarks::default();
+            let cell = shape.kind.apply(&both, || apply(floats), &mut own);
+            remarks.merge(&own);
+            cell
+        })?;
+        if !remarks.is_empty() {
+            let place = self.places.argument(shape.node, 0);
+            self.notes.remark(&remarks, series.labels.get(METRIC_NAME).unwrap_or_default(), &place);
+        }
+        Ok(column)
+    }
+
+    /// Notes that a rate of numbers may be that of a gauge.
+    fn note_gauge(&mut self, shape: &Shape<'_>, series: &RangeSeries, column: &Column) {
+        if !matches!(shape.kind, Kind::Delta(Delta { counter: true, .. })) || column.floats().next().is_none() {
+            return;
+        }
+        let name = series.labels.get(METRIC_NAME).unwrap_or_default();
+        if !name.is_empty() && !COUNTER_SUFFIXES.iter().any(|suffix| name.ends_with(suffix)) {
+            let text = "metric might not be a counter, name does not end in _total/_sum/_count/_bucket";
+            let place = self.places.argument(shape.node, 0);
+            self.notes.info(&format!("{text}: {name:?}"), &place);
         }
     }
 
-    fn predict_linear(&mut self, arguments: &[Box<Expr>], grid: Grid) -> Result<Value, QueryError> {
+    fn predict_linear(&mut self, node: &Expr, arguments: &[Box<Expr>], grid: Grid) -> Result<Value, QueryError> {
         let ahead = self.scalar(&arguments[1], grid)?;
         let ranges = self.range_argument(&arguments[0], grid)?;
         let apply = |window: &Window<'_>, (): &()| trend::predict(window.samples(), window.at_ms, ahead[window.step]);
-        self.slide_over(ranges, grid, false, |_| (), apply)
+        self.slide_over(ranges, &Shape::of_numbers(node, grid), |_| (), apply)
     }
 
     fn quantile_over_time(
@@ -127,10 +186,10 @@ impl Evaluator<'_> {
             self.check_quantiles(node, 0, &phis);
         }
         let apply = |window: &Window<'_>, (): &()| over_time::quantile_of(window.samples(), phis[window.step]);
-        self.slide_over(ranges, grid, false, |_| (), apply)
+        self.slide_over(ranges, &Shape::of_numbers(node, grid), |_| (), apply)
     }
 
-    fn smoothing(&mut self, arguments: &[Box<Expr>], grid: Grid) -> Result<Value, QueryError> {
+    fn smoothing(&mut self, node: &Expr, arguments: &[Box<Expr>], grid: Grid) -> Result<Value, QueryError> {
         let factors = self.scalar(&arguments[1], grid)?;
         let trends = self.scalar(&arguments[2], grid)?;
         for (name, values) in [("smoothing", &factors), ("trend", &trends)] {
@@ -142,16 +201,19 @@ impl Evaluator<'_> {
         let ranges = self.range_argument(&arguments[0], grid)?;
         let apply =
             |window: &Window<'_>, (): &()| trend::smoothed(window.samples(), factors[window.step], trends[window.step]);
-        self.slide_over(ranges, grid, false, |_| (), apply)
+        self.slide_over(ranges, &Shape::of_numbers(node, grid), |_| (), apply)
     }
 
     fn absent_over_time(&mut self, argument: &Expr, grid: Grid) -> Result<Value, QueryError> {
         let ranges = self.range_argument(argument, grid)?;
         let mut present = vec![false; grid.count];
         for one in &ranges.series {
-            let present_in = |window: &Window<'_>| (!window.samples().is_empty()).then_some(1.0);
-            let column = slide(one, ranges.window, grid, self.stop, present_in)?;
-            column.present().for_each(|(step, _)| present[step] = true);
+            let column = if one.histograms.is_empty() {
+                slide(one, ranges.window, grid, self.stop, |_| Some(1.0))?
+            } else {
+                slide_both(one, ranges.window, grid, self.stop, |_, _| Some(Cell::Float(1.0)))?
+            };
+            column.steps().for_each(|step| present[step] = true);
         }
         Ok(Value::Vector(absent_series(absent_labels(argument), &present)))
     }
@@ -167,7 +229,7 @@ impl Evaluator<'_> {
 
 /// A number in a note.
 pub(super) fn shown(value: f64) -> String {
-    protocol::prometheus::format_value(value)
+    general(value)
 }
 
 /// Samples that are looked at before the time is: about a millisecond's work.
@@ -175,7 +237,7 @@ const SAMPLES_BETWEEN_LOOKS: usize = 200_000;
 
 fn slide(
     series: &RangeSeries,
-    shape: super::select::WindowShape,
+    shape: WindowShape,
     grid: Grid,
     stop: &Stop,
     apply: impl Fn(&Window<'_>) -> Option<f64>,
@@ -197,6 +259,34 @@ fn slide(
         let window = Window { all: &series.samples, slide, start_ms, end_ms, at_ms, step, range_ms: shape.range_ms };
         if let Some(value) = apply(&window) {
             column.set(step, value);
+        }
+    }
+    Ok(column)
+}
+
+/// The same over both kinds of samples; the function sees windows that hold at least one.
+fn slide_both(
+    series: &RangeSeries,
+    shape: WindowShape,
+    grid: Grid,
+    stop: &Stop,
+    mut apply: impl FnMut(&Window<'_>, &[HistogramSample]) -> Option<Cell>,
+) -> Result<Column, QueryError> {
+    let mut column = Column::absent(grid.count);
+    let (mut slide, mut histograms) = (Slide::default(), Slide::default());
+    for (step, at_ms) in grid.times().enumerate() {
+        let (start_ms, end_ms) = shape.bounds(grid, step);
+        slide.advance(&series.samples, (start_ms, end_ms));
+        histograms.advance(&series.histograms, (start_ms, end_ms));
+        let inside = histograms.of(&series.histograms);
+        if slide.low == slide.high && inside.is_empty() {
+            continue;
+        }
+        // A histogram costs far more than a number: worth a look at the time for each window.
+        stop.check()?;
+        let window = Window { all: &series.samples, slide, start_ms, end_ms, at_ms, step, range_ms: shape.range_ms };
+        if let Some(cell) = apply(&window, inside) {
+            column.put(step, cell);
         }
     }
     Ok(column)

@@ -1,12 +1,14 @@
 //! Selectors: fetches each one's samples once for all steps, then slides over them.
 
+use std::sync::Arc;
+
 use promql_parser::parser::{Expr, MatrixSelector, SubqueryExpr, VectorSelector};
 
 use super::evaluator::Evaluator;
 use super::parse::{at_ms, matchers, millis, offset_ms};
-use super::value::{Column, Grid, Series, Value};
+use super::value::{Cell, Column, Grid, Series, Value};
 use crate::promql::QueryError;
-use crate::series::{Labels, Point, Sample, SeriesSamples, is_stale};
+use crate::series::{HistogramSample, Labels, Point, Sample, SeriesSamples, is_stale};
 
 /// The step of a subquery that names none: Prometheus' default `evaluation_interval`.
 const SUBQUERY_STEP_MS: i64 = 60_000;
@@ -22,6 +24,7 @@ pub(super) struct RangeSeries {
     pub labels: Labels,
     pub drop_name: bool,
     pub samples: Vec<Sample>,
+    pub histograms: Vec<HistogramSample>,
 }
 
 /// How far a window reaches back, and from where.
@@ -64,15 +67,37 @@ pub(super) struct Slide {
     pub high: usize,
 }
 
+/// A sample of either kind, as far as windows are concerned.
+pub(super) trait Timed {
+    fn timestamp_ms(&self) -> i64;
+}
+
+impl Timed for Sample {
+    fn timestamp_ms(&self) -> i64 {
+        self.timestamp_ms
+    }
+}
+
+impl Timed for HistogramSample {
+    fn timestamp_ms(&self) -> i64 {
+        self.timestamp_ms
+    }
+}
+
 impl Slide {
     /// Moves to the samples after `start_ms` and up to `end_ms`.
-    pub fn advance(&mut self, samples: &[Sample], (start_ms, end_ms): (i64, i64)) {
-        while samples.get(self.high).is_some_and(|sample| sample.timestamp_ms <= end_ms) {
+    pub fn advance<S: Timed>(&mut self, samples: &[S], (start_ms, end_ms): (i64, i64)) {
+        while samples.get(self.high).is_some_and(|sample| sample.timestamp_ms() <= end_ms) {
             self.high += 1;
         }
-        while self.low < self.high && samples[self.low].timestamp_ms <= start_ms {
+        while self.low < self.high && samples[self.low].timestamp_ms() <= start_ms {
             self.low += 1;
         }
+    }
+
+    /// The samples of the window.
+    pub fn of<S>(self, samples: &[S]) -> &[S] {
+        &samples[self.low..self.high]
     }
 }
 
@@ -89,6 +114,13 @@ impl Reading {
         match self {
             Self::Value => sample.value,
             Self::Timestamp => seconds(sample.timestamp_ms),
+        }
+    }
+
+    fn of_histogram(self, sample: &HistogramSample) -> Cell {
+        match self {
+            Self::Value => Cell::Histogram(Arc::clone(&sample.histogram)),
+            Self::Timestamp => Cell::Float(seconds(sample.timestamp_ms)),
         }
     }
 }
@@ -108,9 +140,13 @@ impl Evaluator<'_> {
         let mut series = Vec::with_capacity(selected.len());
         for one in selected {
             self.stop.check()?;
-            let column = latest(&one.samples, window, grid, reading);
+            let column = if one.histograms.is_empty() {
+                latest(&one.samples, window, grid, reading)
+            } else {
+                latest_of_both(&one, window, grid, reading)
+            };
             if !column.is_empty() {
-                self.charge(column.len())?;
+                self.charge(column.cells())?;
                 series.push(Series { labels: one.labels, drop_name: false, column });
             }
         }
@@ -127,11 +163,13 @@ impl Evaluator<'_> {
         let matchers = matchers(selector.name.as_deref(), &selector.matchers)?;
         let found = self.source.latest(&matchers, after_ms.saturating_add(1), until_ms, &self.budget);
         let found = found.map_err(|error| self.budget.why(&error))?;
-        let series = found.into_iter().filter_map(|(labels, point)| match point {
-            Point::Float(sample) if !is_stale(sample.value) => {
-                Some(Series { labels, drop_name: false, column: Column::full(vec![reading.of(sample)]) })
-            }
-            _ => None,
+        let present = found.into_iter().filter(|(_, point)| !point.is_stale());
+        let series = present.map(|(labels, point)| {
+            let cell = match point {
+                Point::Float(sample) => Cell::Float(reading.of(sample)),
+                Point::Histogram(sample) => reading.of_histogram(&sample),
+            };
+            Series { labels, drop_name: false, column: Column::single(cell) }
         });
         Ok(Value::Vector(series.collect()))
     }
@@ -149,10 +187,11 @@ impl Evaluator<'_> {
         let window = WindowShape { range_ms: millis(selector.range), moved: self.moved(&selector.vs) };
         let mut series = Vec::new();
         for one in self.fetch(&selector.vs, window.hull(grid))? {
-            let mut samples = one.samples;
+            let SeriesSamples { labels, mut samples, mut histograms } = one;
             samples.retain(|sample| !is_stale(sample.value));
-            if !samples.is_empty() {
-                series.push(RangeSeries { labels: one.labels, drop_name: false, samples });
+            histograms.retain(|sample| !sample.histogram.is_stale());
+            if !samples.is_empty() || !histograms.is_empty() {
+                series.push(RangeSeries { labels, drop_name: false, samples, histograms });
             }
         }
         Ok(Ranges { series, window })
@@ -173,12 +212,19 @@ impl Evaluator<'_> {
         let Value::Vector(evaluated) = self.eval(&subquery.expr, inner)? else {
             return Err(QueryError::Execution("a subquery needs an instant vector".to_owned()));
         };
-        let series = evaluated.into_iter().map(|one| RangeSeries {
-            labels: one.labels,
-            drop_name: one.drop_name,
-            samples: one.column.present().map(|(step, value)| Sample { timestamp_ms: inner.at(step), value }).collect(),
+        let series = evaluated.into_iter().filter(|one| !one.column.is_empty()).map(|mut one| {
+            let histograms = one.column.take_histograms().into_iter();
+            let at = |step: usize| inner.at(step);
+            RangeSeries {
+                histograms: histograms
+                    .map(|(step, histogram)| HistogramSample { timestamp_ms: at(step), histogram })
+                    .collect(),
+                samples: one.column.floats().map(|(step, value)| Sample { timestamp_ms: at(step), value }).collect(),
+                labels: one.labels,
+                drop_name: one.drop_name,
+            }
         });
-        Ok(Ranges { series: series.filter(|one| !one.samples.is_empty()).collect(), window })
+        Ok(Ranges { series: series.collect(), window })
     }
 
     fn moved(&self, selector: &VectorSelector) -> Moved {
@@ -212,6 +258,33 @@ fn latest(samples: &[Sample], window: WindowShape, grid: Grid, reading: Reading)
         column.set(step, reading.of(*sample));
     }
     column
+}
+
+/// The same of a series that has histograms: what is latest of either kind.
+fn latest_of_both(series: &SeriesSamples, window: WindowShape, grid: Grid, reading: Reading) -> Column {
+    let mut column = Column::absent(grid.count);
+    let (mut floats, mut histograms) = (Slide::default(), Slide::default());
+    for step in 0..grid.count {
+        let bounds = window.bounds(grid, step);
+        floats.advance(&series.samples, bounds);
+        histograms.advance(&series.histograms, bounds);
+        let float = floats.of(&series.samples).last();
+        let histogram = histograms.of(&series.histograms).last();
+        let cell = match (float, histogram) {
+            (Some(float), Some(histogram)) if float.timestamp_ms > histogram.timestamp_ms => from_float(float, reading),
+            (Some(float), None) => from_float(float, reading),
+            (_, Some(sample)) if !sample.histogram.is_stale() => Some(reading.of_histogram(sample)),
+            _ => None,
+        };
+        if let Some(cell) = cell {
+            column.put(step, cell);
+        }
+    }
+    column
+}
+
+fn from_float(sample: &Sample, reading: Reading) -> Option<Cell> {
+    (!is_stale(sample.value)).then(|| Cell::Float(reading.of(*sample)))
 }
 
 /// Seconds of a time in milliseconds.

@@ -1,10 +1,13 @@
-//! The values of an evaluation: what a query answers, and the columns it is computed on (one value a step and series).
-//! Native histograms will join `Column` beside floats; nothing else names the type of a value.
+//! The values of an evaluation: what a query answers, the times it is asked for, and the series it is computed on. What a
+//! series has at each step is in `column`.
+
+mod column;
 
 use std::collections::HashMap;
 
+pub(super) use self::column::{Cell, Column};
 use crate::promql::QueryError;
-use crate::series::{Labels, METRIC_NAME, STALE_NAN_BITS, Sample, SeriesSamples};
+use crate::series::{Labels, METRIC_NAME, Point, Sample, SeriesSamples};
 
 /// What a query answers.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,8 +32,18 @@ pub enum QueryData {
 pub struct InstantSample {
     /// Which series.
     pub labels: Labels,
-    /// Its sample.
-    pub sample: Sample,
+    /// Its sample, of either kind.
+    pub point: Point,
+}
+
+impl InstantSample {
+    /// The value, if it is a number.
+    pub fn float(&self) -> Option<f64> {
+        match &self.point {
+            Point::Float(sample) => Some(sample.value),
+            Point::Histogram(_) => None,
+        }
+    }
 }
 
 /// The answer to a query, with what is to be said about it.
@@ -74,72 +87,6 @@ impl Grid {
     }
 }
 
-/// A value for each step of a grid, or none. Absence is the bit pattern of the stale marker: stored markers are taken out
-/// on selection and no arithmetic makes one, so it is free to mean "no sample here".
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Column(Vec<f64>);
-
-const ABSENT: f64 = f64::from_bits(STALE_NAN_BITS);
-
-fn is_absent(value: f64) -> bool {
-    value.to_bits() == STALE_NAN_BITS
-}
-
-impl Column {
-    pub fn absent(steps: usize) -> Self {
-        Self(vec![ABSENT; steps])
-    }
-
-    /// A value at every step.
-    pub fn full(values: Vec<f64>) -> Self {
-        Self(values)
-    }
-
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    pub fn get(&self, step: usize) -> Option<f64> {
-        self.0.get(step).copied().filter(|value| !is_absent(*value))
-    }
-
-    pub fn has(&self, step: usize) -> bool {
-        self.get(step).is_some()
-    }
-
-    pub fn set(&mut self, step: usize, value: f64) {
-        self.0[step] = value;
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.0.iter().all(|value| is_absent(*value))
-    }
-
-    /// Present values with their steps.
-    pub fn present(&self) -> impl Iterator<Item = (usize, f64)> {
-        self.0.iter().copied().enumerate().filter(|(_, value)| !is_absent(*value))
-    }
-
-    /// Applies a function to each present value.
-    pub fn map(&mut self, apply: impl Fn(f64) -> f64) {
-        for value in self.0.iter_mut().filter(|value| !is_absent(**value)) {
-            *value = apply(*value);
-        }
-    }
-
-    /// Applies a function to each present value; where it gives none, the value goes.
-    pub fn filter_map(&mut self, apply: impl Fn(usize, f64) -> Option<f64>) {
-        for (step, value) in self.0.iter_mut().enumerate().filter(|(_, value)| !is_absent(**value)) {
-            *value = apply(step, *value).unwrap_or(ABSENT);
-        }
-    }
-
-    /// The value of the first step at all of `steps` steps.
-    fn spread(&self, steps: usize) -> Self {
-        Self(vec![self.0.first().copied().unwrap_or(ABSENT); steps])
-    }
-}
-
 /// A series of an intermediate result.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Series {
@@ -162,7 +109,7 @@ impl Value {
     pub fn cells(&self) -> usize {
         match self {
             Self::Scalar(values) => values.len(),
-            Self::Vector(series) => series.iter().map(|one| one.column.len()).sum(),
+            Self::Vector(series) => series.iter().map(|one| one.column.cells()).sum(),
             Self::Text(_) => 0,
         }
     }
@@ -200,13 +147,11 @@ pub(super) fn join_same(series: Vec<Series>) -> Result<Vec<Series>, QueryError> 
 
 fn overlay(onto: &mut Series, other: &Series) -> Result<(), QueryError> {
     onto.drop_name |= other.drop_name;
-    for (step, value) in other.column.present() {
-        if onto.column.has(step) {
-            return Err(QueryError::Execution("vector cannot contain metrics with the same labelset".to_owned()));
-        }
-        onto.column.set(step, value);
+    if onto.column.overlay(&other.column) {
+        Ok(())
+    } else {
+        Err(QueryError::Execution("vector cannot contain metrics with the same labelset".to_owned()))
     }
-    Ok(())
 }
 
 /// Labels without the metric's name.

@@ -76,6 +76,15 @@ impl Histogram {
     pub fn is_stale(&self) -> bool {
         super::is_stale(self.sum)
     }
+
+    /// How many samples of 16 bytes it is as large as: what limits of samples count it as, as in Prometheus.
+    pub fn weight(&self) -> usize {
+        const BYTES_OWN: usize = 176;
+        const BYTES_SAMPLE: usize = 16;
+        let spans = self.positive_spans.len() + self.negative_spans.len();
+        let counts = self.positive_buckets.len() + self.negative_buckets.len() + self.custom_bounds.len();
+        (BYTES_OWN + 8 * (spans + counts)) / BYTES_SAMPLE
+    }
 }
 
 /// A histogram at a time.

@@ -9,6 +9,10 @@ use url::Url;
 
 use crate::http_client::{CallError, HttpClient};
 
+mod histogram;
+
+pub use self::histogram::{Histogram, HistogramBucket, HistogramPoint};
+
 /// Label names to values; the metric's name is under `__name__`.
 pub type LabelMap = BTreeMap<String, String>;
 
@@ -19,22 +23,37 @@ pub struct Point(pub f64, pub String);
 impl Serialize for Point {
     /// Whole seconds are written without a point, as Prometheus does.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut pair = serializer.serialize_tuple(2)?;
-        #[expect(clippy::cast_possible_truncation, reason = "a whole number below 2^53")]
-        if self.0.fract() == 0.0 && self.0.abs() < 9_007_199_254_740_992.0 {
-            pair.serialize_element(&(self.0 as i64))?;
-        } else {
-            pair.serialize_element(&self.0)?;
-        }
-        pair.serialize_element(&self.1)?;
-        pair.end()
+        serialize_pair(self.0, &self.1, serializer)
     }
+}
+
+/// `[seconds, value]`, whole seconds without a point.
+fn serialize_pair<V: Serialize, S: Serializer>(seconds: f64, value: &V, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut pair = serializer.serialize_tuple(2)?;
+    #[expect(clippy::cast_possible_truncation, reason = "a whole number below 2^53")]
+    if seconds.fract() == 0.0 && seconds.abs() < 9_007_199_254_740_992.0 {
+        pair.serialize_element(&(seconds as i64))?;
+    } else {
+        pair.serialize_element(&seconds)?;
+    }
+    pair.serialize_element(value)?;
+    pair.end()
 }
 
 impl Point {
     /// Writes a value as Prometheus does: `NaN`, `+Inf`, `-Inf`, else the shortest decimal that reads back.
     pub fn new(seconds: f64, value: f64) -> Self {
         Self(seconds, format_value(value))
+    }
+
+    /// Stands where a series has a histogram and no number: NaN, at no time. It is never written.
+    pub fn absent() -> Self {
+        Self::new(f64::NAN, f64::NAN)
+    }
+
+    /// Whether it stands for no number.
+    pub fn is_absent(&self) -> bool {
+        self.0.is_nan()
     }
 
     /// Seconds since the epoch.
@@ -78,8 +97,12 @@ pub fn format_value(value: f64) -> String {
 pub struct InstantSeries {
     /// The series' labels.
     pub metric: LabelMap,
-    /// Its sample at the evaluation time.
+    /// Its sample at the evaluation time; [`Point::absent`] if that is a histogram.
+    #[serde(default = "Point::absent", skip_serializing_if = "Point::is_absent")]
     pub value: Point,
+    /// The sample, if it is a native histogram.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub histogram: Option<HistogramPoint>,
 }
 
 /// One series of a range result.
@@ -87,8 +110,12 @@ pub struct InstantSeries {
 pub struct RangeSeries {
     /// The series' labels.
     pub metric: LabelMap,
-    /// Its samples in order of time.
+    /// Its numbers in order of time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<Point>,
+    /// Its native histograms in order of time; a series may have both kinds, at different times.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub histograms: Vec<HistogramPoint>,
 }
 
 /// The `data` of `/api/v1/query` and `/api/v1/query_range`.

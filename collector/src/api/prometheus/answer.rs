@@ -4,11 +4,14 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
-use protocol::prometheus::{Envelope, InstantSeries, LabelMap, Point, QueryData as WireData, RangeSeries};
+use protocol::prometheus::{
+    Envelope, Histogram, HistogramBucket, HistogramPoint, InstantSeries, LabelMap, Point, QueryData as WireData,
+    RangeSeries, format_value,
+};
 use serde::Serialize;
 
-use crate::promql::{QueryData, QueryError, QueryOutput};
-use crate::series::{Labels, Sample};
+use crate::promql::{QueryData, QueryError, QueryOutput, histogram};
+use crate::series::{self, HistogramSample, Labels, Sample};
 
 /// Why a request has no answer, as Prometheus classes it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -118,7 +121,13 @@ pub(super) fn query_answer(output: QueryOutput, limit: usize) -> Result<Json, Ap
         QueryData::Vector(mut found) => {
             cut(&mut found, limit, &mut warnings);
             let series = found.into_iter();
-            let series = series.map(|one| InstantSeries { metric: label_map(&one.labels), value: point(one.sample) });
+            let series = series.map(|one| {
+                let (value, histogram) = match one.point {
+                    series::Point::Float(sample) => (point(sample), None),
+                    series::Point::Histogram(sample) => (Point::absent(), Some(histogram_point(&sample))),
+                };
+                InstantSeries { metric: label_map(&one.labels), value, histogram }
+            });
             WireData::Vector(series.collect())
         }
         QueryData::Matrix(mut found) => {
@@ -126,6 +135,7 @@ pub(super) fn query_answer(output: QueryOutput, limit: usize) -> Result<Json, Ap
             let series = found.into_iter().map(|one| RangeSeries {
                 metric: label_map(&one.labels),
                 values: one.samples.into_iter().map(point).collect(),
+                histograms: one.histograms.iter().map(histogram_point).collect(),
             });
             WireData::Matrix(series.collect())
         }
@@ -148,6 +158,29 @@ pub(super) fn label_map(labels: &Labels) -> LabelMap {
 
 fn point(sample: Sample) -> Point {
     Point::new(seconds(sample.timestamp_ms), sample.value)
+}
+
+fn histogram_point(sample: &HistogramSample) -> HistogramPoint {
+    let histogram = &sample.histogram;
+    let filled = histogram::ascending(histogram).filter(|bucket| bucket.count != 0.0);
+    HistogramPoint(
+        seconds(sample.timestamp_ms),
+        Histogram {
+            count: format_value(histogram.count),
+            sum: format_value(histogram.sum),
+            buckets: filled.map(|bucket| histogram_bucket(&bucket)).collect(),
+        },
+    )
+}
+
+fn histogram_bucket(bucket: &histogram::Bucket) -> HistogramBucket {
+    let bounds = match (bucket.lower_inclusive, bucket.upper_inclusive) {
+        (false, true) => 0,
+        (true, false) => 1,
+        (false, false) => 2,
+        (true, true) => 3,
+    };
+    HistogramBucket(bounds, format_value(bucket.lower), format_value(bucket.upper), format_value(bucket.count))
 }
 
 /// Seconds since the epoch.

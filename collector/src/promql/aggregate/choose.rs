@@ -63,17 +63,29 @@ fn whole(limit: f64) -> Result<usize, QueryError> {
 impl Choice {
     /// Places of the members that are kept at a step, best first.
     pub fn chosen(&self, members: &[&Series], step: usize) -> Vec<usize> {
-        let present =
-            || members.iter().enumerate().filter_map(|(place, member)| Some((place, member.column.get(step)?)));
+        let floats =
+            || members.iter().enumerate().filter_map(|(place, member)| Some((place, member.column.float(step)?)));
+        let present = || members.iter().enumerate().filter(|(_, member)| member.column.has(step));
         match self {
-            Self::Top(limits) => best(present().collect(), limits[step], nan_last_descending),
-            Self::Bottom(limits) => best(present().collect(), limits[step], nan_last),
+            Self::Top(limits) => best(floats().collect(), limits[step], nan_last_descending),
+            Self::Bottom(limits) => best(floats().collect(), limits[step], nan_last),
             Self::First(limits) => present().take(limits[step]).map(|(place, _)| place).collect(),
             Self::Share(shares) => present()
-                .filter(|(place, _)| is_in_share(&members[*place].labels, shares[step]))
+                .filter(|(_, member)| is_in_share(&member.labels, shares[step]))
                 .map(|(place, _)| place)
                 .collect(),
         }
+    }
+
+    /// The name of an aggregation that passes over histograms, if there are some where it looks.
+    pub fn ignores_histograms(&self, members: &[&Series]) -> Option<&'static str> {
+        let (name, limits) = match self {
+            Self::Top(limits) => ("topk", limits),
+            Self::Bottom(limits) => ("bottomk", limits),
+            Self::First(_) | Self::Share(_) => return None,
+        };
+        let mut histograms = members.iter().flat_map(|member| member.column.histograms());
+        histograms.any(|(step, _)| limits[*step] > 0).then_some(name)
     }
 }
 

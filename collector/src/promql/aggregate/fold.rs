@@ -18,6 +18,22 @@ pub(super) enum Fold {
 }
 
 impl Fold {
+    /// As it is called in a query.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Sum => "sum",
+            Self::Average => "avg",
+            Self::Count => "count",
+            Self::Min => "min",
+            Self::Max => "max",
+            Self::Group => "group",
+            Self::Deviation => "stddev",
+            Self::Variance => "stdvar",
+            Self::Quantile(_) => "quantile",
+        }
+    }
+
+    /// Of the numbers; histograms are passed over.
     pub fn apply<'a>(&self, columns: impl Iterator<Item = &'a Column>, steps: usize) -> Column {
         match self {
             Self::Sum => folded(columns, steps, Sum::new, Sum::add, Sum::total),
@@ -94,7 +110,7 @@ fn folded<'a, S: Clone>(
 ) -> Column {
     let mut states: Vec<Option<S>> = vec![None; steps];
     for column in columns {
-        for (step, value) in column.present() {
+        for (step, value) in column.floats() {
             match &mut states[step] {
                 Some(state) => add(state, value),
                 empty => *empty = Some(start(value)),
@@ -113,7 +129,7 @@ fn folded<'a, S: Clone>(
 fn gathered<'a>(columns: impl Iterator<Item = &'a Column>, steps: usize) -> Vec<Vec<f64>> {
     let mut values = vec![Vec::new(); steps];
     for column in columns {
-        column.present().for_each(|(step, value)| values[step].push(value));
+        column.floats().for_each(|(step, value)| values[step].push(value));
     }
     values
 }

@@ -5,9 +5,10 @@ use std::collections::{HashMap, HashSet};
 
 use promql_parser::parser::{BinModifier, LabelModifier};
 
+use super::mixed::Findings;
 use super::operator::Operator;
 use crate::promql::QueryError;
-use crate::promql::value::{Column, Grid, Series, filtered, join_same, nameless};
+use crate::promql::value::{Cell, Column, Grid, Series, filtered, join_same, nameless};
 use crate::series::{Labels, METRIC_NAME};
 
 /// How many series of each side may share a match.
@@ -68,11 +69,11 @@ impl Matching {
     /// Joins two vectors.
     pub fn join(
         &self,
-        left: &[Series],
-        right: &[Series],
+        (left, right): (&[Series], &[Series]),
         operator: Operator,
         (cardinality, drop_names_late): (Cardinality, bool),
         grid: Grid,
+        findings: &mut Findings,
     ) -> Result<Vec<Series>, QueryError> {
         let swapped = cardinality == Cardinality::OneToMany;
         let (many, one) = if swapped { (right, left) } else { (left, right) };
@@ -81,7 +82,7 @@ impl Matching {
         let join = Join { matching: self, many, one, live, operator, cardinality, drop_names_late, steps: grid.count };
         let mut found = Vec::new();
         for group in self.matches(many, one) {
-            join.group(&group, &mut found)?;
+            join.group(&group, &mut found, findings)?;
         }
         join_same(found)
     }
@@ -107,13 +108,13 @@ impl Matching {
 fn any_present(series: &[Series], steps: usize) -> Vec<bool> {
     let mut present = vec![false; steps];
     for one in series {
-        one.column.present().for_each(|(step, _)| present[step] = true);
+        one.column.steps().for_each(|step| present[step] = true);
     }
     present
 }
 
 impl Join<'_> {
-    fn group(&self, group: &Match, found: &mut Vec<Series>) -> Result<(), QueryError> {
+    fn group(&self, group: &Match, found: &mut Vec<Series>, findings: &mut Findings) -> Result<(), QueryError> {
         let ones = self.only_ones(&group.one)?;
         if self.cardinality == Cardinality::OneToOne {
             self.check_one_to_one(group, &ones)?;
@@ -127,17 +128,25 @@ impl Join<'_> {
             for one in &group.one {
                 let labels = self.result_labels(&series.labels, &self.one[*one].labels);
                 let mut column = Column::absent(self.steps);
-                for (step, value) in series.column.present().filter(|(step, _)| ones[*step] == Some(*one)) {
-                    if labels_seen.get_mut(step).is_some_and(|seen| !seen.insert(labels.clone())) {
+                let mut seen_before =
+                    |step: usize| labels_seen.get_mut(step).is_some_and(|seen| !seen.insert(labels.clone()));
+                for (step, value) in series.column.floats().filter(|(step, _)| ones[*step] == Some(*one)) {
+                    let Some(other) = self.one[*one].column.float(step) else { continue };
+                    if seen_before(step) {
                         return Err(error("multiple matches for labels: grouping labels must ensure unique matches"));
                     }
-                    let other = self.one[*one].column.get(step).unwrap_or(f64::NAN);
                     let (left, right) =
                         if self.cardinality == Cardinality::OneToMany { (other, value) } else { (value, other) };
                     // A comparison keeps the value of the left side, whichever side is "many".
                     if let Some(result) = self.operator.kept(left, right, left) {
                         column.set(step, result);
                     }
+                }
+                for (step, cell) in self.with_histograms(series, *one, &ones, findings) {
+                    if seen_before(step) {
+                        return Err(error("multiple matches for labels: grouping labels must ensure unique matches"));
+                    }
+                    column.put(step, cell);
                 }
                 if !column.is_empty() {
                     found.push(Series { labels, drop_name: self.drops_name(series), column });
@@ -147,11 +156,36 @@ impl Join<'_> {
         Ok(())
     }
 
+    /// Results at the steps at which at least one side has a histogram.
+    fn with_histograms(
+        &self,
+        many: &Series,
+        one: usize,
+        ones: &[Option<usize>],
+        findings: &mut Findings,
+    ) -> Vec<(usize, Cell)> {
+        let (many, other) = (&many.column, &self.one[one].column);
+        if many.histograms().is_empty() && other.histograms().is_empty() {
+            return Vec::new();
+        }
+        let mut steps: Vec<usize> = many.histograms().iter().chain(other.histograms()).map(|(step, _)| *step).collect();
+        steps.sort_unstable();
+        steps.dedup();
+        steps.retain(|step| ones[*step] == Some(one));
+        let mut results = Vec::with_capacity(steps.len());
+        for step in steps {
+            let (Some(many), Some(other)) = (many.cell(step), other.cell(step)) else { continue };
+            let (left, right) = if self.cardinality == Cardinality::OneToMany { (other, many) } else { (many, other) };
+            results.extend(self.operator.cells(&left, &right, &left, findings).map(|cell| (step, cell)));
+        }
+        results
+    }
+
     /// For each step, the one series of the "one" side that has a sample; an error if there are two.
     fn only_ones(&self, ones: &[usize]) -> Result<Vec<Option<usize>>, QueryError> {
         let mut only: Vec<Option<usize>> = vec![None; self.steps];
         for index in ones {
-            for (step, _) in self.one[*index].column.present().filter(|(step, _)| self.live[*step]) {
+            for step in self.one[*index].column.steps().filter(|step| self.live[*step]) {
                 if let Some(other) = only[step].replace(*index) {
                     return Err(self.duplicate(&self.one[other].labels, &self.one[*index].labels));
                 }
@@ -163,7 +197,7 @@ impl Join<'_> {
     fn check_one_to_one(&self, group: &Match, ones: &[Option<usize>]) -> Result<(), QueryError> {
         let mut taken = vec![false; self.steps];
         for many in &group.many {
-            for (step, _) in self.many[*many].column.present().filter(|(step, _)| ones[*step].is_some()) {
+            for step in self.many[*many].column.steps().filter(|step| ones[*step].is_some()) {
                 if std::mem::replace(&mut taken[step], true) {
                     let text =
                         "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)";

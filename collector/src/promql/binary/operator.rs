@@ -1,4 +1,4 @@
-//! What arithmetic and comparison operators do with two numbers.
+//! What arithmetic and comparison operators do with two numbers. What they do with histograms is in `mixed`.
 
 use promql_parser::parser::token::{
     T_ADD, T_ATAN2, T_DIV, T_EQLC, T_GTE, T_GTR, T_LSS, T_LTE, T_MOD, T_MUL, T_NEQ, T_POW, T_SUB, TokenId,
@@ -10,34 +10,36 @@ enum Kind {
     Comparison(fn(&f64, &f64) -> bool),
 }
 
-/// An operator between numbers.
+/// An operator between numbers or histograms.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Operator {
     kind: Kind,
+    /// As it is written in a query.
+    pub symbol: &'static str,
     /// A comparison gives 1 or 0 instead of keeping or dropping.
-    as_bool: bool,
+    pub as_bool: bool,
 }
 
 impl Operator {
     /// The operator of that token; nothing for set operators.
     pub fn new(token: TokenId, as_bool: bool) -> Option<Self> {
-        let kind = match token {
-            T_ADD => Kind::Arithmetic(|a, b| a + b),
-            T_SUB => Kind::Arithmetic(|a, b| a - b),
-            T_MUL => Kind::Arithmetic(|a, b| a * b),
-            T_DIV => Kind::Arithmetic(|a, b| a / b),
-            T_MOD => Kind::Arithmetic(|a, b| a % b),
-            T_POW => Kind::Arithmetic(f64::powf),
-            T_ATAN2 => Kind::Arithmetic(f64::atan2),
-            T_EQLC => Kind::Comparison(f64::eq),
-            T_NEQ => Kind::Comparison(f64::ne),
-            T_GTR => Kind::Comparison(f64::gt),
-            T_LSS => Kind::Comparison(f64::lt),
-            T_GTE => Kind::Comparison(f64::ge),
-            T_LTE => Kind::Comparison(f64::le),
+        let (symbol, kind) = match token {
+            T_ADD => ("+", Kind::Arithmetic(|a, b| a + b)),
+            T_SUB => ("-", Kind::Arithmetic(|a, b| a - b)),
+            T_MUL => ("*", Kind::Arithmetic(|a, b| a * b)),
+            T_DIV => ("/", Kind::Arithmetic(|a, b| a / b)),
+            T_MOD => ("%", Kind::Arithmetic(|a, b| a % b)),
+            T_POW => ("^", Kind::Arithmetic(f64::powf)),
+            T_ATAN2 => ("atan2", Kind::Arithmetic(f64::atan2)),
+            T_EQLC => ("==", Kind::Comparison(f64::eq)),
+            T_NEQ => ("!=", Kind::Comparison(f64::ne)),
+            T_GTR => (">", Kind::Comparison(f64::gt)),
+            T_LSS => ("<", Kind::Comparison(f64::lt)),
+            T_GTE => (">=", Kind::Comparison(f64::ge)),
+            T_LTE => ("<=", Kind::Comparison(f64::le)),
             _ => return None,
         };
-        Some(Self { kind, as_bool })
+        Some(Self { kind, symbol, as_bool })
     }
 
     /// Between two scalars, where comparisons are always as numbers.

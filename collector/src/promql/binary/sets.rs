@@ -38,7 +38,7 @@ fn presence(series: &[Series], matching: &Matching, grid: Grid) -> HashMap<Label
     let mut presence: HashMap<Labels, Vec<bool>> = HashMap::new();
     for one in series {
         let steps = presence.entry(matching.signature(&one.labels)).or_insert_with(|| vec![false; grid.count]);
-        one.column.present().for_each(|(step, _)| steps[step] = true);
+        one.column.steps().for_each(|step| steps[step] = true);
     }
     presence
 }
@@ -52,10 +52,7 @@ fn kept(
 ) -> Vec<Series> {
     for one in &mut series {
         let steps = others.get(&matching.signature(&one.labels));
-        one.column.filter_map(|step, value| {
-            let present = steps.is_some_and(|steps| steps[step]);
-            (present == if_present).then_some(value)
-        });
+        one.column.retain(|step| steps.is_some_and(|steps| steps[step]) == if_present);
     }
     series.retain(|one| !one.column.is_empty());
     series

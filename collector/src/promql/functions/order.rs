@@ -18,11 +18,13 @@ impl Evaluator<'_> {
         grid: Grid,
     ) -> Result<Value, QueryError> {
         let mut series = self.vector(argument, grid)?;
+        // Histograms have no order.
+        series.retain_mut(|one| one.column.take_histograms().is_empty() || !one.column.is_empty());
         if !self.order_matters(node) {
             return Ok(Value::Vector(series));
         }
         let order = if descending { nan_last_descending } else { nan_last };
-        let value = |one: &Series| one.column.get(0).unwrap_or(f64::NAN);
+        let value = |one: &Series| one.column.float(0).unwrap_or(f64::NAN);
         series.sort_by(|a, b| order(value(a), value(b)));
         Ok(Value::Vector(series))
     }

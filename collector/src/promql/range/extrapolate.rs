@@ -50,6 +50,35 @@ pub(super) struct Delta {
 /// A gap to the window's edge of up to this many sample intervals is taken as chance, and bridged.
 const GAP_MAX: f64 = 1.1;
 
+/// Where the samples of a window lie in it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sampled {
+    /// At least two.
+    pub samples: usize,
+    pub first_ms: i64,
+    pub last_ms: i64,
+    /// The window's start, exclusive.
+    pub start_ms: i64,
+    pub end_ms: i64,
+}
+
+impl Sampled {
+    /// By how much more than between first and last sample something rose over the whole window. A counter is given with
+    /// its first value and its rise: it was never below zero.
+    pub fn factor(self, counter: Option<(f64, f64)>) -> f64 {
+        let sampled = seconds(self.last_ms - self.first_ms);
+        let interval = sampled / count(self.samples - 1);
+        let bridged = |gap: f64| if gap >= interval * GAP_MAX { interval / 2.0 } else { gap };
+        let mut before = bridged(seconds(self.first_ms - self.start_ms));
+        let after = bridged(seconds(self.end_ms - self.last_ms));
+        if let Some((first, rise)) = counter.filter(|(first, rise)| *rise > 0.0 && *first >= 0.0) {
+            // It cannot have begun before it would have been zero.
+            before = before.min(sampled * (first / rise));
+        }
+        if sampled == 0.0 { 1.0 } else { (sampled + before + after) / sampled }
+    }
+}
+
 impl Delta {
     pub fn apply(self, window: &Window<'_>, drops: &Marks) -> Option<f64> {
         let samples = window.samples();
@@ -58,16 +87,14 @@ impl Delta {
         if self.counter {
             difference += drops.inside(window).iter().map(|mark| window.all[mark - 1].value).sum::<f64>();
         }
-        let sampled = seconds(last.timestamp_ms - first.timestamp_ms);
-        let interval = sampled / count(samples.len() - 1);
-        let bridged = |gap: f64| if gap >= interval * GAP_MAX { interval / 2.0 } else { gap };
-        let mut before = bridged(seconds(first.timestamp_ms - window.start_ms));
-        let after = bridged(seconds(window.end_ms - last.timestamp_ms));
-        if self.counter && difference > 0.0 && first.value >= 0.0 {
-            // A counter was never below zero: it cannot have begun before it would have been there.
-            before = before.min(sampled * (first.value / difference));
-        }
-        let mut factor = if sampled == 0.0 { 1.0 } else { (sampled + before + after) / sampled };
+        let sampled = Sampled {
+            samples: samples.len(),
+            first_ms: first.timestamp_ms,
+            last_ms: last.timestamp_ms,
+            start_ms: window.start_ms,
+            end_ms: window.end_ms,
+        };
+        let mut factor = sampled.factor(self.counter.then_some((first.value, difference)));
         if self.per_second {
             factor /= seconds(window.range_ms);
         }

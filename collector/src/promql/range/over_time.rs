@@ -1,5 +1,6 @@
 //! `*_over_time` and its kin: functions of a window's samples alone.
 
+use super::histograms::Kind;
 use crate::promql::numbers::{Mean, Sum, count, quantile};
 use crate::promql::select::seconds;
 use crate::series::Sample;
@@ -7,8 +8,26 @@ use crate::series::Sample;
 /// A function of a window's samples; a window has at least one.
 type OverTime = fn(&[Sample]) -> Option<f64>;
 
-/// The function of that name.
-pub(super) fn by_name(name: &str) -> Option<OverTime> {
+/// The function of that name, and what it makes of histograms.
+pub(super) fn by_name(name: &str) -> Option<(OverTime, Kind)> {
+    let kind = match name {
+        "avg_over_time" => Kind::Average,
+        "sum_over_time" => Kind::Sum,
+        "count_over_time" => Kind::Count,
+        "last_over_time" => Kind::Last,
+        "first_over_time" => Kind::First,
+        "present_over_time" => Kind::Present,
+        "ts_of_last_over_time" => Kind::LastTime,
+        "ts_of_first_over_time" => Kind::FirstTime,
+        "irate" => Kind::Latest { as_rate: true },
+        "idelta" => Kind::Latest { as_rate: false },
+        _ => Kind::Ignores,
+    };
+    Some((of_floats(name)?, kind))
+}
+
+/// What the function of that name makes of numbers.
+fn of_floats(name: &str) -> Option<OverTime> {
     Some(match name {
         "avg_over_time" => average,
         "sum_over_time" => sum,

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use super::native::Native;
 use super::read::{Expected, When};
 use super::values::Notation;
 use crate::promql::QueryData;
+use crate::promql::histogram::compact;
 use crate::promql::numbers::almost_equal;
-use crate::series::{Labels, Sample, SeriesSamples};
+use crate::series::{Histogram, Labels, Point, SeriesSamples};
 
 /// Relative difference up to which values are equal: Prometheus' own tolerance for these scripts.
 const TOLERANCE: f64 = 1e-6;
@@ -31,7 +33,7 @@ pub(super) fn check(expected: &Expected, when: When, data: &QueryData) -> Result
             if expected.ordered {
                 check_order(expected, &found.iter().map(|one| &one.labels).collect::<Vec<_>>())?;
             }
-            let found = found.iter().map(|one| (one.labels.clone(), vec![one.sample]));
+            let found = found.iter().map(|one| (one.labels.clone(), vec![one.point.clone()]));
             check_series(&expected_series(expected, at_ms, 1), &found.collect())
         }
         (QueryData::Matrix(found), When::At(_)) => {
@@ -50,20 +52,29 @@ pub(super) fn check_step(expected: &Expected, at_ms: i64, found: &[SeriesSamples
     if found.windows(2).any(|pair| pair[0].labels >= pair[1].labels) {
         return Err("series are not sorted".to_owned());
     }
-    let at_step = found.iter().filter_map(|series| {
-        let sample = series.samples.iter().find(|sample| sample.timestamp_ms == at_ms)?;
-        Some((series.labels.clone(), vec![*sample]))
-    });
-    let at_step: BTreeMap<Labels, Vec<Sample>> = at_step.collect();
+    let mut at_step = by_labels(found);
+    for points in at_step.values_mut() {
+        points.retain(|point| point.timestamp_ms() == at_ms);
+    }
+    at_step.retain(|_, points| !points.is_empty());
     if let Some(scalar) = expected.scalar {
-        let sample = at_step.values().flatten().next().ok_or("no scalar")?;
-        return check_value(scalar, sample.value, "the scalar");
+        return match at_step.values().flatten().next() {
+            Some(Point::Float(sample)) => check_value(scalar, sample.value, "the scalar"),
+            _ => Err("no scalar".to_owned()),
+        };
     }
     check_series(&expected_series(expected, at_ms, 1), &at_step)
 }
 
-fn by_labels(found: &[SeriesSamples]) -> BTreeMap<Labels, Vec<Sample>> {
-    found.iter().map(|one| (one.labels.clone(), one.samples.clone())).collect()
+/// Samples of both kinds by series, in order of time.
+fn by_labels(found: &[SeriesSamples]) -> BTreeMap<Labels, Vec<Point>> {
+    let points = |one: &SeriesSamples| {
+        let floats = one.samples.iter().map(|sample| Point::Float(*sample));
+        let mut points: Vec<Point> = floats.chain(one.histograms.iter().cloned().map(Point::Histogram)).collect();
+        points.sort_by_key(Point::timestamp_ms);
+        points
+    };
+    found.iter().map(|one| (one.labels.clone(), points(one))).collect()
 }
 
 fn check_order(expected: &Expected, found: &[&Labels]) -> Result<(), String> {
@@ -76,14 +87,22 @@ fn check_order(expected: &Expected, found: &[&Labels]) -> Result<(), String> {
     Ok(())
 }
 
-fn expected_series(expected: &Expected, start_ms: i64, step_ms: i64) -> BTreeMap<Labels, Vec<Sample>> {
+/// What is expected at a time.
+enum Wanted {
+    Float(f64),
+    Native(Native),
+}
+
+fn expected_series(expected: &Expected, start_ms: i64, step_ms: i64) -> BTreeMap<Labels, Vec<(i64, Wanted)>> {
     let mut series = BTreeMap::new();
     for (labels, notations) in &expected.series {
         let mut samples = Vec::new();
         let mut timestamp_ms = start_ms;
         for notation in notations {
-            if let Notation::Value(value) = notation {
-                samples.push(Sample { timestamp_ms, value: *value });
+            match notation {
+                Notation::Value(value) => samples.push((timestamp_ms, Wanted::Float(*value))),
+                Notation::Native(native) => samples.push((timestamp_ms, Wanted::Native(native.clone()))),
+                Notation::Stale | Notation::Omitted => {}
             }
             timestamp_ms += step_ms;
         }
@@ -94,24 +113,61 @@ fn expected_series(expected: &Expected, start_ms: i64, step_ms: i64) -> BTreeMap
     series
 }
 
-fn check_series(expected: &BTreeMap<Labels, Vec<Sample>>, found: &BTreeMap<Labels, Vec<Sample>>) -> Result<(), String> {
+fn check_series(
+    expected: &BTreeMap<Labels, Vec<(i64, Wanted)>>,
+    found: &BTreeMap<Labels, Vec<Point>>,
+) -> Result<(), String> {
     for (labels, samples) in expected {
         let Some(got) = found.get(labels) else {
             let others: Vec<String> = found.keys().map(ToString::to_string).collect();
             return Err(format!("no series {labels}, but [{}]", others.join(", ")));
         };
-        let times = |samples: &[Sample]| samples.iter().map(|sample| sample.timestamp_ms).collect::<Vec<_>>();
-        if times(samples) != times(got) {
-            return Err(format!("{labels}: expected samples {samples:?}, got {got:?}"));
+        let wanted: Vec<i64> = samples.iter().map(|(timestamp_ms, _)| *timestamp_ms).collect();
+        let times: Vec<i64> = got.iter().map(Point::timestamp_ms).collect();
+        if wanted != times {
+            return Err(format!("{labels}: expected samples at {wanted:?} ms, got {got:?}"));
         }
-        for (expected, got) in samples.iter().zip(got) {
-            check_value(expected.value, got.value, &format!("{labels} at {} ms", got.timestamp_ms))?;
+        for ((timestamp_ms, wanted), got) in samples.iter().zip(got) {
+            check_point(wanted, got, &format!("{labels} at {timestamp_ms} ms"))?;
         }
     }
     match found.keys().find(|labels| !expected.contains_key(*labels)) {
         Some(labels) => Err(format!("unexpected series {labels}: {:?}", found[labels])),
         None => Ok(()),
     }
+}
+
+fn check_point(wanted: &Wanted, got: &Point, what: &str) -> Result<(), String> {
+    match (wanted, got) {
+        (Wanted::Float(expected), Point::Float(sample)) => check_value(*expected, sample.value, what),
+        (Wanted::Native(expected), Point::Histogram(sample)) => {
+            let (mut wanted, mut got) = (Histogram::clone(&expected.histogram), Histogram::clone(&sample.histogram));
+            compact(&mut wanted);
+            compact(&mut got);
+            if !expected.says_reset {
+                wanted.reset = got.reset;
+            }
+            if alike(&wanted, &got) { Ok(()) } else { Err(format!("{what}: expected {wanted:?}, got {got:?}")) }
+        }
+        (Wanted::Float(expected), Point::Histogram(_)) => Err(format!("{what}: expected {expected}, got {got:?}")),
+        (Wanted::Native(expected), Point::Float(sample)) => {
+            Err(format!("{what}: expected {:?}, got {}", expected.histogram, sample.value))
+        }
+    }
+}
+
+/// Whether two histograms have the same buckets, with counts that are equal up to the tolerance.
+fn alike(a: &Histogram, b: &Histogram) -> bool {
+    let near = |a: f64, b: f64| almost_equal(a, b, TOLERANCE);
+    let all = |a: &[f64], b: &[f64]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| near(*a, *b));
+    (a.reset, a.schema, a.zero_threshold.to_bits()) == (b.reset, b.schema, b.zero_threshold.to_bits())
+        && near(a.count, b.count)
+        && near(a.sum, b.sum)
+        && near(a.zero_count, b.zero_count)
+        && a.custom_bounds[..] == b.custom_bounds[..]
+        && (&a.positive_spans, &a.negative_spans) == (&b.positive_spans, &b.negative_spans)
+        && all(&a.positive_buckets, &b.positive_buckets)
+        && all(&a.negative_buckets, &b.negative_buckets)
 }
 
 fn check_value(expected: f64, found: f64, what: &str) -> Result<(), String> {

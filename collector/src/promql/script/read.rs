@@ -42,7 +42,8 @@ pub(super) struct Evaluation {
 impl Evaluation {
     /// Whether native histograms are expected.
     pub fn is_native(&self) -> bool {
-        self.expected.series.iter().any(|(_, notations)| notations.contains(&Notation::Native))
+        let native = |notation: &Notation| matches!(notation, Notation::Native(_));
+        self.expected.series.iter().any(|(_, notations)| notations.iter().any(native))
     }
 }
 

@@ -1,15 +1,16 @@
 //! The notation of series in scripts: `name{label="value"} 1 2+3x4 _ stale`.
 
+use super::native::{self, Native};
+use crate::promql::histogram::Sign;
 use crate::series::{Labels, METRIC_NAME};
 
 /// One step of a series.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Notation {
     Value(f64),
     Stale,
     Omitted,
-    /// A native histogram, which is not read any further.
-    Native,
+    Native(Native),
 }
 
 /// The most steps that one item may expand to.
@@ -40,13 +41,7 @@ fn item<'a>(text: &'a str, steps: &mut Vec<Notation>) -> Result<&'a str, String>
         return Ok(rest);
     }
     if text.starts_with("{{") {
-        let mut rest = after_native(text)?;
-        if let Some(delta) = rest.strip_prefix(['+', '-']) {
-            rest = after_native(delta)?;
-        }
-        let (times, rest) = times(rest)?.map_or((0, rest), |(times, rest)| (times, rest));
-        steps.extend(std::iter::repeat_n(Notation::Native, times + 1));
-        return Ok(rest);
+        return natives(text, steps);
     }
     let (first, rest) = number(text).ok_or_else(|| format!("expected a value, found {text:?}"))?;
     let (delta, rest) = match rest.as_bytes().first() {
@@ -62,9 +57,23 @@ fn item<'a>(text: &'a str, steps: &mut Vec<Notation>) -> Result<&'a str, String>
     Ok(rest)
 }
 
-fn after_native(text: &str) -> Result<&str, String> {
-    let end = text.find("}}").filter(|_| text.starts_with("{{")).ok_or("expected {{...}}")?;
-    Ok(&text[end + 2..])
+/// Reads an item such as `{{count:1}}+{{count:2}}x10`; what follows is returned.
+fn natives<'a>(text: &'a str, steps: &mut Vec<Notation>) -> Result<&'a str, String> {
+    let (first, rest) = native::native(text)?;
+    let sign = match rest.as_bytes().first() {
+        Some(b'+') => Some(Sign::Plus),
+        Some(b'-') => Some(Sign::Minus),
+        _ => None,
+    };
+    let Some(sign) = sign else {
+        let (times, rest) = times(rest)?.map_or((0, rest), |(times, rest)| (times, rest));
+        steps.extend(std::iter::repeat_n(Notation::Native(first), times + 1));
+        return Ok(rest);
+    };
+    let (delta, rest) = native::native(&rest[1..])?;
+    let (times, rest) = times(rest)?.ok_or_else(|| format!("expected how many times, found {rest:?}"))?;
+    steps.extend(native::series(&first, &delta, sign, times)?.into_iter().map(Notation::Native));
+    Ok(rest)
 }
 
 /// Reads `xN`.
@@ -144,11 +153,4 @@ fn pair(text: &str) -> Result<((String, String), &str), String> {
         }
     }
     Err(format!("expected {quote} at the end of {rest:?}"))
-}
-
-/// The native histogram that Prometheus would make of a classic histogram's series, if it is one.
-pub(super) fn converted(labels: &Labels) -> Option<Labels> {
-    let name = labels.name().strip_suffix("_bucket").filter(|_| labels.get("le").is_some())?;
-    let others = labels.iter().filter(|(name, _)| *name != "le" && *name != METRIC_NAME);
-    Some(Labels::new(others.chain([(METRIC_NAME, name)])))
 }

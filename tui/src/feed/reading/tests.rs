@@ -17,6 +17,7 @@ fn instant(series: &[(&[(&str, &str)], f64)]) -> Option<QueryData> {
     let one = |(pairs, value): &(&[(&str, &str)], f64)| InstantSeries {
         metric: labels(pairs),
         value: Point::new(100.0, *value),
+        histogram: None,
     };
     Some(QueryData::Vector(series.iter().map(one).collect()))
 }
@@ -119,6 +120,7 @@ fn a_history_has_every_step_and_zero_in_the_gaps() {
     let series = |code: &str, values: &[(f64, f64)]| RangeSeries {
         metric: labels(&[("service", "order"), ("http_response_status_code", code)]),
         values: values.iter().map(|(at, value)| Point::new(*at, *value)).collect(),
+        histograms: Vec::new(),
     };
     let answer = QueryData::Matrix(vec![
         series("200", &[(100.0, 4.0), (110.0, 1.0)]),
