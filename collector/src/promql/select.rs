@@ -8,7 +8,7 @@ use super::evaluator::Evaluator;
 use super::parse::{at_ms, matchers, millis, offset_ms};
 use super::value::{Cell, Column, Grid, Series, Value};
 use crate::promql::QueryError;
-use crate::series::{HistogramSample, Labels, Point, Sample, SeriesSamples, is_stale};
+use crate::series::{CounterReset, Histogram, HistogramSample, Labels, Point, Sample, SeriesSamples, is_stale};
 
 /// The step of a subquery that names none: Prometheus' default `evaluation_interval`.
 const SUBQUERY_STEP_MS: i64 = 60_000;
@@ -217,7 +217,7 @@ impl Evaluator<'_> {
             let at = |step: usize| inner.at(step);
             RangeSeries {
                 histograms: histograms
-                    .map(|(step, histogram)| HistogramSample { timestamp_ms: at(step), histogram })
+                    .map(|(step, histogram)| HistogramSample { timestamp_ms: at(step), histogram: unsure(histogram) })
                     .collect(),
                 samples: one.column.floats().map(|(step, value)| Sample { timestamp_ms: at(step), value }).collect(),
                 labels: one.labels,
@@ -285,6 +285,16 @@ fn latest_of_both(series: &SeriesSamples, window: WindowShape, grid: Grid, readi
 
 fn from_float(sample: &Sample, reading: Reading) -> Option<Cell> {
     (!is_stale(sample.value)).then(|| Cell::Float(reading.of(*sample)))
+}
+
+/// A subquery may leave samples out, or repeat them: what a histogram says of resets since the one before does not hold.
+fn unsure(histogram: Arc<Histogram>) -> Arc<Histogram> {
+    match histogram.reset {
+        CounterReset::Unknown | CounterReset::Gauge => histogram,
+        CounterReset::Reset | CounterReset::NotReset => {
+            Arc::new(Histogram { reset: CounterReset::Unknown, ..Histogram::clone(&histogram) })
+        }
+    }
 }
 
 /// Seconds of a time in milliseconds.
