@@ -140,8 +140,8 @@ impl Elector {
             }
             let now = self.now();
             trouble = say(&answer, trouble);
-            let again = matches!(answer, Answer::Outrun | Answer::Absent)
-                || (matches!(answer, Answer::Failed(_)) && self.election.until().is_some());
+            let leads = self.election.until().is_some_and(|until| now < until);
+            let again = matches!(answer, Answer::Outrun) || (matches!(answer, Answer::Failed(_)) && leads);
             self.election.learn(sent, now, answer);
             self.publish();
             let next = if again { now + jittered(TRY_AGAIN) } else { self.election.wake(sent).max(now) };

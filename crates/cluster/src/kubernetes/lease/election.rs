@@ -143,10 +143,13 @@ impl Election {
     /// When to send next, at the latest; `sent` is when the last order went out.
     pub fn wake(&self, sent: Duration) -> Duration {
         let regular = sent + self.terms.retry;
-        match &self.known {
-            Known::Since(seen, since) if seen.holder != self.me => regular.min(self.free_at(seen, *since)),
-            _ => regular,
-        }
+        let free = match &self.known {
+            Known::Since(seen, since) if seen.holder != self.me => self.free_at(seen, *since),
+            Known::Absent(free) => *free,
+            _ => return regular,
+        };
+        // What was sent when it was free already, and failed, is not sent again at once.
+        if self.failure.is_some() && free <= sent { regular } else { regular.min(free) }
     }
 
     fn free_at(&self, seen: &Seen, since: Duration) -> Duration {
@@ -160,10 +163,11 @@ impl Election {
             Answer::Found(seen) => self.see(seen, now),
             Answer::Absent => {
                 self.known = Known::Absent(match &self.known {
-                    Known::Nothing => now,
+                    // Whoever held one that was deleted just now may believe in it for as long as a Lease lasts.
+                    Known::Nothing => now + self.terms.lease,
                     Known::Absent(free) => *free,
                     Known::Since(seen, since) if seen.holder != self.me => self.free_at(seen, *since),
-                    Known::Since(..) => now,
+                    Known::Since(..) => now + self.terms.lease,
                 });
                 self.until = None;
                 self.deposed = Some(now);

@@ -145,3 +145,58 @@ async fn a_lease_that_may_not_be_touched_is_said_in_the_api_servers_words() {
     first.leads().await;
     first.end().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn of_two_that_start_without_a_lease_one_leads_and_the_other_follows() {
+    let api = FakeApi::new();
+    let (mut first, mut second) = (candidate(&api, "a"), candidate(&api, "b"));
+    let settled = |standing: &Standing| !matches!(standing, Standing::Nobody { .. });
+    tokio::join!(first.until("settled", settled), second.until("settled", settled));
+    for _ in 0..600 {
+        assert!(first.fence.check().is_err() || second.fence.check().is_err(), "both lead");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let leads = |candidate: &Candidate| *candidate.standing.borrow() == Standing::Leading;
+    assert!(leads(&first) != leads(&second));
+    first.end().await;
+    second.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_deleted_under_its_leader_makes_no_second_one() {
+    let api = FakeApi::new();
+    let mut first = candidate(&api, "a");
+    first.leads().await;
+    // Nobody hears of the deletion before the next renewal, and who starts now has never seen the Lease.
+    api.delete("leases", "plimsoll", "plimsoll-autoscaler");
+    let mut second = candidate(&api, "b");
+    for _ in 0..300 {
+        assert!(first.fence.check().is_err() || second.fence.check().is_err(), "both lead");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let settled = |standing: &Standing| !matches!(standing, Standing::Nobody { .. });
+    tokio::join!(first.until("settled", settled), second.until("settled", settled));
+    first.end().await;
+    second.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_can_be_read_and_not_written_is_not_written_in_a_loop() {
+    let api = FakeApi::new();
+    let mut first = candidate(&api, "a");
+    first.leads().await;
+    let mut second = candidate(&api, "b");
+    api.deny("leases", Some((500, "etcdserver: mvcc: database space exceeded")));
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let asked = api.asked("PUT leases");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let more = api.asked("PUT leases") - asked;
+    assert!((40..=70).contains(&more), "{more} tries of two in a minute");
+    api.deny("leases", None);
+    tokio::select! {
+        _ = first.leads() => {}
+        _ = second.leads() => {}
+    }
+    first.end().await;
+    second.end().await;
+}

@@ -57,9 +57,38 @@ fn a_deleted_lease_is_not_made_anew_while_its_holder_may_still_believe_in_it() {
     election.learn(seconds(2), seconds(3), Answer::Absent);
     assert_eq!(election.order(seconds(10)), Order::Look);
     assert_eq!(election.order(seconds(11)), Order::Create);
+}
+
+#[test]
+fn a_lease_that_was_never_seen_is_made_when_nobody_can_believe_in_an_earlier_one() {
     let mut fresh = Election::new("b".to_owned(), Terms::default());
+    assert_eq!(fresh.order(seconds(2)), Order::Look);
     fresh.learn(seconds(2), seconds(3), Answer::Absent);
-    assert_eq!(fresh.order(seconds(3)), Order::Create);
+    assert_eq!((fresh.order(seconds(4)), fresh.wake(seconds(2))), (Order::Look, seconds(4)));
+    fresh.learn(seconds(12), seconds(12), Answer::Absent);
+    assert_eq!((fresh.order(seconds(12)), fresh.wake(seconds(12))), (Order::Look, seconds(13)));
+    assert_eq!(fresh.order(seconds(13)), Order::Create);
+    // Another one was quicker.
+    fresh.learn(seconds(13), seconds(14), Answer::Outrun);
+    assert_eq!((fresh.order(seconds(14)), fresh.until()), (Order::Look, None));
+    fresh.learn(seconds(14), seconds(14), Answer::Found(held_by("a", 1)));
+    assert!(matches!(fresh.standing(seconds(14)), Standing::Following { .. }));
+    // Outrun, it knows no more whose the Lease was that is gone now: its holder may believe in it still.
+    fresh.learn(seconds(30), seconds(30), Answer::Outrun);
+    fresh.learn(seconds(31), seconds(31), Answer::Absent);
+    assert_eq!(fresh.order(seconds(40)), Order::Look);
+}
+
+#[test]
+fn what_fails_at_once_is_not_tried_again_at_once() {
+    let mut election = Election::new("b".to_owned(), Terms::default());
+    election.learn(seconds(0), seconds(0), Answer::Found(held_by("a", 1)));
+    let failed = || Answer::Failed("etcdserver: no space".to_owned());
+    election.learn(seconds(9), seconds(9), failed());
+    assert_eq!(election.wake(seconds(9)), seconds(10), "a look that failed puts nothing off");
+    assert!(matches!(election.order(seconds(10)), Order::Write { .. }));
+    election.learn(seconds(10), seconds(10), failed());
+    assert_eq!(election.wake(seconds(10)), seconds(12));
 }
 
 #[test]
