@@ -69,9 +69,17 @@ pub struct Arguments {
     /// The Lease's name.
     #[arg(long, value_name = "NAME", default_value = "plimsoll-autoscaler")]
     lease_name: String,
-    /// Decides and explains, and writes nothing to the cluster.
+    /// Decides and explains, and writes nothing to the cluster, no Lease either: with --leader-elect it decides beside
+    /// whoever leads.
     #[arg(long)]
     dry_run: bool,
+}
+
+impl Arguments {
+    /// A dry run that held the Lease would keep from steering those that are to steer.
+    fn elects(&self) -> bool {
+        self.leader_elect && !self.dry_run
+    }
 }
 
 /// Runs the autoscaler until it is asked to stop.
@@ -143,12 +151,12 @@ impl Stack {
             namespaces: &arguments.namespace,
             objects: arguments.policies.is_empty(),
             dry_run: arguments.dry_run,
-            lease: arguments.leader_elect.then_some((lease_namespace, arguments.lease_name.as_str())),
+            lease: arguments.elects().then_some((lease_namespace, arguments.lease_name.as_str())),
         };
         rights::check(&connection, asked).await?;
 
         let identity = identity();
-        let elector = arguments.leader_elect.then(|| elector(&arguments, &connection, &identity));
+        let elector = arguments.elects().then(|| elector(&arguments, &connection, &identity));
         let fence: Option<Arc<dyn Fence>> = if arguments.dry_run {
             Some(Arc::new(ReadOnly))
         } else {
@@ -252,4 +260,30 @@ fn address_for_others(listens: SocketAddr) -> Option<String> {
     let pod = std::env::var("POD_IP").ok().and_then(|ip| ip.parse::<std::net::IpAddr>().ok());
     let ip = if listens.ip().is_unspecified() { pod? } else { listens.ip() };
     Some(format!("http://{}", SocketAddr::new(ip, listens.port())))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::Arguments;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    #[test]
+    fn a_dry_run_takes_no_part_in_an_election() {
+        for (flags, elects) in [
+            (&[][..], false),
+            (&["--leader-elect"], true),
+            (&["--dry-run"], false),
+            (&["--dry-run", "--leader-elect"], false),
+        ] {
+            let line = ["autoscaler", "--collector", "http://collector:9090"].into_iter().chain(flags.iter().copied());
+            assert_eq!(Line::parse_from(line).arguments.elects(), elects, "{flags:?}");
+        }
+    }
 }
