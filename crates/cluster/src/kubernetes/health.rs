@@ -106,15 +106,16 @@ impl Board {
         SourceId(sources.len() - 1)
     }
 
-    /// It is watched, after it was read in full.
-    pub fn connected(&self, id: SourceId) {
+    /// It is watched, after it was read in full: in that epoch, before which nothing that it knows is believed.
+    pub fn connected(&self, id: SourceId, epoch: u64) {
         let mut sources = self.sources.lock();
         let source = &mut sources[id.0];
         if let Some((since, reason)) = source.broken.take() {
             let (source, seconds) = (source.name.as_str(), since.elapsed().as_secs());
             tracing::info!(source, seconds, reason, "a watch works again");
         }
-        (source.settled, source.doubted) = (true, false);
+        source.settled = true;
+        source.doubted &= epoch != *self.epoch.borrow();
         drop(sources);
         self.publish();
     }
@@ -162,7 +163,8 @@ impl Board {
             silence
         };
         if silence > BLIND_AFTER {
-            self.sources.lock().iter_mut().filter(|source| source.settled).for_each(|source| source.doubted = true);
+            let mut sources = self.sources.lock();
+            sources.iter_mut().filter(|source| source.settled).for_each(|source| source.doubted = true);
             self.epoch.send_modify(|epoch| *epoch += 1);
         }
         self.publish();

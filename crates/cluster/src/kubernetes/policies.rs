@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 use self::events::Recorder;
 use self::watch::Follower;
+use self::watch::raw::Raw;
 use super::access::{Connection, words};
 use super::fence::Fence;
 use super::writing::{FIELD_MANAGER, ONLY_THE_LEADER};
@@ -181,7 +182,7 @@ impl KubernetesPolicies {
     fn over(client: Client, options: PolicyOptions) -> (Self, PolicyWatch) {
         let PolicyOptions { namespaces, fence, reporter } = options;
         let resource = resource();
-        let apis: Vec<Api<DynamicObject>> = if namespaces.is_empty() {
+        let apis: Vec<Api<Raw>> = if namespaces.is_empty() {
             vec![Api::all_with(client.clone(), &resource)]
         } else {
             namespaces.iter().map(|name| Api::namespaced_with(client.clone(), name, &resource)).collect()

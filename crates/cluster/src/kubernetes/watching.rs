@@ -1,14 +1,15 @@
 //! Keeps one kind of object of one namespace (or of all) in the state: lists in pages, then watches from where the list ended, and
 //! begins anew when the server has forgotten that place (410). Failures are told to the board once, and retried with back-off
 //! and jitter. Written here rather than taken from kube's `watcher` because whoever plans must know when a broken watch has
-//! caught up again, which that one does not tell. Knows nothing about what the objects mean: see `state`.
+//! caught up again, which that one does not tell. An object of an unexpected shape is left as it was last known, and named once.
+//! Knows nothing about what the objects mean: see `state`.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::AsyncBufReadExt;
 use kube::Client;
 use kube::api::{ListParams, Request, WatchEvent, WatchParams};
 use lifecycle::CancellationToken;
@@ -19,8 +20,11 @@ use super::access::words;
 use super::health::{Board, SourceId};
 use super::patience::{BackOff, jittered};
 use super::state::{Key, State};
-use super::wire::{List, Meta};
+use super::wire::Meta;
 use super::{Picture, rights};
+use reading::{Line, Odd, Page};
+
+mod reading;
 
 /// Objects a page: client-go's own choice. A page of large pods is a few MiB of text.
 const PAGE: u32 = 500;
@@ -48,6 +52,9 @@ const ABSENT_RETRY: Duration = Duration::from_secs(300);
 
 /// An optional kind of object that cannot be read for so long, such as one whose conversion webhook is broken, is done without.
 const SETTLED_AFTER: Duration = Duration::from_secs(30);
+
+/// Objects of an unexpected shape that are named, for each watch; with more something is wrong with the kind.
+const ODD_NAMED_MAX: usize = 20;
 
 /// A kind of object as the API knows it.
 #[derive(Debug, Clone, Copy)]
@@ -132,13 +139,15 @@ pub(super) async fn keep<W: Watched>(
         source,
         version: None,
         listed: Instant::now(),
+        epoch: 0,
+        odd: BTreeMap::new(),
         kind: std::marker::PhantomData,
     };
     let mut back_off = BackOff::default();
     let mut epoch = watch.picture.board.epoch();
     loop {
         let began = Instant::now();
-        epoch.mark_unchanged();
+        watch.epoch = *epoch.borrow_and_update();
         let ended = tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
             ended = watch.turn() => ended,
@@ -170,6 +179,10 @@ struct Watch<W> {
     /// From where to go on; `None` to list first.
     version: Option<String>,
     listed: Instant,
+    /// The board's, when this turn began.
+    epoch: u64,
+    /// Objects of an unexpected shape, and in what.
+    odd: BTreeMap<Key, String>,
     kind: std::marker::PhantomData<W>,
 }
 
@@ -189,13 +202,19 @@ impl<W: Watched> Watch<W> {
 
     async fn list(&mut self) -> Result<String, Trouble> {
         let mut seen: HashSet<Key> = HashSet::new();
+        let mut odd: HashSet<Key> = HashSet::new();
         let mut params = ListParams { limit: Some(PAGE), ..ListParams::default() };
         loop {
             let page = self.page(&params).await?;
+            for object in page.odd {
+                seen.insert(object.key.clone());
+                odd.insert(object.key.clone());
+                self.name_odd(object);
+            }
             {
                 let mut state = self.picture.state.lock();
                 let mut changed = false;
-                for object in page.items.unwrap_or_default() {
+                for object in page.objects {
                     seen.insert(Key::of(object.meta()));
                     changed |= object.apply(&mut state);
                 }
@@ -204,6 +223,7 @@ impl<W: Watched> Watch<W> {
             }
             if page.metadata.next.is_empty() {
                 self.forget_unseen(&seen);
+                self.odd.retain(|key, _| odd.contains(key));
                 self.listed = Instant::now();
                 return Ok(page.metadata.resource_version);
             }
@@ -211,7 +231,7 @@ impl<W: Watched> Watch<W> {
         }
     }
 
-    async fn page(&self, params: &ListParams) -> Result<List<W>, Trouble> {
+    async fn page(&self, params: &ListParams) -> Result<Page<W>, Trouble> {
         let built =
             if W::RESOURCE.metadata_only { self.request.list_metadata(params) } else { self.request.list(params) };
         let mut request = built.map_err(|error| Trouble::Failed { reason: words(&error) })?;
@@ -219,7 +239,34 @@ impl<W: Watched> Watch<W> {
         let answer = timeout(LIST_PATIENCE, self.client.request_text(request)).await;
         let late = || Trouble::Failed { reason: format!("no answer within {} s", LIST_PATIENCE.as_secs()) };
         let text = answer.map_err(|_| late())?.map_err(|error| self.trouble(&error, "list"))?;
-        serde_json::from_str(&text).map_err(|error| Trouble::Failed { reason: format!("the answer is odd: {error}") })
+        reading::page(&text).map_err(|reason| Trouble::Failed { reason })
+    }
+
+    /// Says once of each that it cannot be read.
+    fn name_odd(&mut self, Odd { key, reason, .. }: Odd) {
+        if self.odd.contains_key(&key) {
+            return;
+        }
+        let (kind, count) = (W::RESOURCE.plural, self.odd.len() + 1);
+        if count <= ODD_NAMED_MAX {
+            let object = format!("{}/{}", key.namespace(), key.name());
+            tracing::warn!(
+                kind,
+                object,
+                reason,
+                count,
+                "an object has an unexpected shape, and is left as it was last known"
+            );
+        }
+        self.odd.insert(key, reason);
+    }
+
+    /// One that is read, or went, is odd no more.
+    fn forget_odd(&mut self, key: &Key) {
+        if !self.odd.is_empty() && self.odd.remove(key).is_some() {
+            let (kind, count) = (W::RESOURCE.plural, self.odd.len());
+            tracing::info!(kind, object = key.name(), count, "an object of an unexpected shape is so no more");
+        }
     }
 
     /// What was known and is not there any more.
@@ -245,22 +292,41 @@ impl<W: Watched> Watch<W> {
         };
         let mut request = built.map_err(|error| Trouble::Failed { reason: words(&error) })?;
         request.extensions_mut().insert("watch");
-        let answer = timeout(BEGIN_PATIENCE, self.client.request_events::<W>(request)).await;
+        // A compressed watch keeps lines back until there are enough of them.
+        request.headers_mut().insert(http::header::ACCEPT_ENCODING, http::HeaderValue::from_static("identity"));
+        let answer = timeout(BEGIN_PATIENCE, self.client.request_stream(request)).await;
         let late = || Trouble::Failed { reason: format!("no answer within {} s", BEGIN_PATIENCE.as_secs()) };
         let stream = answer.map_err(|_| late())?.map_err(|error| self.trouble(&error, "watch"))?;
-        self.picture.board.connected(self.source);
-        let mut stream = std::pin::pin!(stream);
+        self.picture.board.connected(self.source, self.epoch);
+        let (mut stream, mut text) = (std::pin::pin!(stream), Vec::new());
         loop {
-            let Ok(next) = timeout(IDLE_MAX, stream.next()).await else { return Ok(()) };
-            match next {
+            text.clear();
+            match timeout(IDLE_MAX, stream.read_until(b'\n', &mut text)).await {
+                // A connection that breaks is a watch that ended: the next one tells whether the server is there.
+                Err(_) | Ok(Ok(0) | Err(_)) => return Ok(()),
+                Ok(Ok(_)) => {}
+            }
+            match reading::line(&text).map_err(|reason| Trouble::Failed { reason })? {
                 None => return Ok(()),
-                Some(Ok(event)) => self.take(event)?,
-                Some(Err(error)) => return Err(self.trouble(&error, "watch")),
+                Some(Line::Event(event)) => self.take(event)?,
+                Some(Line::Odd(odd)) => {
+                    self.version = Some(odd.version.clone());
+                    self.name_odd(odd);
+                }
+                Some(Line::OddGone(odd)) => {
+                    self.version = Some(odd.version);
+                    self.forget_odd(&odd.key);
+                    let changed = W::remove(&odd.key, &mut self.picture.state.lock());
+                    self.picture.changed(changed);
+                }
             }
         }
     }
 
     fn take(&mut self, event: WatchEvent<W>) -> Result<(), Trouble> {
+        if let WatchEvent::Added(object) | WatchEvent::Modified(object) | WatchEvent::Deleted(object) = &event {
+            self.forget_odd(&Key::of(object.meta()));
+        }
         let mut state = self.picture.state.lock();
         let changed = match event {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => {

@@ -22,7 +22,7 @@ async fn nothing_is_planned_before_everything_was_read() {
     assert!(matches!(board.judge(), Health::NotSynced { .. }));
     let pods = board.register("pods".to_owned(), true);
     let hpas = board.register("horizontalpodautoscalers".to_owned(), false);
-    board.connected(pods);
+    board.connected(pods, 0);
     assert_eq!(reason(&board.judge()), "the cluster is being read: waiting for horizontalpodautoscalers");
     board.broken(hpas, "forbidden");
     assert!(reason(&board.judge()).ends_with("waiting for horizontalpodautoscalers: forbidden"));
@@ -34,7 +34,7 @@ async fn nothing_is_planned_before_everything_was_read() {
 async fn a_silent_api_server_blinds_after_a_while_and_all_watch_anew_when_it_answers() {
     let board = board();
     let pods = board.register("pods".to_owned(), true);
-    board.connected(pods);
+    board.connected(pods, 0);
     let mut epoch = board.epoch();
     advance(Duration::from_secs(10)).await;
     board.answered();
@@ -49,7 +49,9 @@ async fn a_silent_api_server_blinds_after_a_while_and_all_watch_anew_when_it_ans
     assert!(epoch.has_changed().unwrap());
     epoch.mark_unchanged();
     assert!(matches!(board.judge(), Health::Blind { .. }), "what happened meanwhile is not known yet");
-    board.connected(pods);
+    board.connected(pods, 0);
+    assert!(matches!(board.judge(), Health::Blind { .. }), "what was resumed before it was read anew says nothing");
+    board.connected(pods, 1);
     assert_eq!(board.judge(), Health::Well);
 }
 
@@ -58,7 +60,7 @@ async fn a_broken_watch_blinds_if_nothing_can_be_planned_without_it() {
     let board = board();
     let (pods, nodes) = (board.register("pods".to_owned(), true), board.register("nodes".to_owned(), false));
     for id in [pods, nodes] {
-        board.connected(id);
+        board.connected(id, 0);
         board.broken(id, "reset");
     }
     for _ in 0..3 {
@@ -66,6 +68,6 @@ async fn a_broken_watch_blinds_if_nothing_can_be_planned_without_it() {
         board.answered();
     }
     assert_eq!(reason(&board.judge()), "pods cannot be watched: reset");
-    board.connected(pods);
+    board.connected(pods, 0);
     assert_eq!(board.judge(), Health::Well);
 }

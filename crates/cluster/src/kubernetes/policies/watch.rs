@@ -1,5 +1,6 @@
 //! Follows ScalingPolicy objects of one namespace, or of all: lists, watches, lists again when it must, and says why when it
-//! cannot. A definition that is missing is asked for again with growing pauses until it is there.
+//! cannot. A definition that is missing is asked for again with growing pauses until it is there. An object is taken as it is: what
+//! is odd about it is for whoever evaluates it to say.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -7,16 +8,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use kube::api::DynamicObject;
+use kube::Api;
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, ResourceExt};
 use lifecycle::CancellationToken;
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::watch;
 
+use self::raw::Raw;
 use super::{GROUP, KIND, PAUSED_ANNOTATION, PolicyObject, PolicyObjects, REMEDY, VERSION};
 use crate::kubernetes::access::words;
+
+pub(super) mod raw;
 
 /// A watch is begun anew after so many seconds, so that a connection that died in silence is noticed.
 const WATCH_SECONDS: u32 = 60;
@@ -44,7 +47,7 @@ struct View {
 
 /// Follows the objects of one namespace, or of all.
 pub(super) struct Follower {
-    api: Api<DynamicObject>,
+    api: Api<Raw>,
     place: usize,
     shared: Arc<Shared>,
 }
@@ -56,7 +59,7 @@ struct Shared {
 
 impl Follower {
     /// A follower for each API, and what they know together.
-    pub(super) fn team(apis: Vec<Api<DynamicObject>>) -> (Vec<Self>, watch::Receiver<PolicyObjects>) {
+    pub(super) fn team(apis: Vec<Api<Raw>>) -> (Vec<Self>, watch::Receiver<PolicyObjects>) {
         let views = Mutex::new(apis.iter().map(|_| View::default()).collect());
         let unread = Some("the scaling policies were not read yet".to_owned());
         let (told, objects) = watch::channel(PolicyObjects { objects: Arc::default(), trouble: unread });
@@ -102,7 +105,7 @@ impl Follower {
     }
 
     /// Takes in what came, tells the set anew where it changed, and says how to go on.
-    fn take(&self, chunk: Vec<Result<Event<DynamicObject>, watcher::Error>>) -> Verdict {
+    fn take(&self, chunk: Vec<Result<Event<Raw>, watcher::Error>>) -> Verdict {
         let mut views = self.shared.views.lock();
         let view = &mut views[self.place];
         let mut verdict = Verdict::Listing;
@@ -146,7 +149,7 @@ enum Verdict {
 
 impl View {
     /// Whether the set is known and up to date after it.
-    fn apply(&mut self, event: Event<DynamicObject>) -> bool {
+    fn apply(&mut self, event: Event<Raw>) -> bool {
         match event {
             Event::Init => self.listing = Some(Objects::new()),
             Event::InitApply(object) => {
@@ -165,7 +168,7 @@ impl View {
                 self.recover();
             }
             Event::Delete(object) => {
-                self.objects.remove(&(object.namespace().unwrap_or_default(), object.name_any()));
+                self.objects.remove(&object.key());
             }
         }
         self.listing.is_none()
@@ -207,8 +210,8 @@ impl View {
 }
 
 /// The object with no more than is needed: thousands are kept.
-fn policy_object(object: &DynamicObject) -> PolicyObject {
-    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+fn policy_object(object: &Raw) -> PolicyObject {
+    let (namespace, name) = object.key();
     let manifest = json!({
         "apiVersion": format!("{GROUP}/{VERSION}"),
         "kind": KIND,
@@ -221,7 +224,7 @@ fn policy_object(object: &DynamicObject) -> PolicyObject {
         generation: metadata.generation.unwrap_or(0),
         created_at_ms: metadata.creation_timestamp.as_ref().map_or(0, |time| time.0.as_millisecond()),
         // Who writes anything else than `false` there means it: a mistyped word must not let writes through.
-        paused: object.annotations().get(PAUSED_ANNOTATION).is_some_and(|said| !said.eq_ignore_ascii_case("false")),
+        paused: object.annotation(PAUSED_ANNOTATION).is_some_and(|said| !said.eq_ignore_ascii_case("false")),
         resource_version: metadata.resource_version.clone().unwrap_or_default(),
         manifest: manifest.to_string(),
         status: object.data["status"].to_string(),

@@ -186,3 +186,41 @@ async fn events_of_pods_and_policies_are_told_of_their_workload() {
     eventually("four", || async { bench.cluster.events(9).await.unwrap().len() == 4 }).await;
     bench.stop().await;
 }
+
+/// A pod whose containers are no list.
+fn odd(number: u32) -> serde_json::Value {
+    let mut odd = pod(number);
+    odd["spec"]["containers"] = json!("none");
+    odd
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_of_an_unexpected_shape_costs_only_itself() {
+    let api = shop(3);
+    api.put("pods", odd(1));
+    let bench = super::Bench::start(api);
+    bench.well().await;
+    assert_eq!(bench.order().await.replicas.len(), 2, "as long as it was never read");
+    let lists = bench.api.asked("GET pods");
+    bench.api.put("pods", odd(7));
+    bench.api.put("pods", odd(2));
+    bench.api.put("pods", pod(8));
+    eventually("the others are told", || async { bench.order().await.replicas.len() == 3 }).await;
+    let names = |workload: crate::Workload| workload.replicas.into_iter().map(|r| r.name).collect::<Vec<_>>();
+    let left = names(bench.order().await);
+    assert_eq!(left, ["order-1-0", "order-1-2", "order-1-8"], "what is odd now is left as it was");
+    bench.api.delete("pods", "shop", "order-1-2");
+    bench.api.put("pods", pod(7));
+    eventually("what goes is gone, and what is mended is there", || async {
+        names(bench.order().await) == ["order-1-0", "order-1-7", "order-1-8"]
+    })
+    .await;
+    sleep(Duration::from_secs(60)).await;
+    let pulses = 25;
+    assert!(bench.api.asked("GET pods") - lists <= pulses, "nothing is listed anew for it");
+    assert_eq!(bench.cluster.health().borrow().clone(), Health::Well);
+    bench.api.end_watches(true, |_| {});
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(bench.order().await.replicas.len(), 3, "a list forgets none that is odd");
+    bench.stop().await;
+}
