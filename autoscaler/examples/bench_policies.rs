@@ -193,6 +193,10 @@ impl Cluster for FakeCluster {
         Ok(self.workloads.clone())
     }
 
+    async fn wanted(&self, _: &WorkloadRef) -> Result<Vec<Container>, ClusterError> {
+        Ok(Vec::new())
+    }
+
     fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }

@@ -325,7 +325,10 @@ impl Reconciler {
         for (Pending { place, ready, mut plan }, written) in done {
             let mut applied = false;
             match written {
-                Some(Written { refused: Some(reason), .. }) => {
+                Some(Written { refused: Some(reason), unknown, .. }) => {
+                    if unknown {
+                        self.memory.may_have_changed(&policies[place]);
+                    }
                     plan.reason = Reason::WriteFailed;
                     plan.message.push_str(&format!(" (not carried out: {reason})"));
                 }

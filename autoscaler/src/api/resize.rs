@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Extension, Path, State as Shared};
 use axum::response::{IntoResponse, Response};
-use cluster::{ClusterError, Event, EventKind, Resources, Workload, WorkloadKind, WorkloadRef};
+use cluster::{ClusterError, Event, EventKind, Resources, WorkloadKind, WorkloadRef};
 use http::StatusCode;
 use protocol::quantity::Quantity;
 use protocol::scaling::{Mode, ObjectName, ResizeAnswer, ResizeApply, ResizeRequest, ResourcesAsked};
@@ -15,6 +15,9 @@ use protocol::scaling::{Mode, ObjectName, ResizeAnswer, ResizeApply, ResizeReque
 use super::guard::Caller;
 use super::{Api, DRY_RUN, error, listed};
 use crate::state::State;
+
+/// Said of a cluster that takes longer than it may.
+const NO_ANSWER: &str = "no answer in time";
 
 /// Carries the command out.
 pub async fn resize(
@@ -54,22 +57,35 @@ pub async fn resize(
         let others = workload.conflicts.join(", ");
         return error(StatusCode::CONFLICT, &format!("{reference}: {others} steers it too; remove one of the two"));
     }
-    let resources = filled(&workload, &request.container, request.resources);
-    if let Err((status, reason)) = permit(&api.state, &workload, &request.container, &resources) {
+    let before = match wanted(&api, &reference, &request.container).await {
+        Ok(before) => before,
+        Err(cause) => return error(status_of(&cause), &cause.to_string()),
+    };
+    let resources = filled(&before, request.resources);
+    if let Err((status, reason)) = permit(&api.state, &reference, &before, &resources) {
         return error(status, &format!("{reference}: {reason}"));
     }
-    carry_out(&api, &caller, &workload, &request, resources).await
+    carry_out(&api, &caller, &reference, &request, resources).await
+}
+
+/// What the container is to have, as planned or specified; nothing where there is no such container, which the cluster says.
+async fn wanted(api: &Api, workload: &WorkloadRef, container: &str) -> Result<Resources, ClusterError> {
+    let cluster = &api.state.cluster;
+    let late = |_| Err(ClusterError::Unavailable { reason: NO_ANSWER.to_owned() });
+    let wanted = tokio::time::timeout(cluster.patience(), cluster.wanted(workload)).await.unwrap_or_else(late)?;
+    let found = wanted.into_iter().find(|known| known.name == container);
+    Ok(found.map(|found| found.resources).unwrap_or_default())
 }
 
 /// Whether the policy that steers the workload lets its resources be so. Without one nobody has said that they may be changed.
 fn permit(
     state: &State,
-    workload: &Workload,
-    container: &str,
+    workload: &WorkloadRef,
+    before: &Resources,
     resources: &Resources,
 ) -> Result<(), (StatusCode, String)> {
     let policies = state.policies();
-    let Some(policy) = policies.steering(&workload.reference) else {
+    let Some(policy) = policies.steering(workload) else {
         let remedy = "write a ScalingPolicy for it, in mode Auto";
         return Err((StatusCode::CONFLICT, format!("no policy steers it, so that nothing of it is changed; {remedy}")));
     };
@@ -80,16 +96,15 @@ fn permit(
     let against = match policy.mode {
         Mode::Auto => return Ok(()),
         Mode::Off | Mode::Recommend => "which changes nothing",
-        Mode::ScaleUpOnly if differs(workload, container, resources, Ordering::Less) => "and this asks for less",
-        Mode::ScaleDownOnly if differs(workload, container, resources, Ordering::Greater) => "and this asks for more",
+        Mode::ScaleUpOnly if differs(before, resources, Ordering::Less) => "and this asks for less",
+        Mode::ScaleDownOnly if differs(before, resources, Ordering::Greater) => "and this asks for more",
         Mode::ScaleUpOnly | Mode::ScaleDownOnly => return Ok(()),
     };
     Err((StatusCode::FORBIDDEN, format!("the policy {namespace}/{name} has mode {:?}, {against}", policy.mode)))
 }
 
-/// Whether some number is to be so compared with what it is now. No request is the least there is, no limit the most.
-fn differs(workload: &Workload, container: &str, wanted: &Resources, how: Ordering) -> bool {
-    let now = now(workload, container);
+/// Whether some number is to be so compared with what it was to be. No request is the least there is, no limit the most.
+fn differs(now: &Resources, wanted: &Resources, how: Ordering) -> bool {
     let requests = [(wanted.cpu_request, now.cpu_request), (wanted.memory_request, now.memory_request)];
     let limits = [(wanted.cpu_limit, now.cpu_limit), (wanted.memory_limit, now.memory_limit)];
     let of_limits = |(wanted, now): (Option<Quantity>, Option<Quantity>)| {
@@ -101,20 +116,18 @@ fn differs(workload: &Workload, container: &str, wanted: &Resources, how: Orderi
 async fn carry_out(
     api: &Api,
     caller: &Caller,
-    workload: &Workload,
+    reference: &WorkloadRef,
     request: &ResizeRequest,
     resources: Resources,
 ) -> Response {
-    let (reference, container) = (&workload.reference, request.container.as_str());
-    let cluster = &api.state.cluster;
+    let (cluster, container) = (&api.state.cluster, request.container.as_str());
     let (how, call) = match request.apply {
         ResizeApply::InPlace => ("in place", cluster.resize(reference, container, resources)),
         ResizeApply::Rollout => ("by a rolling update", cluster.roll_out(reference, container, resources)),
     };
-    let outcome = match tokio::time::timeout(cluster.patience(), call).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(ClusterError::Unavailable { reason: "no answer in time".to_owned() }),
-    };
+    let outcome = tokio::time::timeout(cluster.patience(), call).await;
+    let outcome = outcome
+        .unwrap_or_else(|_| Err(ClusterError::Unknown { workload: reference.clone(), reason: NO_ANSWER.to_owned() }));
     let asked = in_words(request.resources);
     let message = format!("container {container} of {reference} is to have {asked}, {how}");
     let (kind, reason, message) = match &outcome {
@@ -147,27 +160,15 @@ fn status_of(cause: &ClusterError) -> StatusCode {
         ClusterError::NotFound { .. } => StatusCode::NOT_FOUND,
         ClusterError::Refused { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         ClusterError::Forbidden { .. } => StatusCode::FORBIDDEN,
+        ClusterError::Unknown { .. } => StatusCode::GATEWAY_TIMEOUT,
         ClusterError::NotLeader { .. } | ClusterError::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
-/// What a replica has now: one that is not being resized, if there is one.
-fn now(workload: &Workload, container: &str) -> Resources {
-    let settled = workload.replicas.iter().find(|replica| replica.resize.is_none());
-    let replica = settled.or(workload.replicas.first());
-    let known = replica.and_then(|replica| replica.containers.iter().find(|known| known.name == container));
-    known.map(|known| known.resources).unwrap_or_default()
-}
-
-/// What is asked for, and where nothing is, what there is now.
-fn filled(workload: &Workload, container: &str, asked: ResourcesAsked) -> Resources {
-    let now = now(workload, container);
-    Resources {
-        cpu_request: asked.cpu_request.or(now.cpu_request),
-        cpu_limit: asked.cpu_limit.or(now.cpu_limit),
-        memory_request: asked.memory_request.or(now.memory_request),
-        memory_limit: asked.memory_limit.or(now.memory_limit),
-    }
+/// What is asked for, and where nothing is, what the container is to have: not what a replica has, which may be on its way there.
+fn filled(before: &Resources, asked: ResourcesAsked) -> Resources {
+    let ResourcesAsked { cpu_request, cpu_limit, memory_request, memory_limit } = asked;
+    Resources { cpu_request, cpu_limit, memory_request, memory_limit }.or(*before)
 }
 
 fn in_words(asked: ResourcesAsked) -> String {

@@ -1,6 +1,6 @@
 //! Carries out one plan: writes the number of replicas and tells the cluster why. Makes no choice of its own.
 
-use cluster::{Cluster, Event, EventKind, Replicas};
+use cluster::{Cluster, ClusterError, Event, EventKind, Replicas, WorkloadRef};
 
 use crate::planner::{Plan, unsigned};
 use crate::policy::Policy;
@@ -9,6 +9,8 @@ use crate::policy::Policy;
 pub struct Written {
     /// Why the cluster did not accept the number; `None` when it did.
     pub refused: Option<String>,
+    /// Nor did it say that it does not: the number may have been written.
+    pub unknown: bool,
     /// Why it did not record the event; `None` when it did.
     pub event_refused: Option<String>,
 }
@@ -23,9 +25,11 @@ pub async fn write(
     was_refused: bool,
 ) -> Option<Written> {
     let replicas = Replicas(unsigned(plan.write?));
-    let refused = in_time(cluster, cluster.set_replicas(&policy.target, replicas)).await;
+    let outcome = in_time(cluster, &policy.target, cluster.set_replicas(&policy.target, replicas)).await;
+    let unknown = matches!(outcome, Err(ClusterError::Unknown { .. }));
+    let refused = outcome.err().map(|error| error.to_string());
     if refused.is_some() && was_refused {
-        return Some(Written { refused, event_refused: None });
+        return Some(Written { refused, unknown, event_refused: None });
     }
     let (kind, reason) = match refused {
         None => (EventKind::Normal, "SuccessfulRescale"),
@@ -33,17 +37,18 @@ pub async fn write(
     };
     let message = refused.as_ref().map_or_else(|| plan.message.clone(), |why| format!("{}: {why}", plan.message));
     let event = Event { at_ms, workload: policy.target.clone(), kind, reason: reason.to_owned(), message };
-    let event_refused = in_time(cluster, cluster.record_event(event)).await;
-    Some(Written { refused, event_refused })
+    let recorded = in_time(cluster, &policy.target, cluster.record_event(event)).await;
+    Some(Written { refused, unknown, event_refused: recorded.err().map(|error| error.to_string()) })
 }
 
 async fn in_time(
     cluster: &dyn Cluster,
-    call: impl Future<Output = Result<(), cluster::ClusterError>>,
-) -> Option<String> {
+    workload: &WorkloadRef,
+    call: impl Future<Output = Result<(), ClusterError>>,
+) -> Result<(), ClusterError> {
     let patience = cluster.patience();
-    match tokio::time::timeout(patience, call).await {
-        Ok(answer) => answer.err().map(|error| error.to_string()),
-        Err(_) => Some(format!("the cluster did not answer within {} s", patience.as_secs_f64())),
-    }
+    tokio::time::timeout(patience, call).await.unwrap_or_else(|_| {
+        let reason = format!("the cluster did not answer within {} s", patience.as_secs_f64());
+        Err(ClusterError::Unknown { workload: workload.clone(), reason })
+    })
 }

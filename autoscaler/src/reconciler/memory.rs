@@ -22,6 +22,8 @@ pub struct Remembered {
     pub history: History,
     target: WorkloadRef,
     desired: i32,
+    /// A change of one's own may have been made since.
+    doubtful: bool,
 }
 
 impl Memory {
@@ -31,18 +33,32 @@ impl Memory {
     }
 
     /// What is remembered of a policy whose workload now asks for `desired` replicas. With `by_others` a change of that number
-    /// since the last tick was made by the leader, and counts for the rate policies as a change of one's own.
+    /// since the last tick was made by the leader, and counts for the rate policies as a change of one's own; so does one that
+    /// may have been made by a write without an answer.
     pub fn recall(&mut self, policy: &Policy, now_ms: i64, desired: i32, by_others: bool) -> &mut Remembered {
-        let begin = || Remembered { history: History::begin(now_ms, desired), target: policy.target.clone(), desired };
+        let begin = || Remembered {
+            history: History::begin(now_ms, desired),
+            target: policy.target.clone(),
+            desired,
+            doubtful: false,
+        };
         let remembered = self.known.entry(policy.name.clone()).or_insert_with(begin);
         if remembered.target != policy.target {
             *remembered = begin();
         }
         let before = std::mem::replace(&mut remembered.desired, desired);
-        if by_others && before != desired {
+        let doubtful = std::mem::take(&mut remembered.doubtful);
+        if (by_others || doubtful) && before != desired {
             remembered.history.changed(now_ms, before, desired, policy.behavior.as_ref());
         }
         remembered
+    }
+
+    /// Remembers that a change of one's own may have been made.
+    pub fn may_have_changed(&mut self, policy: &Policy) {
+        if let Some(remembered) = self.known.get_mut(&policy.name) {
+            remembered.doubtful = true;
+        }
     }
 
     /// Remembers a change of one's own.

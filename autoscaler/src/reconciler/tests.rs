@@ -312,3 +312,19 @@ async fn a_loop_whose_cluster_and_source_are_away_lives_and_one_that_stands_stil
     tokio::time::advance(Duration::from_secs(1)).await;
     assert!(liveness.trouble().is_some_and(|words| words.starts_with("the reconciler has not gone on for ")));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_write_without_an_answer_that_was_carried_out_counts_for_the_rate_policies() {
+    let behavior = "  behavior: {scaleUp: {policies: [{type: Pods, value: 1, periodSeconds: 60}]}}\n";
+    let policies = set_of(&format!("{POLICY}{behavior}")).as_ref().clone().fixed();
+    let mut bench = Bench::over(2, Some(0.5), policies, Lead::default());
+    bench.cluster.loses_answers.store(true, Ordering::SeqCst);
+    let first = bench.tick().await;
+    assert_eq!((first.applied, first.reason.as_str(), bench.cluster.replicas()), (false, "WriteFailed", 3));
+    assert!(first.message.contains("whether it was carried out is not known"), "{}", first.message);
+    bench.cluster.loses_answers.store(false, Ordering::SeqCst);
+    for _ in 0..5 {
+        bench.tick().await;
+    }
+    assert_eq!(bench.cluster.replicas(), 3, "one in a minute");
+}

@@ -23,6 +23,12 @@ pub struct FakeCluster {
     pub hangs: AtomicBool,
     /// Whether it accepts writes.
     pub refuses: AtomicBool,
+    /// Whether it carries writes out and does not say so.
+    pub loses_answers: AtomicBool,
+    /// What the container is to have; its replicas may have other resources yet.
+    pub wanted: Mutex<Resources>,
+    /// What it was asked to give the container.
+    pub resized: Mutex<Vec<Resources>>,
     /// Others that steer the Deployment.
     pub conflicts: Mutex<Vec<String>>,
     changes: watch::Sender<u64>,
@@ -33,6 +39,11 @@ pub fn order() -> WorkloadRef {
     WorkloadRef { kind: WorkloadKind::Deployment, namespace: "shop".to_owned(), name: "order".to_owned() }
 }
 
+fn small() -> Resources {
+    let amount = |text: &str| Quantity::parse(text).ok();
+    Resources { cpu_request: amount("100m"), memory_request: amount("64Mi"), ..Resources::default() }
+}
+
 impl FakeCluster {
     pub fn with(replicas: u32) -> Self {
         Self {
@@ -41,6 +52,9 @@ impl FakeCluster {
             events: Mutex::default(),
             hangs: AtomicBool::new(false),
             refuses: AtomicBool::new(false),
+            loses_answers: AtomicBool::new(false),
+            wanted: Mutex::new(small()),
+            resized: Mutex::default(),
             conflicts: Mutex::default(),
             changes: watch::Sender::new(0),
         }
@@ -61,7 +75,6 @@ impl FakeCluster {
 impl Cluster for FakeCluster {
     async fn workloads(&self) -> Result<Vec<Workload>, ClusterError> {
         self.answer().await;
-        let request = |text: &str| Quantity::parse(text).ok();
         let replica = |index: u32| Replica {
             name: format!("order-{index}"),
             state: ReplicaState::Running,
@@ -69,14 +82,7 @@ impl Cluster for FakeCluster {
             started_at_ms: Some(1_000),
             ready_changed_at_ms: Some(2_000),
             restarts: 0,
-            containers: vec![Container {
-                name: "order".to_owned(),
-                resources: Resources {
-                    cpu_request: request("100m"),
-                    memory_request: request("64Mi"),
-                    ..Resources::default()
-                },
-            }],
+            containers: vec![Container { name: "order".to_owned(), resources: small() }],
             resize: None,
             node: String::new(),
             message: String::new(),
@@ -91,6 +97,11 @@ impl Cluster for FakeCluster {
         }])
     }
 
+    async fn wanted(&self, _: &WorkloadRef) -> Result<Vec<Container>, ClusterError> {
+        let resources = *self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(vec![Container { name: "order".to_owned(), resources }])
+    }
+
     fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
@@ -102,10 +113,14 @@ impl Cluster for FakeCluster {
         }
         self.writes.lock().unwrap_or_else(PoisonError::into_inner).push(replicas.0);
         *self.desired.lock().unwrap_or_else(PoisonError::into_inner) = replicas.0;
+        if self.loses_answers.load(Ordering::SeqCst) {
+            return Err(ClusterError::Unknown { workload: workload.clone(), reason: "no answer".to_owned() });
+        }
         Ok(())
     }
 
-    async fn resize(&self, _: &WorkloadRef, _: &str, _: Resources) -> Result<(), ClusterError> {
+    async fn resize(&self, _: &WorkloadRef, _: &str, resources: Resources) -> Result<(), ClusterError> {
+        self.resized.lock().unwrap_or_else(PoisonError::into_inner).push(resources);
         Ok(())
     }
 

@@ -99,12 +99,12 @@ async fn start() -> Running {
 }
 
 impl Running {
-    /// Waits for a record after `since` that is as wanted.
+    /// Waits for a record that is as wanted; the first of them, as ticks go on meanwhile.
     async fn record(&self, wanted: impl Fn(&DecisionRecord) -> bool) -> DecisionRecord {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
             let records = self.client.decisions(Some("order"), None, 1000).await.unwrap();
-            if let Some(record) = records.iter().find(|r| wanted(r)) {
+            if let Some(record) = records.iter().rev().find(|r| wanted(r)) {
                 return record.clone();
             }
             assert!(Instant::now() < deadline, "no such record; the latest is {:?}", records.first());
@@ -210,6 +210,9 @@ async fn a_taken_port_names_itself_and_the_flag() {
 async fn a_resize_is_checked_carried_out_and_told() {
     let running = start().await;
     running.record(|_| true).await;
+    // As an earlier command planned it; the replicas are not there yet.
+    let memory = protocol::quantity::Quantity::parse("96Mi").ok();
+    *running.cluster.wanted.lock().unwrap() = cluster::Resources { memory_request: memory, ..Default::default() };
     let ask = |kind: &str, name: &str, body: Value| {
         let url = format!("{}/api/v1/workloads/shop/{kind}/{name}/resize", running.base);
         async move {
@@ -222,6 +225,8 @@ async fn a_resize_is_checked_carried_out_and_told() {
     let (code, answer) = ask("Deployment", "order", cpu.clone()).await;
     let done = "container order of Deployment shop/order is to have CPU request 200m, in place";
     assert_eq!((code, &answer["message"]), (200, &json!(done)));
+    let planned = running.cluster.resized.lock().unwrap()[0].to_string();
+    assert_eq!(planned, "cpu 200m up to none, memory 96Mi up to none", "what was not asked for stays as planned");
     for (kind, name, body, code, error) in [
         ("Deployment", "user", cpu.clone(), 404, "Deployment shop/user does not exist"),
         ("CronJob", "order", cpu.clone(), 400, "found \"CronJob\", expected Deployment or StatefulSet"),

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 pub mod access;
+mod doubts;
 mod fence;
 pub mod forward;
 mod health;
@@ -34,7 +35,7 @@ mod writing;
 pub use fence::{Fence, ReadOnly};
 pub use health::Health;
 
-use crate::{Cluster, ClusterError, Event, Replicas, Resources, Workload, WorkloadRef};
+use crate::{Cluster, ClusterError, Container, Event, Replicas, Resources, Workload, WorkloadRef};
 use access::Connection;
 use health::{Board, SourceId};
 use recording::Recorder;
@@ -110,6 +111,7 @@ impl KubernetesCluster {
             recorder: Recorder::default(),
             reporter: reporter.unwrap_or_else(|| "plimsoll-autoscaler".to_owned()),
             in_hand: Arc::default(),
+            doubts: Arc::default(),
         });
         let namespaces = match options.namespaces {
             all if all.is_empty() => vec![None],
@@ -183,10 +185,15 @@ impl Watches {
 impl Cluster for KubernetesCluster {
     async fn workloads(&self) -> Result<Vec<Workload>, ClusterError> {
         let picture = &self.steering.picture;
-        match picture.board.judge().trouble() {
-            Some(reason) => Err(ClusterError::Unavailable { reason }),
-            None => Ok(picture.state.lock().list()),
+        if let Some(reason) = picture.board.judge().trouble() {
+            return Err(ClusterError::Unavailable { reason });
         }
+        self.steering.settle_doubts().await?;
+        Ok(picture.state.lock().list())
+    }
+
+    async fn wanted(&self, workload: &WorkloadRef) -> Result<Vec<Container>, ClusterError> {
+        self.steering.wanted(workload).await
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

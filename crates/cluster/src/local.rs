@@ -44,7 +44,7 @@ pub use back_off::BackOff;
 pub use child::{ChildError, die_with_parent, enter_cgroups};
 pub use manifest::Manifests;
 
-use crate::{Cluster, ClusterError, Event, Replicas, Resources, Workload, WorkloadRef};
+use crate::{Cluster, ClusterError, Container, Event, Replicas, Resources, Workload, WorkloadRef};
 use binding::{bind_exposed, bind_services, described, service_variables};
 use cgroup::Cgroups;
 use events::EventLog;
@@ -344,6 +344,13 @@ impl LocalCluster {
 impl Cluster for LocalCluster {
     async fn workloads(&self) -> Result<Vec<Workload>, ClusterError> {
         Ok(self.snapshot.borrow().workloads.clone())
+    }
+
+    async fn wanted(&self, workload: &WorkloadRef) -> Result<Vec<Container>, ClusterError> {
+        let snapshot = self.snapshot.borrow();
+        let place = snapshot.workloads.iter().position(|known| known.reference == *workload);
+        let wanted = place.and_then(|place| snapshot.wanted.get(place)).cloned();
+        wanted.ok_or_else(|| ClusterError::NotFound { workload: workload.clone() })
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

@@ -62,6 +62,16 @@ pub struct Resources {
 }
 
 impl Resources {
+    /// These, and what is not set as in others.
+    pub fn or(self, others: Self) -> Self {
+        Self {
+            cpu_request: self.cpu_request.or(others.cpu_request),
+            cpu_limit: self.cpu_limit.or(others.cpu_limit),
+            memory_request: self.memory_request.or(others.memory_request),
+            memory_limit: self.memory_limit.or(others.memory_limit),
+        }
+    }
+
     /// Whether a container may have them.
     ///
     /// # Errors
@@ -270,6 +280,14 @@ pub enum ClusterError {
         /// Who, or since when nobody.
         reason: String,
     },
+    /// It was asked to, and did not say whether it did; what has become of it is read before the next decision.
+    #[error("{workload}: whether it was carried out is not known: {reason}")]
+    Unknown {
+        /// The workload.
+        workload: WorkloadRef,
+        /// Why there was no answer.
+        reason: String,
+    },
     /// The cluster did not answer.
     #[error("the cluster did not answer: {reason}")]
     Unavailable {
@@ -283,6 +301,10 @@ pub enum ClusterError {
 pub trait Cluster: Send + Sync + 'static {
     /// All workloads as they are now, sorted by reference.
     async fn workloads(&self) -> Result<Vec<Workload>, ClusterError>;
+
+    /// What the containers of a workload are to have: as planned, and where nothing is planned as specified. Not what its
+    /// replicas have now, which may be on its way there.
+    async fn wanted(&self, workload: &WorkloadRef) -> Result<Vec<Container>, ClusterError>;
 
     /// Changes its value whenever a workload changed; for waking up sooner than the next tick.
     fn changes(&self) -> watch::Receiver<u64>;

@@ -4,10 +4,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use kube::core::Status;
+use tokio::time::{Instant, sleep, timeout_at};
 
 /// Longest time for one write: longer than an API server with slow admission webhooks usually needs, shorter than a lease.
 pub(super) const WRITE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What admission says to whoever is not the leader that it knows: the words of the chart's policy.
+const LEADER_UNKNOWN: &str = "only the leader may write";
+
+/// The API server's admission learns by a watch who leads, some moments after it took the Lease: what it denies to a leader that
+/// it does not know yet is tried again so often, this long apart.
+const LEADER_UNKNOWN_TRIES: u32 = 8;
+const LEADER_UNKNOWN_PAUSE: Duration = Duration::from_millis(250);
 
 /// Says whether this process may write.
 pub trait Fence: Send + Sync {
@@ -52,6 +61,26 @@ pub(super) async fn guarded<T>(
         return Err(Halted::NotLeader { reason: "the lease has run out".to_owned() });
     }
     timeout_at(until, write).await.map_err(|_| Halted::TooLate { within: until - now })
+}
+
+/// Whether admission knows another leader, or none.
+pub(super) fn is_leader_unknown(error: &kube::Error) -> bool {
+    let denied = |status: &Status| matches!(status.code, 403 | 422) && status.message.contains(LEADER_UNKNOWN);
+    matches!(error, kube::Error::Api(status) if denied(status))
+}
+
+/// Makes a write again while that alone is against it. Each failure says whether it is that.
+pub(super) async fn as_leader<T, E, F>(write: impl Fn() -> F) -> Result<T, E>
+where
+    F: Future<Output = Result<T, (E, bool)>>,
+{
+    for _ in 1..LEADER_UNKNOWN_TRIES {
+        match write().await {
+            Err((_, true)) => sleep(LEADER_UNKNOWN_PAUSE).await,
+            outcome => return outcome.map_err(|(failure, _)| failure),
+        }
+    }
+    write().await.map_err(|(failure, _)| failure)
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@ mod events;
 mod watch;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use kube::api::{DynamicObject, Patch, PatchParams};
@@ -14,14 +13,13 @@ use kube::{Api, Client};
 use lifecycle::{CancellationToken, Supervisor, TaskEnded};
 use serde_json::json;
 use tokio::sync::watch as channel;
-use tokio::time::{Instant, timeout_at};
 
 use self::events::Recorder;
 use self::watch::Follower;
 use self::watch::raw::Raw;
 use super::access::{Connection, words};
-use super::fence::Fence;
-use super::writing::{FIELD_MANAGER, ONLY_THE_LEADER};
+use super::fence::{Fence, Halted, as_leader, guarded, is_leader_unknown};
+use super::writing::FIELD_MANAGER;
 use crate::{EventKind, WorkloadRef};
 
 /// The group of our custom resources.
@@ -38,9 +36,6 @@ pub const REMEDY: &str = "install or renew it with `plimsoll crd | kubectl apply
 
 /// Annotation by which a policy is paused, whoever set it: it goes on recommending, and writes nothing.
 pub const PAUSED_ANNOTATION: &str = "plimsoll.dev/paused";
-
-/// Longest time for one write; a lead that ends before ends it too.
-const WRITE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A ScalingPolicy object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -223,7 +218,7 @@ impl PolicyStore for KubernetesPolicies {
         // Merged, so that a field of another version is left alone; on condition of the version that was judged.
         let patch = json!({"metadata": {"resourceVersion": object.resource_version}, "status": status});
         let (params, patch) = (PatchParams::default(), Patch::Merge(&patch));
-        let answer = self.guarded(api.patch_status(&object.name, &params, &patch)).await?;
+        let answer = self.guarded(|| api.patch_status(&object.name, &params, &patch)).await?;
         match answer.data["status"]["observedGeneration"].as_i64() {
             Some(_) => Ok(()),
             // The API server drops what its definition does not know.
@@ -236,37 +231,41 @@ impl PolicyStore for KubernetesPolicies {
         let value = paused.then_some("true");
         let patch = json!({"metadata": {"annotations": {PAUSED_ANNOTATION: value}}});
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        let answer = self.guarded(api.patch(name, &params, &Patch::Merge(&patch))).await?;
+        let patch = Patch::Merge(&patch);
+        let answer = self.guarded(|| api.patch(name, &params, &patch)).await?;
         Ok(answer.metadata.resource_version.unwrap_or_default())
     }
 
     async fn record_event(&self, event: PolicyEvent) -> Result<(), StoreError> {
-        self.guarded(self.recorder.record(&event)).await
+        self.guarded(|| self.recorder.record(&event)).await
     }
 }
 
 impl KubernetesPolicies {
-    /// Makes a write within the time that the fence gives.
-    async fn guarded<T>(&self, write: impl Future<Output = Result<T, kube::Error>>) -> Result<T, StoreError> {
-        let patience = Instant::now() + WRITE_PATIENCE;
-        let until = match &self.fence {
-            Some(fence) => fence.check().map_err(|reason| StoreError::NotLeader { reason })?.min(patience),
-            None => patience,
+    /// Makes a write within the time that the fence gives, again while admission does not know this leader yet.
+    async fn guarded<T, F>(&self, write: impl Fn() -> F + Sync) -> Result<T, StoreError>
+    where
+        T: Send,
+        F: Future<Output = Result<T, kube::Error>> + Send,
+    {
+        let attempt = || async {
+            match guarded(self.fence.as_ref(), write()).await {
+                Ok(answer) => answer.map_err(|error| (refused(&error), is_leader_unknown(&error))),
+                Err(Halted::NotLeader { reason }) => Err((StoreError::NotLeader { reason }, false)),
+                Err(Halted::TooLate { within }) => {
+                    let reason = format!("no answer within {:.1} s", within.as_secs_f64());
+                    Err((StoreError::Unavailable { reason }, false))
+                }
+            }
         };
-        match timeout_at(until, write).await {
-            Ok(answer) => answer.map_err(|error| refused(&error)),
-            Err(_) => Err(StoreError::Unavailable { reason: "no answer in time".to_owned() }),
-        }
+        as_leader(attempt).await
     }
 }
 
 fn refused(error: &kube::Error) -> StoreError {
     match error {
         kube::Error::Api(status) => match status.code {
-            // The chart's admission policy, which learns some moments late who leads.
-            403 | 422 if status.message.contains(ONLY_THE_LEADER) => {
-                StoreError::NotLeader { reason: status.message.clone() }
-            }
+            403 | 422 if is_leader_unknown(error) => StoreError::NotLeader { reason: status.message.clone() },
             403 => StoreError::Forbidden { reason: status.message.clone() },
             // A path that the API server does not serve has no name in its answer.
             404 if status.details.as_ref().is_none_or(|details| details.name.is_empty()) => {

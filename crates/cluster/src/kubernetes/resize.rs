@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use protocol::quantity::Quantity;
 use serde_json::{Map, Value, json};
 
+use super::doubts::Doubt;
 use super::state::{Key, PodTarget};
 use super::steering::{Steering, WRITES_AT_ONCE};
 use super::wire::Pod;
@@ -40,7 +41,7 @@ impl Steering {
         container: &str,
         resources: Resources,
     ) -> Result<(), ClusterError> {
-        let target = self.target(workload)?;
+        let target = self.target(workload).await?;
         let refused = |reason: String| ClusterError::Refused { workload: workload.clone(), reason };
         let mut planned = target.plan.sizes.clone();
         planned.insert(container.to_owned(), resources);
@@ -80,7 +81,7 @@ impl Steering {
         let Err((failure, all_failed)) = self.resize_pods(claimed).await else { return Ok(()) };
         if all_failed && matches!(failure, Failure::Denied { .. } | Failure::Forbidden { .. }) {
             // What the cluster forbids is not kept as a plan, or it would be carried out later, when nobody asks for it any more.
-            let back = self.write_plan(workload, &self.target(workload)?, &target.plan.sizes).await;
+            let back = self.write_plan(workload, &self.target(workload).await?, &target.plan.sizes).await;
             if let Err(error) = back {
                 tracing::warn!(%workload, %error, "a plan that was refused could not be taken back");
             }
@@ -111,6 +112,7 @@ impl Steering {
         let failure = match failure {
             Failure::Denied { reason } => Failure::Denied { reason: counted(reason) },
             Failure::Unavailable { reason } => Failure::Unavailable { reason: counted(reason) },
+            Failure::Unknown { reason } => Failure::Unknown { reason: counted(reason) },
             other => other,
         };
         Err((failure, count == all))
@@ -118,7 +120,8 @@ impl Steering {
 
     async fn resize_pod(&self, pod: &PodTarget, changes: &[Change]) -> Result<(), Failure> {
         let place = Place::pod(pod.key.namespace(), pod.key.name()).sub("resize");
-        let changed: Pod = self.writer.patch(place, &Patch::Strategic(patch(pod, changes))).await?;
+        let patch = Patch::Strategic(patch(pod, changes));
+        let changed: Pod = self.doubted(Doubt::Pod(pod.key.clone()), self.writer.patch(place, &patch)).await?;
         let changed = self.picture.state.lock().answered_pod(&changed);
         self.picture.changed(changed);
         Ok(())

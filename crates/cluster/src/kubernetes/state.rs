@@ -7,10 +7,10 @@ use std::sync::Arc;
 use protocol::quantity::Quantity;
 
 use super::resize::annotation::Plan;
-use super::resize::plan::{Nodes, Room, Shape, Step, step};
+use super::resize::plan::{Nodes, Role, Room, Shape, Step, step};
 use super::resize::quota::Quota;
 use super::wire::{self, Meta};
-use crate::{Replica, ReplicaState, Replicas, Rollout, Workload, WorkloadKind, WorkloadRef};
+use crate::{Container, Replica, ReplicaState, Replicas, Resources, Rollout, Workload, WorkloadKind, WorkloadRef};
 
 mod events;
 mod key;
@@ -177,6 +177,26 @@ impl State {
             template: Arc::clone(&record.template),
             plan: record.plan.clone(),
         })
+    }
+
+    /// What the containers of a workload are to have: as planned, else as its template says, else as all its pods were given
+    /// by whoever admitted them, such as a LimitRange.
+    pub fn wanted(&self, workload: &WorkloadRef) -> Option<Vec<Container>> {
+        let record = self.workloads.get(workload)?;
+        let parts = record.template.parts.iter().filter(|part| part.role != Role::Init);
+        let wanted = parts.map(|part| {
+            let given = self.living(record.uid).filter_map(|(_, pod)| pod.shape.part(&part.name));
+            let given = given.reduce(|one, other| Resources {
+                cpu_request: one.cpu_request.and(other.cpu_request),
+                cpu_limit: one.cpu_limit.and(other.cpu_limit),
+                memory_request: one.memory_request.and(other.memory_request),
+                memory_limit: one.memory_limit.and(other.memory_limit),
+            });
+            let asked = record.plan.sizes.get(&*part.name).copied().unwrap_or(part.resources);
+            let name = part.name.to_string();
+            Container { name, resources: asked.or(given.unwrap_or_default()) }
+        });
+        Some(wanted.collect())
     }
 
     /// The generation of a workload that is known.

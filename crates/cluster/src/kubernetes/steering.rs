@@ -11,13 +11,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Picture;
+use super::doubts::{Doubt, Doubts};
 use super::recording::{Entry, Recorder};
 use super::resize::annotation;
 use super::resize::plan::Planned;
 use super::state::{Key, Target, Version};
 use super::wire::{Bare, DELETION_COST_ANNOTATION, Deployed, PLANNED_ANNOTATION, Pod};
 use super::writing::{Failure, Place, Writer};
-use crate::{ClusterError, Event, Replicas, Resources, WorkloadKind, WorkloadRef};
+use crate::{ClusterError, Container, Event, Replicas, Resources, WorkloadKind, WorkloadRef};
 
 /// Pods written to at once: enough for a storm, few enough for an API server's fair share.
 pub(super) const WRITES_AT_ONCE: usize = 8;
@@ -34,6 +35,7 @@ pub(super) struct Steering {
     pub reporter: String,
     /// Pods that are being resized, so that no two do it at once.
     pub in_hand: Arc<Mutex<HashSet<Key>>>,
+    pub doubts: Doubts,
 }
 
 /// What a Scale says.
@@ -51,16 +53,17 @@ struct ScaleSpec {
 
 impl Steering {
     /// What is known of a workload that something is asked of.
-    pub fn target(&self, workload: &WorkloadRef) -> Result<Target, ClusterError> {
+    pub async fn target(&self, workload: &WorkloadRef) -> Result<Target, ClusterError> {
         if let Some(reason) = self.picture.board.judge().trouble() {
             return Err(ClusterError::Unavailable { reason });
         }
+        self.settle_doubts().await?;
         let target = self.picture.state.lock().target(workload);
         target.ok_or_else(|| ClusterError::NotFound { workload: workload.clone() })
     }
 
     pub async fn set_replicas(&self, workload: &WorkloadRef, replicas: Replicas) -> Result<(), ClusterError> {
-        let target = self.target(workload)?;
+        let target = self.target(workload).await?;
         if target.desired == replicas.0 {
             return Ok(());
         }
@@ -85,8 +88,9 @@ impl Steering {
         body: impl Fn(&str) -> Patch<Value>,
     ) -> Result<T, ClusterError> {
         let mut version = planned_on.resource.to_string();
+        let doubt = || Doubt::Workload(workload.clone());
         for _ in 1..ATTEMPTS {
-            match self.writer.patch(place, &body(&version)).await {
+            match self.doubted(doubt(), self.writer.patch(place, &body(&version))).await {
                 Err(Failure::Conflict) => {}
                 other => return other.map_err(|failure| failure.about(workload)),
             }
@@ -97,7 +101,15 @@ impl Steering {
             }
             version = metadata.resource_version;
         }
-        self.writer.patch(place, &body(&version)).await.map_err(|failure| failure.about(workload))
+        let last = self.doubted(doubt(), self.writer.patch(place, &body(&version))).await;
+        last.map_err(|failure| failure.about(workload))
+    }
+
+    /// What its containers are to have.
+    pub async fn wanted(&self, workload: &WorkloadRef) -> Result<Vec<Container>, ClusterError> {
+        self.target(workload).await?;
+        let wanted = self.picture.state.lock().wanted(workload);
+        wanted.ok_or_else(|| ClusterError::NotFound { workload: workload.clone() })
     }
 
     pub async fn roll_out(
@@ -106,7 +118,7 @@ impl Steering {
         container: &str,
         resources: Resources,
     ) -> Result<(), ClusterError> {
-        let target = self.target(workload)?;
+        let target = self.target(workload).await?;
         let part = target.template.parts.iter().find(|part| *part.name == *container);
         let Some(part) = part else {
             let known: Vec<&str> = target.template.parts.iter().map(|part| &*part.name).collect();
@@ -150,7 +162,7 @@ impl Steering {
         Ok(())
     }
 
-    fn take_in(&self, workload: &WorkloadRef, object: &Deployed) {
+    pub(super) fn take_in(&self, workload: &WorkloadRef, object: &Deployed) {
         let mut state = self.picture.state.lock();
         let changed = state.answered_workload(workload.kind, object);
         drop(state);
@@ -162,7 +174,7 @@ impl Steering {
         workload: &WorkloadRef,
         costs: &[(String, i32)],
     ) -> Result<(), ClusterError> {
-        self.target(workload)?;
+        self.target(workload).await?;
         if workload.kind == WorkloadKind::StatefulSet {
             // It ends the one with the highest number first, whatever the costs.
             return Ok(());

@@ -2,29 +2,20 @@
 //! itself, and each refusal in words that name the cause. Decides nothing about what to write.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use kube::Client;
-use kube::api::{GetParams, Patch, PatchParams, PostParams, Request};
+use kube::api::{GetParams, ListParams, Patch, PatchParams, PostParams, Request};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::access::words;
-use super::fence::{Fence, Halted, guarded};
+use super::fence::{Fence, Halted, as_leader, guarded, is_leader_unknown};
 use super::rights;
 use super::wire::Bare;
 use crate::{ClusterError, WorkloadKind, WorkloadRef};
 
 /// Whom the API server's managedFields name.
 pub(super) const FIELD_MANAGER: &str = "plimsoll-autoscaler";
-
-/// What the chart's admission policy says to who does not lead.
-pub(super) const ONLY_THE_LEADER: &str = "only the leader may write";
-
-/// The API server's admission learns by a watch who leads, some moments after it took the Lease: what it denies to a leader that
-/// it does not know yet is tried again so often, this long apart.
-const LEADER_UNKNOWN_TRIES: u32 = 8;
-const LEADER_UNKNOWN_PAUSE: Duration = Duration::from_millis(250);
 
 /// The version from which API servers serve `pods/resize` by default (KEP-1287, beta).
 const NEEDS_RESIZE: &str = " (in-place resize needs Kubernetes 1.33)";
@@ -81,11 +72,26 @@ pub(super) enum Failure {
     Forbidden { reason: String },
     /// Another one leads.
     NotLeader { reason: String },
-    /// No answer, or none that says anything.
+    /// No answer, or none that says anything: it was not carried out.
     Unavailable { reason: String },
+    /// It was sent, and may have been carried out.
+    Unknown { reason: String },
 }
 
 impl Failure {
+    /// Why, in words.
+    pub fn reason(self) -> String {
+        match self {
+            Self::NotFound => "it does not exist".to_owned(),
+            Self::Conflict => "it changed meanwhile".to_owned(),
+            Self::Denied { reason }
+            | Self::Forbidden { reason }
+            | Self::NotLeader { reason }
+            | Self::Unavailable { reason }
+            | Self::Unknown { reason } => reason,
+        }
+    }
+
     /// The same in the words of `Cluster`.
     pub fn about(self, workload: &WorkloadRef) -> ClusterError {
         let workload = workload.clone();
@@ -99,6 +105,7 @@ impl Failure {
             Self::Forbidden { reason } => ClusterError::Forbidden { workload, reason },
             Self::NotLeader { reason } => ClusterError::NotLeader { reason },
             Self::Unavailable { reason } => ClusterError::Unavailable { reason },
+            Self::Unknown { reason } => ClusterError::Unknown { workload, reason },
         }
     }
 }
@@ -133,7 +140,39 @@ impl Writer {
     /// Reads an object's metadata.
     pub async fn metadata(&self, place: Place<'_>) -> Result<Bare, Failure> {
         let built = place.request().get_metadata(place.name, &GetParams::default());
-        self.write(&place, "get", built).await
+        self.write(&place, "get", built).await.map_err(Self::of_read)
+    }
+
+    /// Reads an object, whoever leads.
+    pub async fn read<T: DeserializeOwned>(&self, place: Place<'_>) -> Result<T, Failure> {
+        self.ask(&place, "get", place.request().get(place.name, &GetParams::default())).await
+    }
+
+    /// Reads an object as a list of at most one, whoever leads: for kinds of which no single one may be read.
+    pub async fn find<T: DeserializeOwned>(&self, place: Place<'_>) -> Result<T, Failure> {
+        let params = ListParams::default().fields(&format!("metadata.name={}", place.name));
+        self.ask(&place, "list", place.request().list(&params)).await
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        place: &Place<'_>,
+        verb: &'static str,
+        built: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<T, Failure> {
+        let mut request = built.map_err(|error| Failure::Denied { reason: words(&error) })?;
+        request.extensions_mut().insert(verb);
+        let answer = self.client.request_text(request).await;
+        let text = answer.map_err(|error| Self::of_read(self.failure(&error, place, verb)))?;
+        serde_json::from_str(&text).map_err(|error| Failure::Unavailable { reason: format!("an odd answer: {error}") })
+    }
+
+    /// A question changes nothing.
+    fn of_read(failure: Failure) -> Failure {
+        match failure {
+            Failure::Unknown { reason } => Failure::Unavailable { reason },
+            other => other,
+        }
     }
 
     async fn write<T: DeserializeOwned>(
@@ -144,29 +183,27 @@ impl Writer {
     ) -> Result<T, Failure> {
         let mut request = built.map_err(|error| Failure::Denied { reason: words(&error) })?;
         request.extensions_mut().insert(verb);
-        let mut tries = 1;
-        let text = loop {
-            let failure = match guarded(self.fence.as_ref(), self.client.request_text(request.clone())).await {
-                Ok(Ok(text)) => break text,
-                Ok(Err(error)) => self.failure(&error, place, verb),
-                Err(Halted::NotLeader { reason }) => return Err(Failure::NotLeader { reason }),
+        let attempt = || async {
+            match guarded(self.fence.as_ref(), self.client.request_text(request.clone())).await {
+                Ok(Ok(text)) => Ok(text),
+                Ok(Err(error)) => Err((self.failure(&error, place, verb), is_leader_unknown(&error))),
+                Err(Halted::NotLeader { reason }) => Err((Failure::NotLeader { reason }, false)),
                 Err(Halted::TooLate { within }) => {
                     let within = within.as_secs_f64();
                     let reason = format!("no answer to {verb} {} within {within:.1} s", place.resource());
-                    return Err(Failure::Unavailable { reason });
+                    Err((Failure::Unknown { reason }, false))
                 }
-            };
-            if !matches!(failure, Failure::NotLeader { .. }) || tries == LEADER_UNKNOWN_TRIES {
-                return Err(failure);
             }
-            tries += 1;
-            tokio::time::sleep(LEADER_UNKNOWN_PAUSE).await;
         };
-        serde_json::from_str(&text).map_err(|error| Failure::Unavailable { reason: format!("an odd answer: {error}") })
+        let text = as_leader(attempt).await?;
+        serde_json::from_str(&text).map_err(|error| Failure::Unknown { reason: format!("an odd answer: {error}") })
     }
 
     fn failure(&self, error: &kube::Error, place: &Place<'_>, verb: &str) -> Failure {
-        let kube::Error::Api(status) = error else { return Failure::Unavailable { reason: words(error) } };
+        let kube::Error::Api(status) = error else {
+            let reason = words(error);
+            return if was_sent(error) { Failure::Unknown { reason } } else { Failure::Unavailable { reason } };
+        };
         let reason = status.message.clone();
         match status.code {
             // A path that the API server does not serve has no name in its answer.
@@ -179,14 +216,32 @@ impl Writer {
             404 => Failure::NotFound,
             409 if status.reason != "AlreadyExists" => Failure::Conflict,
             // The chart's admission policy knows who leads.
-            403 | 422 if reason.contains(ONLY_THE_LEADER) => Failure::NotLeader { reason },
+            403 | 422 if is_leader_unknown(error) => Failure::NotLeader { reason },
             // The words of RBAC; quotas and admission plugins answer 403 too, in other words.
             403 if reason.contains("cannot ") && reason.contains(" resource ") => Failure::Forbidden {
                 reason: rights::missing_write(&self.user, verb, place.group, &place.resource(), place.namespace),
             },
             401 => Failure::Unavailable { reason: format!("the API server does not accept our credentials: {reason}") },
             400..=428 => Failure::Denied { reason },
+            // Whoever timed out may be its store, which goes on.
+            504 => Failure::Unknown { reason },
+            500 if reason.contains("timed out") => Failure::Unknown { reason },
             _ => Failure::Unavailable { reason },
         }
     }
+}
+
+/// Whether a request that has no answer was on its way: one without a connection was not.
+fn was_sent(error: &kube::Error) -> bool {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        if error
+            .downcast_ref::<hyper_util::client::legacy::Error>()
+            .is_some_and(hyper_util::client::legacy::Error::is_connect)
+        {
+            return false;
+        }
+        cause = error.source();
+    }
+    true
 }

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use super::cgroup::{Cgroup, Usage};
 use super::manifest::model::Port;
 use super::proc;
-use crate::{ReplicaState, Workload};
+use crate::{Container, ReplicaState, Workload};
 
 /// All workloads at one moment.
 #[derive(Debug, Default)]
 pub(super) struct Snapshot {
     /// Sorted by reference.
     pub workloads: Vec<Workload>,
+    /// What their containers are to have, in the same order.
+    pub wanted: Vec<Vec<Container>>,
     /// Their replicas with what only the runtime knows, in the same order.
     pub pods: Vec<Pod>,
 }

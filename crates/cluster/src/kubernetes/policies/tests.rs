@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::WorkloadKind;
@@ -128,6 +128,23 @@ async fn a_right_that_is_taken_away_keeps_what_is_known() {
     scene.end().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_policy_with_odd_metadata_costs_no_other() {
+    let api = FakeApi::new();
+    api.put("scalingpolicies", object("order", 4));
+    let mut odd = object("cart", 2);
+    odd["metadata"]["creationTimestamp"] = json!(7);
+    odd["metadata"]["labels"] = json!("none");
+    api.put("scalingpolicies", odd.clone());
+    let scene = scene(api, PolicyOptions::default());
+    scene.until("both", |objects| objects.trouble.is_none() && names(objects) == ["cart", "order"]).await;
+    odd["metadata"]["name"] = json!("late");
+    scene.api.put("scalingpolicies", odd);
+    scene.api.put("scalingpolicies", object("user", 1));
+    scene.until("all", |objects| names(objects) == ["cart", "late", "order", "user"]).await;
+    scene.end().await;
+}
+
 fn status() -> Value {
     json!({"observedGeneration": 1, "reason": "SameCount", "lastScaleTime": null})
 }
@@ -191,6 +208,29 @@ async fn a_pause_is_an_annotation_that_anybody_may_set() {
     scene.api.deny("scalingpolicies", Some((403, late)));
     let refused = scene.policies.set_paused("shop", "order", true).await;
     assert_eq!(refused, Err(StoreError::NotLeader { reason: late.to_owned() }));
+    scene.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_admission_does_not_know_yet_writes_its_status_soon() {
+    let api = FakeApi::new();
+    api.put("scalingpolicies", object("order", 4));
+    let scene = scene(api, PolicyOptions::default());
+    let first = scene.until("read", |objects| objects.trouble.is_none()).await;
+    scene.api.deny("scalingpolicies/status", Some((422, "denied: only the leader may write: nobody leads")));
+    let learns = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        scene.api.deny("scalingpolicies/status", None);
+    };
+    let new = status();
+    let (outcome, ()) = tokio::join!(scene.policies.write_status(&first.objects[0], &new), learns);
+    assert_eq!(outcome, Ok(()));
+    let before = scene.api.asked("PATCH scalingpolicies/status");
+    let words = "denied: only the leader may write: b leads";
+    scene.api.deny("scalingpolicies/status", Some((403, words)));
+    let refused = scene.policies.write_status(&first.objects[0], &new).await;
+    assert_eq!(refused, Err(StoreError::NotLeader { reason: words.to_owned() }));
+    assert_eq!(scene.api.asked("PATCH scalingpolicies/status") - before, 8, "but not for ever");
     scene.end().await;
 }
 

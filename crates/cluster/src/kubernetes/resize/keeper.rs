@@ -138,6 +138,11 @@ impl Keeper {
         if !self.acts {
             return Duration::ZERO;
         }
+        if let Err(error) = self.steering.settle_doubts().await {
+            tracing::debug!(%error, "sizes of pods are looked at when that is known");
+            self.acts = false;
+            return Duration::ZERO;
+        }
         let began = Instant::now();
         let (missized, worn) = {
             let state = self.steering.picture.state.lock();
@@ -265,7 +270,10 @@ impl Keeper {
 
     async fn put_off(&mut self, workload: WorkloadRef, target: &Target, error: &ClusterError) {
         let mut back_off = self.unwritten.get(&workload).map(|known| known.back_off).unwrap_or_default();
-        let passes = matches!(error, ClusterError::NotLeader { .. } | ClusterError::Unavailable { .. });
+        let passes = matches!(
+            error,
+            ClusterError::NotLeader { .. } | ClusterError::Unavailable { .. } | ClusterError::Unknown { .. }
+        );
         let wait = if passes { back_off.next() } else { back_off.slow() };
         let unwritten = Unwritten { generation: target.version.generation, again: Instant::now() + wait, back_off };
         self.unwritten.insert(workload.clone(), unwritten);

@@ -56,6 +56,8 @@ pub struct FakeApi {
     news: Arc<watch::Sender<(u64, u64)>>,
     cut: Arc<watch::Sender<bool>>,
     hung_writes: Arc<watch::Sender<bool>>,
+    /// The resource whose writes are carried out and not answered.
+    unanswered: Arc<watch::Sender<Option<String>>>,
 }
 
 /// Where a request goes.
@@ -93,6 +95,7 @@ impl FakeApi {
             news: Arc::new(watch::Sender::new((0, 0))),
             cut: Arc::new(watch::Sender::new(false)),
             hung_writes: Arc::new(watch::Sender::new(false)),
+            unanswered: Arc::default(),
         }
     }
 
@@ -146,6 +149,11 @@ impl FakeApi {
     /// From now on writes are not answered.
     pub fn hang_writes(&self, hang: bool) {
         self.hung_writes.send_replace(hang);
+    }
+
+    /// From now on writes of this resource are carried out and not answered.
+    pub fn lose_answers(&self, resource: Option<&str>) {
+        self.unanswered.send_replace(resource.map(str::to_owned));
     }
 
     pub fn forbid(&self, plural: &str, forbidden: bool) {
@@ -234,6 +242,8 @@ impl FakeApi {
                 self.hung_writes.subscribe().wait_for(|hung| !hung).await.unwrap();
                 let answer = self.inner.lock().write(&method, &path, &body);
                 self.news.send_modify(|(changes, _)| *changes += 1);
+                let lost = |lost: &Option<String>| lost.as_deref() != Some(path.resource().as_str());
+                self.unanswered.subscribe().wait_for(lost).await.unwrap();
                 answer
             }
         }
@@ -327,6 +337,8 @@ impl Inner {
     fn list(&self, path: &Path, query: &HashMap<String, String>) -> Response {
         let objects = self.objects.get(&path.plural).into_iter().flatten();
         let wanted = objects.filter(|((namespace, _), _)| path.namespace.as_ref().is_none_or(|n| n == namespace));
+        let name = query.get("fieldSelector").and_then(|fields| fields.strip_prefix("metadata.name="));
+        let wanted = wanted.filter(|((_, known), _)| name.is_none_or(|name| name == known));
         let all: Vec<&Value> = wanted.map(|(_, object)| object).collect();
         let begin: usize = query.get("continue").map_or(0, |token| token.parse().unwrap());
         let limit: usize = query.get("limit").map_or(usize::MAX, |limit| limit.parse().unwrap());

@@ -194,3 +194,55 @@ async fn many_refused_pods_are_told_of_once() {
     assert_eq!(bench.api.asked("POST events"), 1);
     bench.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_resize_without_an_answer_is_read_and_not_written_again() {
+    let api = shop(1);
+    let plan = json!({ "order": { "cpuRequest": "200m", "memoryRequest": "64Mi" } }).to_string();
+    let mut deployment = super::deployment(1);
+    deployment["metadata"]["annotations"] = json!({ PLAN: plan });
+    api.put("deployments", deployment);
+    api.lose_answers(Some("pods/resize"));
+    let bench = Bench::start(api);
+    bench.well().await;
+    bench.api.withhold("pods", true);
+    eventually("it is sent", || async { bench.api.asked("PATCH pods/resize") == 1 }).await;
+    sleep(Duration::from_secs(6)).await;
+    bench.api.lose_answers(None);
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!((cpu_of(&bench, 0), bench.api.asked("PATCH pods/resize")), ("200m".to_owned(), 1));
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_changed_unseen_is_tried_again_soon() {
+    let bench = Bench::with_pods(1).await;
+    resize(&bench, "200m").await.unwrap();
+    let mut busy = pod(1);
+    bench.api.put("pods", busy.clone());
+    // Changes that nobody is told of, as they change nothing that is kept.
+    busy["metadata"]["labels"] = json!({ "seen": "no" });
+    bench.api.before_next_patch("pods", busy);
+    let began = tokio::time::Instant::now();
+    eventually("it has its size", || async { cpu_of(&bench, 1) == "200m" }).await;
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_wanted_is_the_plan_then_the_template_then_what_pods_were_given() {
+    let api = shop(1);
+    let mut given = pod(0);
+    given["spec"]["containers"][0]["resources"]["limits"] = json!({ "memory": "128Mi" });
+    given["status"]["containerStatuses"] =
+        json!([{ "name": "order", "resources": { "requests": { "cpu": "50m", "memory": "32Mi" } } }]);
+    api.put("pods", given);
+    let bench = Bench::start(api);
+    bench.well().await;
+    let wanted = || async { bench.cluster.wanted(&order()).await.unwrap()[0].resources.to_string() };
+    assert_eq!(wanted().await, "cpu 100m up to none, memory 64Mi up to 128Mi");
+    let size = Resources { memory_limit: Quantity::parse("128Mi").ok(), ..sized("200m") };
+    bench.cluster.resize(&order(), "order", size).await.unwrap();
+    assert_eq!(wanted().await, "cpu 200m up to none, memory 64Mi up to 128Mi");
+    bench.stop().await;
+}

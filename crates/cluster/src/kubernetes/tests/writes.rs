@@ -55,7 +55,7 @@ async fn no_write_stays_open_beyond_the_lease_and_none_is_made_by_who_does_not_l
     bench.api.hang_writes(true);
     let began = Instant::now();
     let outcome = scale(&bench, 3).await;
-    assert!(matches!(outcome, Err(ClusterError::Unavailable { .. })), "{outcome:?}");
+    assert!(matches!(outcome, Err(ClusterError::Unknown { .. })), "{outcome:?}");
     assert_eq!(began.elapsed().as_secs(), 2);
     bench.api.hang_writes(false);
     *gate.0.lock() = Err("plimsoll-1 leads".to_owned());
@@ -153,5 +153,26 @@ async fn a_leader_that_admission_does_not_know_yet_tries_again_soon() {
     scale(&bench, 5).await.unwrap_err();
     assert_eq!(bench.api.asked("PATCH deployments/scale") - before, 8, "but not for ever");
     assert!(began.elapsed() < Duration::from_secs(3));
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_became_of_a_write_without_an_answer_is_read_before_the_next_decision() {
+    let bench = Bench::with_pods(2).await;
+    bench.order().await;
+    bench.api.withhold("deployments", true);
+    bench.api.lose_answers(Some("deployments/scale"));
+    let unknown = scale(&bench, 3).await;
+    let words = "Deployment shop/order: whether it was carried out is not known: no answer to patch deployments/scale within 5.0 s";
+    assert_eq!(unknown.unwrap_err().to_string(), words);
+    bench.api.lose_answers(None);
+    assert_eq!(bench.order().await.desired, Replicas(3), "though the watch is silent");
+    scale(&bench, 4).await.unwrap();
+    assert_eq!(bench.api.asked("PATCH deployments/scale"), 2, "it was planned on what was read");
+    // Nobody waited for it.
+    bench.api.lose_answers(Some("deployments/scale"));
+    tokio::time::timeout(std::time::Duration::from_secs(1), scale(&bench, 6)).await.unwrap_err();
+    assert_eq!(bench.order().await.desired, Replicas(6));
+    bench.api.lose_answers(None);
     bench.stop().await;
 }

@@ -38,6 +38,7 @@ impl Reconciler {
         order.sort_by(|a, b| a.spec.reference.cmp(&b.spec.reference));
         let snapshot = Snapshot {
             workloads: order.iter().map(|deployment| workload(deployment)).collect(),
+            wanted: order.iter().map(|deployment| wanted(deployment)).collect(),
             pods: order.iter().flat_map(|d| d.pods.iter().map(|pod| detailed(d, pod))).collect(),
         };
         self.snapshot.send_replace(Arc::new(snapshot));
@@ -51,6 +52,11 @@ fn address_for(endpoint: &Endpoint, deployment: &Deployment, pod: &Pod) -> Optio
     }
     let port = endpoint.service.ports.get(endpoint.port)?.resolve(&pod.ports)?;
     Some(SocketAddr::new(pod.ip, port))
+}
+
+fn wanted(deployment: &Deployment) -> Vec<Container> {
+    let name = deployment.spec.template.container.name.clone();
+    vec![Container { name, resources: deployment.resources }]
 }
 
 fn workload(deployment: &Deployment) -> Workload {
