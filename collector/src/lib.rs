@@ -8,6 +8,7 @@ pub mod exposition;
 pub mod otlp;
 pub mod promql;
 pub mod rules;
+pub mod remote;
 mod run;
 pub mod scrape;
 pub mod series;

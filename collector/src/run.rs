@@ -27,6 +27,7 @@ use crate::api::prometheus::{self, PrometheusApi, ServerFacts};
 use crate::config::{self, Config};
 use crate::discovery::shard::Shard;
 use crate::promql::Engine;
+use crate::remote::receiver;
 use crate::scrape::{self, ScrapeReport, Scraping};
 use crate::store::{HEAD_BYTES_MAX, OpenStoreError, Store, StoreOptions, WalSync};
 use crate::traces::{self, Traces};
@@ -64,6 +65,8 @@ pub struct Options {
     pub graph_interval: Duration,
     /// Which of several collectors this is; `None` scrapes every target.
     pub shard: Option<Shard>,
+    /// Whether metrics that others push are taken in: remote write and OTLP.
+    pub receive_metrics: bool,
     /// Whether SIGHUP reads the configuration anew; elsewhere it ends the process, as it does any program of a terminal.
     pub reload_at_hangup: bool,
 }
@@ -83,6 +86,7 @@ impl Options {
             wal_sync: WalSync::default(),
             graph_interval: GRAPH_INTERVAL_DEFAULT,
             shard: None,
+            receive_metrics: false,
             reload_at_hangup: false,
         }
     }
@@ -257,8 +261,13 @@ impl Collector {
 
     fn http_routes(&self, readiness: &Readiness, liveness: &Liveness) -> Router {
         let metrics = Metrics::default();
+        let retention_ms = i64::try_from(self.options.retention.as_millis()).unwrap_or(i64::MAX);
+        let writer =
+            receiver::Writer::new(self.store.clone(), self.report.clone(), self.clock.clone(), retention_ms);
+        let writer = Arc::new(writer);
         metrics.register(|registry| {
-            let own = OwnMetrics { store: self.store.clone(), report: self.report.clone() };
+            let own =
+                OwnMetrics { store: self.store.clone(), report: self.report.clone(), receiver: writer.clone() };
             registry.register_collector(Box::new(own));
         });
         self.traces.register(&metrics);
@@ -270,7 +279,9 @@ impl Collector {
             clock: self.clock.clone(),
             server: self.facts(),
         };
+        let receiving = self.options.receive_metrics.then_some(writer);
         prometheus::routes(api)
+            .merge(receiver::routes(receiving))
             .merge(self.traces.routes())
             .merge(readiness.routes(liveness))
             .merge(metrics.routes())
@@ -287,6 +298,7 @@ impl Collector {
             ("config", options.config.display().to_string()),
             ("data", options.data.display().to_string()),
             ("retention", retention.clone()),
+            ("receive-metrics", options.receive_metrics.to_string()),
             ("shard", options.shard.map(|shard| shard.to_string()).unwrap_or_default()),
         ];
         let flags = flags.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();

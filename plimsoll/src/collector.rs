@@ -35,6 +35,10 @@ pub struct Arguments {
     /// One of N collectors that share the targets: of all, this one scrapes those whose hash modulo N is I, from 0.
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
+    /// Takes in metrics that others push: remote write at /api/v1/write, OTLP at /api/v1/otlp/v1/metrics and on the OTLP ports.
+    /// Off unless asked for, because whoever may write metrics may make the autoscaler scale.
+    #[arg(long)]
+    receive_metrics: bool,
     /// Checks the configuration and ends.
     #[arg(long)]
     check: bool,
@@ -58,6 +62,7 @@ pub fn run(arguments: Arguments) -> Outcome {
         options.otlp_grpc = arguments.otlp_grpc;
         options.otlp_http = arguments.otlp_http;
         options.retention = arguments.retention;
+        options.receive_metrics = arguments.receive_metrics;
         options.wal_sync = arguments.wal_sync;
         options.shard = arguments.shard;
         options.reload_at_hangup = true;

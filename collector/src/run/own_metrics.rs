@@ -11,6 +11,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::api::views::TargetsView;
+use crate::remote::receiver;
 use crate::scrape::ScrapeReport;
 use crate::store::Store;
 
@@ -18,6 +19,7 @@ use crate::store::Store;
 pub(super) struct OwnMetrics {
     pub store: Arc<Store>,
     pub report: Arc<ScrapeReport>,
+    pub receiver: Arc<receiver::Writer>,
 }
 
 impl fmt::Debug for OwnMetrics {
@@ -72,7 +74,26 @@ impl Collector for OwnMetrics {
         let by_state = vec![("following", read(&watches.following)), ("failing", read(&watches.failing))];
         let reload = self.report.last_reload();
         let reloaded_s = u64::try_from(reload.succeeded_ms / 1000).unwrap_or(0);
+        let received = &self.receiver.counts;
         let metrics = [
+            counter(
+                "plimsoll_collector_remote_write_requests_received",
+                "Requests of remote write, by outcome.",
+                "outcome",
+                received.requests(),
+            ),
+            counter(
+                "plimsoll_collector_remote_write_samples_received",
+                "What came by remote write and was stored, by kind.",
+                "kind",
+                received.written(),
+            ),
+            counter(
+                "plimsoll_collector_remote_write_samples_refused",
+                "What came by remote write and was not stored, by reason.",
+                "reason",
+                received.refused(),
+            ),
             counter("plimsoll_collector_samples_appended", "Samples stored.", "", vec![("", stats.samples)]),
             counter("plimsoll_collector_samples_dropped", "Samples not stored, by reason.", "reason", dropped),
             counter("plimsoll_collector_samples_scraped", "Samples read.", "", vec![("", read(&counts.samples))]),

@@ -14,6 +14,7 @@ use crate::api::views::{LastReload, TargetsView};
 use crate::config::ScrapeJob;
 use crate::discovery::kubernetes::WatchCounts;
 use crate::discovery::target::{Origin, Target};
+use crate::remote::receiver::MetadataSink;
 use crate::series::{Labels, MetricMetadata};
 
 /// Metrics whose metadata is kept; a target that invents names must not fill the memory.
@@ -265,6 +266,12 @@ impl ScrapeReport {
         let metadata = self.metadata.lock();
         let metric = metadata.get(sample).or_else(|| metadata.get(sample.strip_suffix("_bucket")?));
         metric.map(|metric| metric.kind.clone()).unwrap_or_default()
+    }
+}
+
+impl MetadataSink for ScrapeReport {
+    fn note(&self, metric: &str, metadata: &MetricMetadata) {
+        self.note_metadata(metric, |known| metadata.clone_into(known));
     }
 }
 
