@@ -262,12 +262,10 @@ impl Collector {
     fn http_routes(&self, readiness: &Readiness, liveness: &Liveness) -> Router {
         let metrics = Metrics::default();
         let retention_ms = i64::try_from(self.options.retention.as_millis()).unwrap_or(i64::MAX);
-        let writer =
-            receiver::Writer::new(self.store.clone(), self.report.clone(), self.clock.clone(), retention_ms);
+        let writer = receiver::Writer::new(self.store.clone(), self.report.clone(), self.clock.clone(), retention_ms);
         let writer = Arc::new(writer);
         metrics.register(|registry| {
-            let own =
-                OwnMetrics { store: self.store.clone(), report: self.report.clone(), receiver: writer.clone() };
+            let own = OwnMetrics { store: self.store.clone(), report: self.report.clone(), receiver: writer.clone() };
             registry.register_collector(Box::new(own));
         });
         self.traces.register(&metrics);

@@ -7,9 +7,12 @@ use super::*;
 use crate::remote::messages::{self, Count, ZeroCount, v2};
 use crate::series::{CounterReset, SCHEMA_CUSTOM, Span};
 
-/// All that a request holds.
+/// Labels, numbers, histograms, and how many exemplars.
+type Found = (Vec<(String, String)>, Vec<Sample>, Vec<WireHistogram>, usize);
+
+/// All that a request holds, and what it says of metrics.
 #[derive(Default)]
-struct All(Vec<(Vec<(String, String)>, Vec<Sample>, Vec<WireHistogram>, usize)>, Vec<String>);
+struct All(Vec<Found>, Vec<String>);
 
 impl<'a> Sink<'a> for All {
     fn series(&mut self, series: &mut Series<'a>) {

@@ -7,9 +7,7 @@ use super::cache::Fingerprint;
 use super::write::{Failed, Outcome, Reason, Writer};
 use crate::api::views::Exemplar;
 use crate::remote::decode::{Message, Series, Sink, WireExemplar, WireMetadata};
-use crate::series::{
-    AppendError, Appended, HistogramSample, Labels, METRIC_NAME, MetricMetadata, Sample, SeriesRef,
-};
+use crate::series::{AppendError, Appended, HistogramSample, Labels, METRIC_NAME, MetricMetadata, Sample, SeriesRef};
 
 /// The longest labels of an exemplar, in characters: OpenMetrics' limit, which Prometheus holds to.
 const EXEMPLAR_CHARS_MAX: usize = 128;

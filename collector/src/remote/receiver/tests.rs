@@ -159,8 +159,7 @@ fn v1_body(case: &Case, each: f64, reversed: bool) -> Vec<u8> {
 }
 
 fn samples(series: &CaseSeries, each: f64) -> Vec<messages::Sample> {
-    let sample =
-        |s: &CaseSample| messages::Sample { value: value(&s.value, each), timestamp: NOW_MS + s.at * 1000 };
+    let sample = |s: &CaseSample| messages::Sample { value: value(&s.value, each), timestamp: NOW_MS + s.at * 1000 };
     series.samples.iter().map(sample).collect()
 }
 
