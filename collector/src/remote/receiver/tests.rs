@@ -15,7 +15,7 @@ use crate::api::views::{Exemplar, ExemplarSource};
 use crate::remote::messages::{self, BucketSpan, Count, ZeroCount, v2};
 use crate::series::{
     AppendError, Appendable, Appended, HistogramSample, Ingest, Labels, MetricMetadata, Queryable, Sample, SeriesRef,
-    stale_nan,
+    Unmetered, stale_nan,
 };
 use crate::store::{HEAD_BYTES_MAX, Store, StoreOptions, WalSync};
 
@@ -283,7 +283,7 @@ async fn run(case: &Case, each: f64, reversed: bool) -> Result<(), String> {
         histograms: count("x-prometheus-remote-write-histograms-written"),
         exemplars: count("x-prometheus-remote-write-exemplars-written"),
     };
-    let found = receiver.store.select(&[], i64::MIN, i64::MAX);
+    let found = receiver.store.select(&[], i64::MIN, i64::MAX, &Unmetered).unwrap();
     let exemplars = receiver.store.exemplars(&[Vec::new()], i64::MIN, i64::MAX);
     let stored = Written {
         samples: found.iter().map(|series| series.samples.len()).sum(),
