@@ -5,11 +5,11 @@
 mod pick;
 mod trouble;
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -35,6 +35,18 @@ pub const CONNECTIONS_MAX: usize = 32;
 /// How long a connection may take to reach its pod. Shorter than our clients' patience (5 s), so that what is wrong is known before
 /// they give up.
 const OPEN_PATIENCE: Duration = Duration::from_secs(4);
+
+/// How long one pod may take of that: what it leaves is enough for another one. A pod whose node is gone is told of by the API server
+/// only after half a minute, and listed as ready for longer.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
+
+/// An answer that is due for so long has the forward look whether its pod is still to be reached; twice as long until the next look.
+/// With [`CONNECT_PATIENCE`] less than our clients' patience (5 s): they need not give up to be helped.
+const STALL: Duration = Duration::from_secs(2);
+
+/// For so long a pod that failed is taken only where all have: the time after which a cluster lists the pods of a lost node as not
+/// ready (40 s and a little), so that the list knows better than we do then.
+const FAILURE_HOLDS: Duration = Duration::from_secs(45);
 
 /// For how long a pod is taken again without asking whether there is a better one.
 const PICK_HOLDS: Duration = Duration::from_secs(10);
@@ -92,7 +104,8 @@ impl Forward {
         let address = listener.local_addr()?;
         let (state, trouble) = watch::channel(String::new());
         let pods = Api::namespaced(client, &goal.namespace);
-        let way = Arc::new(Way { pods, speaker, goal, state, held: Mutex::new(None) });
+        let (held, failed, lost) = (Mutex::default(), Mutex::default(), watch::Sender::default());
+        let way = Arc::new(Way { pods, speaker, goal, state, held, failed, lost });
         Ok((Self { address, trouble }, Forwarding { listener, way }))
     }
 }
@@ -134,6 +147,10 @@ struct Way {
     goal: Goal,
     state: watch::Sender<String>,
     held: Mutex<Option<Held>>,
+    /// Pods that failed lately, by uid.
+    failed: Mutex<HashMap<String, Instant>>,
+    /// The uid of the pod that was found to be out of reach last: its connections end.
+    lost: watch::Sender<String>,
 }
 
 /// The pod of the last connection.
@@ -141,8 +158,6 @@ struct Way {
 struct Held {
     pod: Chosen,
     found_at: Instant,
-    /// It did not answer: another one is better.
-    has_failed: bool,
 }
 
 /// A connection to a pod.
@@ -151,7 +166,7 @@ struct Opened {
     stream: DuplexStream,
     /// Resolves with the node's words when the port cannot be used, and with `None` when the connection is over.
     refusal: Fuse<BoxFuture<'static, Option<String>>>,
-    pod: String,
+    pod: Chosen,
 }
 
 /// kube keeps a task behind a forwarder; it ends with this.
@@ -168,6 +183,7 @@ enum End {
     Local,
     Pod,
     Refused(String),
+    Lost,
 }
 
 impl Way {
@@ -188,20 +204,35 @@ impl Way {
         }
     }
 
-    /// The pod of the last connection, or another one when it is not to be had.
+    /// The pod of the last connection, or another one when it is not to be had. The last try takes whatever time is left.
     async fn open(&self) -> Result<Opened, String> {
         let held = self.held.lock().clone();
-        if let Some(held) = held.filter(|held| !held.has_failed && held.found_at.elapsed() < PICK_HOLDS)
-            && let Ok(opened) = self.connect(&held.pod).await
-        {
+        let held = held.filter(|held| held.found_at.elapsed() < PICK_HOLDS && !self.has_failed(&held.pod));
+        let first = match held {
+            Some(held) => held.pod,
+            None => self.pick().await?,
+        };
+        if let Ok(opened) = self.reach(&first).await {
             return Ok(opened);
         }
         let pod = self.pick().await?;
-        let opened = self.connect(&pod).await;
-        opened.map_err(|error| {
-            self.mark_failed(&pod.name);
+        self.connect(&pod).await.map_err(|error| {
+            self.mark_failed(&pod);
             self.speaker.words(&error, Asked::Forward, &self.goal)
         })
+    }
+
+    /// Connects within a pod's patience. One that takes longer is out of reach, and what is still open to it is of no use.
+    async fn reach(&self, pod: &Chosen) -> Result<Opened, ()> {
+        match tokio::time::timeout(CONNECT_PATIENCE, self.connect(pod)).await {
+            Ok(Ok(opened)) => return Ok(opened),
+            Ok(Err(_)) => self.mark_failed(pod),
+            Err(_) => {
+                self.mark_failed(pod);
+                self.lost.send_replace(pod.uid.clone());
+            }
+        }
+        Err(())
     }
 
     async fn pick(&self) -> Result<Chosen, String> {
@@ -209,8 +240,12 @@ impl Way {
         let listed = self.pods.list(&params).await;
         let pods = listed.map_err(|error| self.speaker.words(&error, Asked::List, &self.goal))?.items;
         let last = self.held.lock().clone();
-        let pod = pick::choose(&pods, &self.goal, last.as_ref().map(|held| (&held.pod, held.has_failed)))?;
-        *self.held.lock() = Some(Held { pod: pod.clone(), found_at: Instant::now(), has_failed: false });
+        let pod = {
+            let mut failed = self.failed.lock();
+            failed.retain(|_, at| at.elapsed() < FAILURE_HOLDS);
+            pick::choose(&pods, &self.goal, last.as_ref().map(|held| &held.pod), &failed)?
+        };
+        *self.held.lock() = Some(Held { pod: pod.clone(), found_at: Instant::now() });
         Ok(pod)
     }
 
@@ -218,13 +253,50 @@ impl Way {
         let mut forwarder = self.pods.portforward(&pod.name, &[pod.port]).await?;
         let stream = forwarder.take_stream(pod.port).expect("the stream of the one port asked for is taken once");
         let refusal = forwarder.take_error(pod.port).expect("the errors of the one port asked for are taken once");
-        Ok(Opened { forwarder: Ending(forwarder), stream, refusal: refusal.boxed().fuse(), pod: pod.name.clone() })
+        Ok(Opened { forwarder: Ending(forwarder), stream, refusal: refusal.boxed().fuse(), pod: pod.clone() })
     }
 
     /// The next connection looks for another pod than this one.
-    fn mark_failed(&self, pod: &str) {
-        if let Some(held) = self.held.lock().as_mut().filter(|held| held.pod.name == pod) {
-            held.has_failed = true;
+    fn mark_failed(&self, pod: &Chosen) {
+        self.failed.lock().insert(pod.uid.clone(), Instant::now());
+    }
+
+    fn has_failed(&self, pod: &Chosen) -> bool {
+        self.failed.lock().get(&pod.uid).is_some_and(|at| at.elapsed() < FAILURE_HOLDS)
+    }
+
+    /// Ends when the pod is out of reach: found so by this connection, whose answer is due for too long, or by another one.
+    async fn until_lost(&self, pod: &Chosen, waiting: watch::Receiver<bool>) {
+        let mut lost = self.lost.subscribe();
+        let told = async {
+            while lost.changed().await.is_ok() {
+                if *lost.borrow_and_update() == pod.uid {
+                    return;
+                }
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = told => {}
+            () = self.until_out_of_reach(pod, waiting) => {}
+        }
+    }
+
+    async fn until_out_of_reach(&self, pod: &Chosen, mut waiting: watch::Receiver<bool>) {
+        let mut patience = STALL;
+        loop {
+            if waiting.wait_for(|waits| *waits).await.is_err() {
+                return std::future::pending().await;
+            }
+            let answered = tokio::time::timeout(patience, waiting.wait_for(|waits| !*waits)).await.is_ok();
+            if answered {
+                patience = STALL;
+            } else if self.reach(pod).await.is_ok() {
+                // The pod is there, and slow.
+                patience *= 2;
+            } else {
+                return;
+            }
         }
     }
 
@@ -232,10 +304,12 @@ impl Way {
     /// after that.
     async fn carry(&self, local: &mut TcpStream, opened: Opened) {
         let Opened { forwarder, stream, mut refusal, pod } = opened;
-        let is_waiting = AtomicBool::new(false);
-        let asked = || is_waiting.store(true, Ordering::Relaxed);
+        let (waits, waiting) = watch::channel(false);
+        let asked = || {
+            waits.send_replace(true);
+        };
         let answered = || {
-            is_waiting.store(false, Ordering::Relaxed);
+            waits.send_replace(false);
             self.tell(String::new());
         };
         let end = {
@@ -245,11 +319,12 @@ impl Way {
                 Some(words) = &mut refusal => End::Refused(words),
                 () = copy(&mut from_local, &mut to_pod, asked) => End::Local,
                 () = copy(&mut from_pod, &mut to_local, answered) => End::Pod,
+                () = self.until_lost(&pod, waiting.clone()) => End::Lost,
             }
         };
         // The stream is dropped: the forwarder takes leave of the API server, and `refusal` resolves when it is done.
         let end = match end {
-            End::Refused(words) => End::Refused(words),
+            end @ (End::Refused(_) | End::Lost) => end,
             end if refusal.is_terminated() => end,
             end => match tokio::time::timeout(FAREWELL_PATIENCE, refusal).await {
                 Ok(Some(words)) => End::Refused(words),
@@ -257,12 +332,12 @@ impl Way {
             },
         };
         drop(forwarder);
-        let is_waiting = is_waiting.load(Ordering::Relaxed);
+        let is_waiting = *waiting.borrow();
         let words = match end {
-            End::Refused(words) => trouble::of_port(&words, &pod, &self.goal),
-            End::Local if is_waiting => self.speaker.unanswered(&pod),
-            End::Pod if is_waiting => self.speaker.cut(&pod),
-            End::Local | End::Pod => return,
+            End::Refused(words) => trouble::of_port(&words, &pod.name, &self.goal),
+            End::Lost | End::Local if is_waiting => self.speaker.unanswered(&pod.name),
+            End::Pod if is_waiting => self.speaker.cut(&pod.name),
+            End::Local | End::Pod | End::Lost => return,
         };
         self.mark_failed(&pod);
         self.tell(words);

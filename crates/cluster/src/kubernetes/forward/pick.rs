@@ -1,6 +1,9 @@
 //! Chooses the pod that a connection goes to, or says why there is none. Pure: asks nobody.
 
+use std::collections::HashMap;
+
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use tokio::time::Instant;
 
 use crate::kubernetes::forward::Goal;
 
@@ -16,8 +19,14 @@ pub(super) struct Chosen {
     pub port: u16,
 }
 
-/// Among the pods that are ready: the last one unless it failed, else the longest-lived other one.
-pub(super) fn choose(pods: &[Pod], goal: &Goal, last: Option<(&Chosen, bool)>) -> Result<Chosen, String> {
+/// Among the pods that are ready and did not fail: the last one, else the longest-lived. Where all have failed, the one that did so the
+/// longest ago.
+pub(super) fn choose(
+    pods: &[Pod],
+    goal: &Goal,
+    last: Option<&Chosen>,
+    failed: &HashMap<String, Instant>,
+) -> Result<Chosen, String> {
     let Goal { namespace, selector, port } = goal;
     if pods.is_empty() {
         return Err(format!(
@@ -32,11 +41,10 @@ pub(super) fn choose(pods: &[Pod], goal: &Goal, last: Option<(&Chosen, bool)>) -
         }
         return Err(format!("no pod with {selector} in namespace {namespace} is ready: {}", words.join(", ")));
     }
-    let is_last = |pod: &Pod| last.is_some_and(|(last, _)| pod.metadata.uid.as_deref() == Some(&last.uid));
-    let has_failed = last.is_some_and(|(_, has_failed)| has_failed);
     ready.sort_by_key(|pod| {
+        let uid = pod.metadata.uid.as_deref().unwrap_or_default();
         let begun = pod.metadata.creation_timestamp.as_ref().map(|at| at.0);
-        (is_last(pod) == has_failed && last.is_some(), begun, pod.metadata.name.clone())
+        (failed.get(uid).copied(), last.is_none_or(|last| last.uid != uid), begun, pod.metadata.name.clone())
     });
     let found = ready.iter().find_map(|pod| chosen(pod, port));
     found.ok_or_else(|| {

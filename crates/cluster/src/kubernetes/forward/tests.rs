@@ -106,6 +106,44 @@ async fn a_pod_that_does_not_answer_is_named_when_the_asker_gives_up() {
 }
 
 #[tokio::test]
+async fn a_pod_whose_node_dies_is_left_for_another_within_ten_seconds() {
+    let fake = Fake::start(&[("a", Port::Answers), ("b", Port::Answers)]).await;
+    let running = Running::start(&fake).await;
+    let (mut asking, mut idle) = (running.connect().await, running.connect().await);
+    for connection in [&mut asking, &mut idle] {
+        assert_eq!(exchange(connection, "one").await, "a heard one");
+    }
+    fake.set("a", Port::Lost);
+    let began = std::time::Instant::now();
+    assert_eq!(exchange(&mut asking, "two").await, "", "an answer that cannot come any more is not waited for");
+    assert_eq!(running.trouble().await, "pod a does not answer through the API server https://api");
+    assert_eq!(exchange(&mut idle, "two").await, "", "nor is what is open to it used again");
+    assert_eq!(running.ask("three").await, "b heard three");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert_eq!(*running.forward.trouble.borrow(), "");
+    assert_eq!(running.ask("four").await, "b heard four", "and a, though it is listed as ready, is not tried again");
+}
+
+#[tokio::test]
+async fn who_connects_anew_while_a_node_is_gone_is_not_kept_waiting_for_it() {
+    let fake = Fake::start(&[("a", Port::Lost), ("b", Port::Lost), ("c", Port::Answers)]).await;
+    let running = Running::start(&fake).await;
+    assert_eq!(running.ask("one").await, "", "two of them are too many for one try");
+    assert_eq!(running.ask("two").await, "c heard two");
+}
+
+#[tokio::test]
+async fn a_pod_that_is_slow_and_can_be_reached_is_waited_for() {
+    let fake = Fake::start(&[("a", Port::Hangs)]).await;
+    let running = Running::start(&fake).await;
+    let mut connection = running.connect().await;
+    connection.write_all(b"one").await.unwrap();
+    let mut piece = [0; 8];
+    let ended = tokio::time::timeout(STALL + CONNECT_PATIENCE, connection.read(&mut piece)).await;
+    assert!(ended.is_err(), "{ended:?}");
+}
+
+#[tokio::test]
 async fn what_is_wrong_is_told_with_its_remedy() {
     let not_ready = "no pod with app=collector in namespace plimsoll is ready: a is Pending (ImagePullBackOff)";
     let right = "not allowed: grant get and create on pods/portforward in namespace plimsoll to ada";

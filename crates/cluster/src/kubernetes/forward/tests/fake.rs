@@ -38,6 +38,8 @@ pub enum Port {
     Hangs,
     /// The pod is not ready.
     NotReady,
+    /// Its node is gone, which nobody has noticed: what is open to it is silent, what is new hangs.
+    Lost,
 }
 
 #[derive(Default)]
@@ -85,6 +87,11 @@ impl Fake {
     pub fn replace(&self, pods: &[(&str, Port)]) {
         self.shared.script.lock().pods = pods.iter().map(|(name, port)| ((*name).to_owned(), *port)).collect();
         self.shared.generation.send_modify(|generation| *generation += 1);
+    }
+
+    /// Another thing that a port does from now on; its connections stay.
+    pub fn set(&self, pod: &str, port: Port) {
+        self.shared.script.lock().pods.insert(pod.to_owned(), port);
     }
 
     pub fn fail_lists(&self, code: u16) {
@@ -200,6 +207,9 @@ async fn forward(
         (script.pods.get(&name).copied(), script.forwards_answer)
     };
     let Some(port) = port else { return status(404) };
+    if port == Port::Lost {
+        std::future::pending::<()>().await;
+    }
     if let Some(code) = answer {
         return status(code);
     }
@@ -209,7 +219,7 @@ async fn forward(
         let mut generation = shared.generation.subscribe();
         let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
         tokio::select! {
-            () = speak(socket, &name, port, &shared.heard) => {}
+            () = speak(socket, &name, port, &shared) => {}
             _ = generation.changed() => {}
         }
     });
@@ -227,7 +237,7 @@ async fn speak(
     mut socket: WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>,
     name: &str,
     port: Port,
-    heard: &watch::Sender<u64>,
+    shared: &Shared,
 ) {
     let [low, high] = PORT.to_le_bytes();
     for channel in [0, 1] {
@@ -240,8 +250,9 @@ async fn speak(
     }
     while let Some(Ok(message)) = socket.next().await {
         let Message::Binary(bytes) = message else { continue };
-        heard.send_modify(|count| *count += 1);
-        if port == Port::Answers {
+        shared.heard.send_modify(|count| *count += 1);
+        let is_lost = shared.script.lock().pods.get(name) == Some(&Port::Lost);
+        if port == Port::Answers && !is_lost {
             let words = format!("\0{name} heard {}", String::from_utf8_lossy(&bytes[1..]));
             let _ = socket.send(Message::binary(words.into_bytes())).await;
         }
