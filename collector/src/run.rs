@@ -12,6 +12,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::response::Html;
 use axum::routing::get;
+use lifecycle::health;
 use lifecycle::metrics::Metrics;
 use lifecycle::{
     CancellationToken, Clock, ListenError, Liveness, Readiness, Supervisor, SystemClock, TaskEnded, listen,
@@ -278,10 +279,15 @@ impl Collector {
             server: self.facts(),
         };
         let receiving = self.options.receive_metrics.then_some(writer);
+        // Without targets it still answers queries and takes in traces: that is no reason to keep questions from it.
+        let (readiness, watches) = (readiness.clone(), self.report.watch_counts.clone());
+        let report = move || readiness.report(watches.troubles());
         prometheus::routes(api)
             .merge(receiver::routes(receiving))
             .merge(self.traces.routes())
-            .merge(readiness.routes(liveness))
+            .merge(health::routes(liveness, report.clone()))
+            // Where Prometheus has them, and promtool asks.
+            .merge(health::routes_at(["/-/healthy", "/-/ready"], liveness, report))
             .merge(metrics.routes())
             .route("/", get(|| async { Html(PAGE) }))
     }

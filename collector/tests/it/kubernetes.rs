@@ -89,6 +89,28 @@ async fn the_last_known_targets_are_scraped_while_the_api_server_is_away() {
 }
 
 #[tokio::test]
+async fn who_starts_while_the_api_server_is_away_says_so_and_finds_the_targets_when_it_is_back() {
+    let (mut tasks, folder) = (JoinSet::new(), tempfile::tempdir().unwrap());
+    let api = FakeApi::start(&mut tasks).await;
+    started(&mut tasks, &api, 1).await;
+    api.set_mode(Mode::Down);
+    let running = Running::start(&mut tasks, folder.path(), &format!("{GLOBAL}{}", api.job("t"))).await;
+    for path in ["/readyz", "/-/ready"] {
+        until("what is missing is said", async || {
+            let (code, text) = running.get(path).await;
+            assert_eq!(code, 200, "queries and traces need no targets: {text}");
+            text.contains("note: pods") && text.contains("targets cannot be found yet")
+        })
+        .await;
+    }
+    api.set_mode(Mode::Well);
+    // Two tries may lie 10 s apart (PAUSE_MAX), and one may take 5 s to fail.
+    running.becomes("a", 0.0).await;
+    until("nothing is missing", async || running.get("/readyz").await.1 == "ok\n").await;
+    assert_eq!(running.get("/-/healthy").await.1, "ok\n");
+}
+
+#[tokio::test]
 async fn a_missing_right_is_asked_for_seldom_and_used_when_it_is_granted_elsewhere() {
     let (mut tasks, folder) = (JoinSet::new(), tempfile::tempdir().unwrap());
     let (forbidding, granting) = (FakeApi::start(&mut tasks).await, FakeApi::start(&mut tasks).await);

@@ -104,6 +104,15 @@ pub fn routes<S: Clone + Send + Sync + 'static>(
     liveness: &Liveness,
     report: impl Fn() -> Report + Clone + Send + Sync + 'static,
 ) -> Router<S> {
+    routes_at(["/healthz", "/readyz"], liveness, report)
+}
+
+/// The same at other paths.
+pub fn routes_at<S: Clone + Send + Sync + 'static>(
+    [healthy_path, ready_path]: [&str; 2],
+    liveness: &Liveness,
+    report: impl Fn() -> Report + Clone + Send + Sync + 'static,
+) -> Router<S> {
     let liveness = liveness.clone();
     let lives = move || async move {
         match liveness.trouble() {
@@ -120,7 +129,7 @@ pub fn routes<S: Clone + Send + Sync + 'static>(
         let reasons: String = missing.iter().map(|reason| format!("not ready: {reason}\n")).collect();
         (StatusCode::SERVICE_UNAVAILABLE, reasons + &notes)
     };
-    Router::new().route("/healthz", get(lives)).route("/readyz", get(ready))
+    Router::new().route(healthy_path, get(lives)).route(ready_path, get(ready))
 }
 
 /// Whether the program wants traffic; starts as no.
@@ -138,13 +147,16 @@ impl Readiness {
         self.0.load(Ordering::SeqCst)
     }
 
-    /// The two routes.
+    /// The same with what an engineer should know.
+    pub fn report(&self, notes: Vec<String>) -> Report {
+        let missing = (!self.is_ready()).then(|| "it is starting or ending".to_owned());
+        Report { missing: missing.into_iter().collect(), notes }
+    }
+
+    /// The two routes, without notes.
     pub fn routes<S: Clone + Send + Sync + 'static>(&self, liveness: &Liveness) -> Router<S> {
         let readiness = self.clone();
-        routes(liveness, move || {
-            let missing = (!readiness.is_ready()).then(|| "it is starting or ending".to_owned());
-            Report { missing: missing.into_iter().collect(), notes: Vec::new() }
-        })
+        routes(liveness, move || readiness.report(Vec::new()))
     }
 }
 

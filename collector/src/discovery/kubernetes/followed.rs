@@ -1,5 +1,6 @@
 //! What is known of the objects of a scope, and how well. Written by its watch, read by those who need it; asks nobody itself.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,6 +11,7 @@ use tokio::sync::watch;
 
 use super::groups::Records;
 use super::record::{Record, Recorded};
+use super::scope::Scope;
 use super::texts::Texts;
 
 /// Counts of all watches.
@@ -21,6 +23,23 @@ pub struct WatchCounts {
     pub following: AtomicU64,
     /// Watches that are in trouble, and keep what they knew.
     pub failing: AtomicU64,
+    troubles: Mutex<BTreeMap<String, String>>,
+}
+
+impl WatchCounts {
+    /// What is wrong with the watches, a sentence each with its remedy.
+    pub fn troubles(&self) -> Vec<String> {
+        self.troubles.lock().values().cloned().collect()
+    }
+
+    /// Notes what is wrong with a watch; `None` when it is well, or is no more.
+    pub(super) fn note(&self, watch: &Scope, trouble: Option<String>) {
+        let mut troubles = self.troubles.lock();
+        match trouble {
+            Some(words) => troubles.insert(watch.to_string(), words),
+            None => troubles.remove(&watch.to_string()),
+        };
+    }
 }
 
 /// Records of the objects of a scope, kept up to date while somebody holds this.

@@ -47,6 +47,10 @@ const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// The pause when only an engineer can mend what is wrong.
 const PAUSE_LASTING: Duration = Duration::from_secs(30);
 
+/// What is said of a watch in trouble.
+const LAST_KNOWN: &str = "targets cannot be followed; the last known ones are kept";
+const NONE_YET: &str = "targets cannot be found yet; this is tried again and again";
+
 /// Watches that may wait to be started.
 const STARTS_MAX: usize = 64;
 
@@ -89,7 +93,7 @@ impl Watches {
             }
         };
         if is_new {
-            let task = run(scope, Arc::downgrade(&followed), followed.stop.clone());
+            let task = run(scope, Arc::downgrade(&followed), followed.stop.clone(), self.counts.clone());
             // Without a receiver the collector is stopping.
             let _ = self.starts.send(Box::pin(task)).await;
         }
@@ -98,7 +102,7 @@ impl Watches {
 }
 
 /// Follows a scope until nobody needs it.
-async fn run(scope: Scope, followed: Weak<Followed>, stop: CancellationToken) {
+async fn run(scope: Scope, followed: Weak<Followed>, stop: CancellationToken, counts: Arc<WatchCounts>) {
     let following = async {
         match scope.kind {
             Kind::Pod => follow::<Pod>(&scope, &followed, within).await,
@@ -112,6 +116,7 @@ async fn run(scope: Scope, followed: Weak<Followed>, stop: CancellationToken) {
         () = stop.cancelled() => {}
         () = following => {}
     }
+    counts.note(&scope, None);
 }
 
 /// The objects of a namespace, or of all.
@@ -139,6 +144,8 @@ where
         failures = if was_current { 1 } else { failures.saturating_add(1) };
         if !matches!(trouble, Trouble::Behind { .. }) {
             followed.counts.failures.fetch_add(1, Ordering::Relaxed);
+            let known = if followed.records().is_some() { LAST_KNOWN } else { NONE_YET };
+            followed.counts.note(scope, Some(format!("{scope}: {known}: {trouble}")));
             begin_trouble(scope, followed.set_health(Health::Failing), &trouble);
         }
         drop(followed);
@@ -170,6 +177,7 @@ where
                 let Some(followed) = followed.upgrade() else { return std::future::pending().await };
                 if followed.take(&event) && !was_current {
                     was_current = true;
+                    followed.counts.note(scope, None);
                     if followed.set_health(Health::Following) == Health::Failing {
                         tracing::info!(watch = %scope, "targets are followed again");
                     }
@@ -195,10 +203,10 @@ fn begin_trouble(scope: &Scope, before: Health, trouble: &Trouble) {
     match before {
         Health::Failing => {}
         Health::Following => {
-            tracing::warn!(watch = %scope, reason = %trouble, "targets cannot be followed; the last known ones are kept");
+            tracing::warn!(watch = %scope, reason = %trouble, "{LAST_KNOWN}");
         }
         Health::Starting => {
-            tracing::warn!(watch = %scope, reason = %trouble, "targets cannot be found yet; this is tried again and again");
+            tracing::warn!(watch = %scope, reason = %trouble, "{NONE_YET}");
         }
     }
 }
