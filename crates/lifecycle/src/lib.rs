@@ -7,9 +7,11 @@ pub mod listen;
 pub mod logging;
 pub mod metrics;
 pub mod supervisor;
+mod words;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use health::{Heartbeat, Liveness, Readiness};
 pub use listen::{ListenError, listen};
 pub use supervisor::{Supervisor, TaskEnded};
 pub use tokio_util::sync::CancellationToken;
+pub use words::words;

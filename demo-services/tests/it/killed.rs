@@ -1,17 +1,14 @@
 //! Orders while replicas are killed with SIGKILL at any moment, as real processes on shared stores: customers repeat what
-//! was not answered, as customers do, and afterwards the books must agree. This test binary is also the replica.
+//! was not answered, as customers do, and afterwards the books must agree.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::net::SocketAddr;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use demo_services::audit::{AuditUrls, OrdersReport, audit};
-use demo_services::chassis::Config;
 use demo_services::contract::{Card, CardToken, IDEMPOTENCY_HEADER, Line, Order, PlaceOrder, USER_HEADER};
-use demo_services::service;
 use lifecycle::CancellationToken;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -43,27 +40,6 @@ const PROCESSES: [(&str, &str); 7] = [
 /// Those that are killed.
 const VICTIMS: [&str; 4] = ["inventory", "payment", "order", "order-2"];
 
-/// Run by this binary in a process of its own; ends with its parent, whose end closes its input.
-#[test]
-#[ignore = "the replica that the other tests start; on its own it does nothing"]
-fn replica() {
-    let Ok(name) = std::env::var("REPLICA") else { return };
-    std::thread::spawn(|| {
-        let _ = std::io::stdin().read_to_end(&mut Vec::new());
-        std::process::exit(0);
-    });
-    let mut config = Config::on_loopback(&name);
-    config.http = std::env::var("REPLICA_ADDRESS").unwrap().parse().unwrap();
-    config.store_url = std::env::var("STORE_URL").ok();
-    config.peers = serde_json::from_str::<BTreeMap<String, String>>(&std::env::var("REPLICA_PEERS").unwrap())
-        .unwrap()
-        .into_iter()
-        .map(|(name, url)| (name, Url::parse(&url).unwrap()))
-        .collect();
-    let run = async { service::start(config, CancellationToken::new()).await.unwrap().run().await };
-    service::runtime().unwrap().block_on(run).unwrap();
-}
-
 struct Shop {
     folder: tempfile::TempDir,
     addresses: BTreeMap<&'static str, SocketAddr>,
@@ -90,8 +66,7 @@ impl Shop {
         let name = PROCESSES.iter().find(|(known, _)| *known == process).unwrap().1;
         let peers: BTreeMap<_, _> =
             self.addresses.iter().map(|(name, address)| (*name, format!("http://{address}"))).collect();
-        let child = Command::new(std::env::current_exe().unwrap())
-            .args(["killed::replica", "--exact", "--ignored", "--nocapture"])
+        let child = Command::new(env!("CARGO_BIN_EXE_replica"))
             .env("REPLICA", name)
             .env("REPLICA_ADDRESS", self.addresses[process].to_string())
             .env("REPLICA_PEERS", serde_json::to_string(&peers).unwrap())

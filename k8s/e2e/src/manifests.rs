@@ -1,5 +1,7 @@
 //! Manifests as values, and what the suite changes in them: the image, volumes for clusters that provide none, addresses for
-//! clusters without DNS. Pure.
+//! clusters without DNS. Reads nothing but the folder that it is asked for.
+
+use std::path::Path;
 
 use anyhow::Context;
 use serde_json::{Value, json};
@@ -20,6 +22,22 @@ pub fn parse(yaml: &str) -> anyhow::Result<Vec<Value>> {
         }
     }
     Ok(objects)
+}
+
+/// The names of the Deployments in a folder's YAML files, sorted.
+pub fn deployments(folder: &Path) -> anyhow::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "yaml") {
+            let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let objects = parse(&text)?;
+            let found = objects.iter().filter(|object| crate::kubectl::text(object, "/kind") == "Deployment");
+            names.extend(found.map(|object| name(object).to_owned()));
+        }
+    }
+    names.sort();
+    Ok(names)
 }
 
 /// `KIND NAMESPACE/NAME`, for messages.

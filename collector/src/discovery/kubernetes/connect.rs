@@ -8,8 +8,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use lifecycle::words;
 
-use super::trouble::{Trouble, words};
+use super::trouble::Trouble;
 use crate::config::http::{Authorization, HttpOptions, TlsOptions, certificates};
 use crate::config::kubernetes::ApiServer;
 use crate::config::secret::Text;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use kube::runtime::watcher;
+use lifecycle::words;
 
 use super::scope::Scope;
 
@@ -62,19 +63,4 @@ impl Trouble {
     pub fn is_lasting(&self) -> bool {
         matches!(self, Self::Forbidden { .. } | Self::NoCluster { .. } | Self::Kubeconfig { .. })
     }
-}
-
-/// An error with its causes, in one line, each said once.
-pub(super) fn words(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let reason = error.to_string();
-        if !text.contains(&reason) {
-            text.push_str(": ");
-            text.push_str(&reason);
-        }
-        cause = error.source();
-    }
-    text.replace('\n', " ")
 }

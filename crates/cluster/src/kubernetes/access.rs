@@ -8,6 +8,7 @@ use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::api::PostParams;
 use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Api, Client, Config};
+use lifecycle::words;
 
 /// How long the API server may take to accept a connection.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
@@ -134,21 +135,6 @@ impl Connection {
     pub fn client(&self) -> &Client {
         &self.client
     }
-}
-
-/// An error with its causes, in one line, each said once.
-pub fn words(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let reason = error.to_string();
-        if !text.contains(&reason) {
-            text.push_str(": ");
-            text.push_str(&reason);
-        }
-        cause = error.source();
-    }
-    text.replace('\n', " ")
 }
 
 /// The context and what it says; no context inside a pod.

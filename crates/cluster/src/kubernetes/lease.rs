@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client};
-use lifecycle::Heartbeat;
+use lifecycle::{Heartbeat, words};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::election::{Answer, Election, Order, Seen};
 pub use self::election::{Standing, Terms};
-use super::access::{Connection, words};
+use super::access::Connection;
 use super::fence::Fence;
 
 /// Annotation of the Lease: where its holder's API answers, for followers to forward to.

@@ -10,14 +10,14 @@ use async_trait::async_trait;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, Client};
-use lifecycle::{CancellationToken, Supervisor, TaskEnded};
+use lifecycle::{CancellationToken, Supervisor, TaskEnded, words};
 use serde_json::json;
 use tokio::sync::watch as channel;
 
 use self::events::Recorder;
 use self::watch::Follower;
 use self::watch::raw::Raw;
-use super::access::{Connection, words};
+use super::access::Connection;
 use super::fence::{Fence, Halted, as_leader, guarded, is_leader_unknown};
 use super::writing::FIELD_MANAGER;
 use crate::{EventKind, WorkloadRef};

@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use kube::Client;
 use kube::api::{ListParams, Request};
-use lifecycle::CancellationToken;
+use lifecycle::{CancellationToken, words};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::Picture;
-use super::access::words;
 use super::watching::Watched;
 use super::wire::Pod;
 

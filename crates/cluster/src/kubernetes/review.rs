@@ -5,8 +5,9 @@ use futures::stream::{self, StreamExt};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use kube::Api;
 use kube::api::PostParams;
+use lifecycle::words;
 
-use super::access::{Connection, words};
+use super::access::Connection;
 
 /// Questions under way at once: a start asks a few dozen.
 const QUESTIONS_AT_ONCE: usize = 8;

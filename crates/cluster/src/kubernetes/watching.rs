@@ -12,11 +12,10 @@ use std::time::Duration;
 use futures::AsyncBufReadExt;
 use kube::Client;
 use kube::api::{ListParams, Request, WatchEvent, WatchParams};
-use lifecycle::CancellationToken;
+use lifecycle::{CancellationToken, words};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::access::words;
 use super::health::{Board, SourceId};
 use super::patience::{BackOff, jittered};
 use super::state::{Key, State};

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use kube::Client;
 use kube::api::{GetParams, ListParams, Patch, PatchParams, PostParams, Request};
+use lifecycle::words;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::access::words;
 use super::fence::{Fence, Halted, as_leader, guarded, is_leader_unknown};
 use super::rights;
 use super::wire::Bare;

@@ -83,3 +83,11 @@ fn objects_find_their_namespace_and_those_without_one_their_label() {
     assert_eq!(objects[1]["metadata"], json!({"name": "a", "namespace": "b"}));
     assert_eq!(objects[2]["metadata"], json!({"name": "a", "labels": {"suite": "true"}}));
 }
+
+#[test]
+fn the_shop_has_ten_services_and_they_are_the_ones_that_its_manifests_name() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shop/base");
+    let names = deployments(&folder).unwrap();
+    assert_eq!(names.len(), 10, "{names:?}");
+    assert!(["gateway", "order", "user"].iter().all(|name| names.iter().any(|known| known == name)), "{names:?}");
+}

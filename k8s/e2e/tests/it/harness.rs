@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use e2e::claims::Surroundings;
 use e2e::forward::Forward;
 use e2e::kubectl::{Kubectl, name, number, text};
+use e2e::manifests::deployments;
 use e2e::settings::Settings;
 use e2e::shoppers::{Load, Shoppers};
 use e2e::wait::until;
@@ -24,19 +26,10 @@ pub const LOAD: &str = "load-e2e";
 pub const OTHER: &str = "other-e2e";
 /// Marks what is the suite's own and in no namespace.
 pub const OURS: (&str, &str) = ("plimsoll.dev/e2e", "true");
-/// The shop's services.
-pub const SERVICES: [&str; 10] = [
-    "gateway",
-    "user",
-    "product",
-    "inventory",
-    "search",
-    "order",
-    "payment",
-    "notification",
-    "review",
-    "recommendation",
-];
+/// The shop's services, as its manifests name them.
+pub static SERVICES: LazyLock<Vec<String>> = LazyLock::new(|| {
+    deployments(&root().join("k8s/shop/base")).expect("the checkout that this was built from has the shop's manifests")
+});
 /// Until a container of ours is ready; migrations and the seed of the shop's stores are the longest.
 pub const READY: Duration = Duration::from_secs(120);
 

@@ -28,7 +28,7 @@ pub async fn every_service(stage: &Stage) -> anyhow::Result<Verdict> {
         while begun.elapsed() < LAST_START {
             let Some(service) = waiting.pop() else { break };
             let started = Instant::now();
-            roll(stage, service).await?;
+            roll(stage, &service).await?;
             slowest = slowest.max(started.elapsed());
             rolled.push(service);
         }

@@ -10,14 +10,13 @@ use std::time::Duration;
 use futures::StreamExt;
 use kube::Api;
 use kube::runtime::watcher::{self, Event, watcher};
-use lifecycle::CancellationToken;
+use lifecycle::{CancellationToken, words};
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::watch;
 
 use self::raw::Raw;
 use super::{GROUP, KIND, PAUSED_ANNOTATION, PolicyObject, PolicyObjects, REMEDY, VERSION};
-use crate::kubernetes::access::words;
 
 pub(super) mod raw;
 
