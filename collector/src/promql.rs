@@ -49,12 +49,14 @@ pub struct EngineOptions {
     pub samples_total_max: usize,
     /// The most series that one query may read.
     pub series_max: usize,
+    /// How many queries may be evaluated at once; those beyond wait, and their timeout counts.
+    pub queries_max: usize,
     /// The longest that one query may take.
     pub timeout: Duration,
 }
 
 impl Default for EngineOptions {
-    /// Prometheus' defaults: `--query.lookback-delta`, `--query.max-samples`, `--query.timeout`. It has no limit for all
+    /// Prometheus' defaults: `--query.lookback-delta`, `--query.max-samples`, `--query.max-concurrency`, `--query.timeout`. It has no limit for all
     /// queries together: here it is that of one, 800 MB. A million series are ten times what one collector usually has.
     fn default() -> Self {
         Self {
@@ -62,6 +64,7 @@ impl Default for EngineOptions {
             samples_max: 50_000_000,
             samples_total_max: 50_000_000,
             series_max: 1_000_000,
+            queries_max: 20,
             timeout: Duration::from_secs(120),
         }
     }

@@ -27,7 +27,7 @@ use self::reload::Reload;
 use crate::api::prometheus::{self, PrometheusApi, ServerFacts};
 use crate::config::{self, Config};
 use crate::discovery::shard::Shard;
-use crate::promql::Engine;
+use crate::promql::{Engine, EngineOptions};
 use crate::remote::receiver;
 use crate::scrape::{self, ScrapeReport, Scraping};
 use crate::store::{HEAD_BYTES_MAX, OpenStoreError, Store, StoreOptions, WalSync};
@@ -62,6 +62,8 @@ pub struct Options {
     pub retention: Duration,
     /// When the log is forced to the disk.
     pub wal_sync: WalSync,
+    /// Limits of queries.
+    pub queries: EngineOptions,
     /// How often series learnt from spans are appended.
     pub graph_interval: Duration,
     /// Which of several collectors this is; `None` scrapes every target.
@@ -85,6 +87,7 @@ impl Options {
             data: data.into(),
             retention: RETENTION_DEFAULT,
             wal_sync: WalSync::default(),
+            queries: EngineOptions::default(),
             graph_interval: GRAPH_INTERVAL_DEFAULT,
             shard: None,
             receive_metrics: false,
@@ -272,7 +275,7 @@ impl Collector {
         self.traces.register(&metrics);
         let api = PrometheusApi {
             store: self.store.clone(),
-            engine: Engine::default(),
+            engine: Engine::new(self.options.queries.clone()),
             targets: self.report.clone(),
             exemplars: Some(self.store.clone()),
             clock: self.clock.clone(),
@@ -303,6 +306,11 @@ impl Collector {
             ("data", options.data.display().to_string()),
             ("retention", retention.clone()),
             ("receive-metrics", options.receive_metrics.to_string()),
+            ("query-timeout", protocol::duration::Display(options.queries.timeout).to_string()),
+            ("query-max-concurrency", options.queries.queries_max.to_string()),
+            ("query-max-samples", options.queries.samples_max.to_string()),
+            ("query-max-series", options.queries.series_max.to_string()),
+            ("query-lookback-delta", protocol::duration::Display(options.queries.lookback).to_string()),
             ("shard", options.shard.map(|shard| shard.to_string()).unwrap_or_default()),
         ];
         let flags = flags.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use collector::promql::EngineOptions;
 use collector::{Collector, Options, Shard, WalSync};
 
 use crate::outcome::{Outcome, run_until_signal};
@@ -39,9 +40,44 @@ pub struct Arguments {
     /// Off unless asked for, because whoever may write metrics may make the autoscaler scale.
     #[arg(long)]
     receive_metrics: bool,
+    #[command(flatten)]
+    queries: Queries,
     /// Checks the configuration and ends.
     #[arg(long)]
     check: bool,
+}
+
+/// What queries may cost; the defaults are Prometheus'.
+#[derive(Debug, clap::Args)]
+struct Queries {
+    /// The longest that a query may take, the time it waits included.
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = protocol::duration::parse)]
+    query_timeout: std::time::Duration,
+    /// How many queries are evaluated at once; more wait.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
+    query_max_concurrency: u16,
+    /// The most samples that a query may hold in memory, and that all together may, save the oldest.
+    #[arg(long, value_name = "N", default_value_t = 50_000_000)]
+    query_max_samples: usize,
+    /// The most series that a query may read.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    query_max_series: usize,
+    /// How far back a query looks for the newest sample of a series.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = protocol::duration::parse)]
+    query_lookback_delta: std::time::Duration,
+}
+
+impl From<Queries> for EngineOptions {
+    fn from(queries: Queries) -> Self {
+        Self {
+            timeout: queries.query_timeout,
+            queries_max: usize::from(queries.query_max_concurrency),
+            samples_max: queries.query_max_samples,
+            samples_total_max: queries.query_max_samples,
+            series_max: queries.query_max_series,
+            lookback: queries.query_lookback_delta,
+        }
+    }
 }
 
 /// Runs the collector until it is asked to stop.
@@ -65,6 +101,7 @@ pub fn run(arguments: Arguments) -> Outcome {
         options.receive_metrics = arguments.receive_metrics;
         options.wal_sync = arguments.wal_sync;
         options.shard = arguments.shard;
+        options.queries = arguments.queries.into();
         options.reload_at_hangup = true;
         match Collector::bind(options).await {
             Ok(collector) => Outcome::of(collector.run(shutdown).await),

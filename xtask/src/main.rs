@@ -1,6 +1,7 @@
 //! `cargo xtask`: the project's own chores. Never part of what is shipped. Start at `Chore`.
 
 mod audit;
+mod bench;
 mod bless;
 mod check;
 mod cluster;
@@ -32,6 +33,9 @@ enum Chore {
     /// A throw-away Kubernetes on this machine, by kind, k3d or minikube, with our image in it.
     #[command(subcommand)]
     Cluster(cluster::Action),
+    /// Our collector beside a Prometheus at the same work: what each needs for it.
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Runs another project's test cases against ours.
     #[command(subcommand)]
     Conformance(Suite),
@@ -54,6 +58,7 @@ fn main() -> ExitCode {
         Chore::Tidy => tidy::run(),
         Chore::Audit => audit::run(),
         Chore::Cluster(action) => cluster::run(&action),
+        Chore::Bench(bench) => bench::run(&bench),
         Chore::Conformance(Suite::Promql { dir }) => conformance::promql(&dir),
         Chore::Conformance(Suite::Openmetrics { dir }) => conformance::openmetrics(&dir),
         Chore::Conformance(Suite::Hpa { dir }) => conformance::hpa(&dir),

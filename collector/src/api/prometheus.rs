@@ -21,9 +21,6 @@ use crate::api::views::{ExemplarSource, TargetsView};
 use crate::promql::Engine;
 use crate::series::Queryable;
 
-/// How many queries may be evaluated at once: Prometheus' default of `--query.max-concurrency`.
-const QUERIES_MAX: usize = 20;
-
 /// What the API serves from.
 pub struct PrometheusApi {
     /// Where samples are.
@@ -59,7 +56,8 @@ struct Shared {
 
 /// `/api/v1/*` of Prometheus.
 pub fn routes(api: PrometheusApi) -> Router {
-    let shared = Arc::new(Shared { api, permits: Arc::new(Semaphore::new(QUERIES_MAX)) });
+    let permits = Arc::new(Semaphore::new(api.engine.options().queries_max));
+    let shared = Arc::new(Shared { api, permits });
     // Answers are made for a reader on the same machine or near it: little time is better spent than few bytes.
     let compression = CompressionLayer::new().gzip(true).quality(CompressionLevel::Fastest);
     Router::new()

@@ -7,6 +7,7 @@ mod durability;
 mod example;
 mod exposition;
 mod fake_api;
+mod guards;
 mod kubernetes;
 mod prometheus;
 mod questions;

@@ -317,8 +317,7 @@ impl Queryable for Gate {
 async fn a_query_is_cancelled_when_the_client_goes() {
     let (begun, has_begun) = channel();
     let (opened, open) = channel();
-    let shared =
-        Shared { api: api(Gate { begun, open: Mutex::new(open) }), permits: Arc::new(Semaphore::new(QUERIES_MAX)) };
+    let shared = Shared { api: api(Gate { begun, open: Mutex::new(open) }), permits: Arc::new(Semaphore::new(1)) };
     let (finished, outcome) = channel();
     let engine = shared.api.engine.clone();
     let work = move |store: &dyn Queryable, stop: &crate::promql::Stop| {

@@ -1,0 +1,150 @@
+//! `cargo xtask bench`: our collector and a given Prometheus at the same work in one run, and what each of them needed for
+//! it. Both run as processes of their own; what feeds them is not counted. Start at `Bench`.
+
+mod answers;
+mod generator;
+mod queries;
+mod remote_write;
+mod report;
+mod scrape;
+mod subject;
+mod targets;
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+
+use self::report::Report;
+
+/// What is compared.
+#[derive(Debug, Subcommand)]
+pub enum Bench {
+    /// Targets are scraped each second: processor time a sample, memory, scrapes that were missed.
+    Scrape {
+        #[command(flatten)]
+        setup: Setup,
+        /// How long is measured, after every target has been scraped once.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
+    /// The same samples are written into both, and the same queries asked: time each, and whether the answers agree.
+    Query {
+        #[command(flatten)]
+        setup: Setup,
+        #[command(flatten)]
+        history: History,
+        /// Times that each query is asked; the median counts.
+        #[arg(long, default_value_t = 5)]
+        repeat: usize,
+        /// Only queries that contain this text.
+        #[arg(long)]
+        only: Option<String>,
+    },
+}
+
+/// What runs, and against what.
+#[derive(Debug, Args)]
+pub struct Setup {
+    /// A Prometheus to compare with; without it only ours is measured.
+    #[arg(long, value_name = "PATH")]
+    prometheus: Option<PathBuf>,
+    /// Our binary; without it, it is built for release.
+    #[arg(long, value_name = "PATH")]
+    plimsoll: Option<PathBuf>,
+    /// How many targets there are.
+    #[arg(long, default_value_t = 50)]
+    targets: usize,
+    /// How many series each target has: counters, gauges, histograms.
+    #[arg(long, default_value_t = 2_000)]
+    series: usize,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Samples that are written rather than scraped, so that hours of them take minutes.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct History {
+    /// How many hours of samples.
+    #[arg(long, default_value_t = 2)]
+    hours: u64,
+    /// Seconds between the samples of a series.
+    #[arg(long, default_value_t = 15)]
+    interval: u64,
+}
+
+/// Runs one comparison.
+pub fn run(bench: &Bench) -> anyhow::Result<()> {
+    if cfg!(debug_assertions) {
+        return for_release();
+    }
+    let setup = match bench {
+        Bench::Scrape { setup, .. } | Bench::Query { setup, .. } => setup,
+    };
+    let plimsoll = match &setup.plimsoll {
+        Some(path) => path.clone(),
+        None => build()?,
+    };
+    let folder = std::env::temp_dir().join(format!("plimsoll-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let runtime = tokio::runtime::Runtime::new().context("cannot start")?;
+    let report = runtime.block_on(async {
+        match bench {
+            Bench::Scrape { seconds, .. } => scrape::run(setup, &plimsoll, &folder, *seconds).await,
+            Bench::Query { history, repeat, only, .. } => {
+                queries::run(setup, &plimsoll, &folder, *history, *repeat, only.as_deref()).await
+            }
+        }
+    });
+    // Whatever came out of it, gigabytes are not left behind.
+    let removed = std::fs::remove_dir_all(&folder);
+    let report: Report = report?;
+    removed.with_context(|| format!("cannot remove {}", folder.display()))?;
+    if setup.json {
+        println!("{}", report.json()?);
+    } else {
+        print!("{}", report.table());
+    }
+    if report.failures.is_empty() {
+        return Ok(());
+    }
+    for failure in &report.failures {
+        eprintln!("{failure}");
+    }
+    bail!("{} things are not as they must be", report.failures.len())
+}
+
+/// The same again, optimised: what feeds both would otherwise take the processor from them.
+fn for_release() -> anyhow::Result<()> {
+    let status = Command::new(env!("CARGO"))
+        .args(["run", "--quiet", "--release", "--package", "xtask", "--"])
+        .args(std::env::args_os().skip(1))
+        .status()
+        .context("cannot run cargo")?;
+    if !status.success() {
+        bail!("the bench has failed");
+    }
+    Ok(())
+}
+
+/// Builds the command for release and says where it is.
+fn build() -> anyhow::Result<PathBuf> {
+    eprintln!("building plimsoll for release");
+    let output = Command::new(env!("CARGO"))
+        .args(["build", "--release", "--package", "plimsoll", "--message-format", "json-render-diagnostics"])
+        .current_dir(crate::root())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot run cargo")?;
+    if !output.status.success() {
+        bail!("plimsoll could not be built");
+    }
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let executables = messages.lines().filter_map(|line| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        message["executable"].as_str().map(PathBuf::from)
+    });
+    executables.last().context("cargo named no executable")
+}

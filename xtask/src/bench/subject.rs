@@ -1,0 +1,205 @@
+//! What is measured: a collector as a process of its own, ours or Prometheus, with what the kernel says it has used.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use serde_json::Value;
+
+/// How long a collector may take to start, and to end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Which of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    Ours,
+    Prometheus,
+}
+
+impl Side {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::Prometheus => "prometheus",
+        }
+    }
+
+    /// Which of the paths of the targets it scrapes.
+    pub fn path(self) -> usize {
+        match self {
+            Self::Ours => 0,
+            Self::Prometheus => 1,
+        }
+    }
+}
+
+/// A running collector, ended when dropped.
+pub struct Subject {
+    pub side: Side,
+    pub address: String,
+    pub data: PathBuf,
+    child: Child,
+    client: reqwest::Client,
+}
+
+/// What a process has used so far.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Usage {
+    pub cpu_seconds: f64,
+    pub resident_bytes: u64,
+    /// The most it ever had.
+    pub peak_bytes: u64,
+}
+
+impl Subject {
+    /// Starts a collector on a free port with this configuration, and waits until it answers.
+    pub async fn start(side: Side, binary: &Path, folder: &Path, config: &str) -> anyhow::Result<Self> {
+        let data = folder.join(side.name());
+        fs::create_dir_all(&data)?;
+        let file = folder.join(format!("{}.yml", side.name()));
+        fs::write(&file, config)?;
+        let address = free_address()?;
+        let mut command = Command::new(binary);
+        match side {
+            Side::Ours => {
+                command.args([
+                    "collector",
+                    "--receive-metrics",
+                    "--listen",
+                    &address,
+                    "--otlp-grpc",
+                    "127.0.0.1:0",
+                    "--otlp-http",
+                ]);
+                command.args(["127.0.0.1:0", "--config"]).arg(&file).arg("--data").arg(&data);
+            }
+            Side::Prometheus => {
+                command.args(["--web.enable-remote-write-receiver", "--web.enable-admin-api"]);
+                command.arg(format!("--web.listen-address={address}"));
+                command.arg(format!("--config.file={}", file.display()));
+                command.arg(format!("--storage.tsdb.path={}", data.display()));
+            }
+        }
+        let log = fs::File::create(folder.join(format!("{}.log", side.name())))?;
+        let child = command
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("cannot run {}", binary.display()))?;
+        let client = reqwest::Client::builder().no_gzip().build()?;
+        let mut subject = Self { side, address, data, child, client };
+        subject.wait_until_ready(folder).await?;
+        Ok(subject)
+    }
+
+    async fn wait_until_ready(&mut self, folder: &Path) -> anyhow::Result<()> {
+        let path = match self.side {
+            Side::Ours => "/readyz",
+            Side::Prometheus => "/-/ready",
+        };
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline && self.child.try_wait()?.is_none() {
+            let answer = self.client.get(self.url(path)).send().await;
+            if answer.is_ok_and(|answer| answer.status().is_success()) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let log = fs::read_to_string(folder.join(format!("{}.log", self.side.name()))).unwrap_or_default();
+        let last: Vec<&str> = log.lines().rev().take(5).collect();
+        bail!("{} does not start; its last words, newest first:\n{}", self.side.name(), last.join("\n"))
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// What it has used so far.
+    pub fn usage(&self) -> anyhow::Result<Usage> {
+        usage(self.child.id())
+    }
+
+    /// Asks by form, and gives the bytes of the answer with the time that they took.
+    pub async fn ask(&self, path: &str, form: &[(&str, String)]) -> anyhow::Result<(u16, bytes::Bytes, Duration)> {
+        let request = self.client.post(self.url(path)).form(form).timeout(Duration::from_secs(300));
+        let began = Instant::now();
+        let answer = request.send().await.with_context(|| format!("{} does not answer", self.side.name()))?;
+        let status = answer.status().as_u16();
+        let body = answer.bytes().await.with_context(|| format!("{} breaks its answer off", self.side.name()))?;
+        Ok((status, body, began.elapsed()))
+    }
+
+    /// The value of the only series of a query's answer; none if there is no series.
+    pub async fn number(&self, query: &str) -> anyhow::Result<Option<f64>> {
+        let (_, body, _) = self.ask("/api/v1/query", &[("query", query.to_owned())]).await?;
+        let body: Value = serde_json::from_slice(&body).context("the answer is no JSON")?;
+        Ok(body["data"]["result"][0]["value"][1].as_str().and_then(|value| value.parse().ok()))
+    }
+
+    /// Posts a body of remote write.
+    pub async fn write(&self, body: Vec<u8>) -> anyhow::Result<()> {
+        let request = self.client.post(self.url("/api/v1/write"));
+        let answer = request
+            .header("content-type", "application/x-protobuf")
+            .header("content-encoding", "snappy")
+            .header("x-prometheus-remote-write-version", "0.1.0")
+            .body(body)
+            .timeout(PATIENCE)
+            .send()
+            .await?;
+        if !answer.status().is_success() {
+            bail!("{} refuses samples: {} {}", self.side.name(), answer.status(), answer.text().await?);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Subject {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An address that was free just now.
+fn free_address() -> anyhow::Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0").context("no port is free")?;
+    Ok(listener.local_addr()?.to_string())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "ticks of some hours")]
+fn usage(pid: u32) -> anyhow::Result<Usage> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("the process has ended")?;
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).context("the process has ended")?;
+    let ticks = cpu_ticks(&stat).context("/proc/PID/stat has another shape than known")?;
+    let kibibytes = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim_start_matches(':').trim().trim_end_matches(" kB").parse::<u64>().ok()
+    };
+    Ok(Usage {
+        cpu_seconds: ticks as f64 / rustix::param::clock_ticks_per_second() as f64,
+        resident_bytes: kibibytes("VmRSS").unwrap_or(0) * 1024,
+        peak_bytes: kibibytes("VmHWM").unwrap_or(0) * 1024,
+    })
+}
+
+/// Ticks in user and system mode: the fourteenth and fifteenth field, counted behind the name, which may hold anything.
+fn cpu_ticks(stat: &str) -> Option<u64> {
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cpu_ticks;
+
+    #[test]
+    fn ticks_are_found_behind_any_name() {
+        let stat = "7 (a) b) S 1 7 7 0 -1 4194560 9 0 0 0 120 30 0 0 20 0 3 0 55 1 2 3";
+        assert_eq!(cpu_ticks(stat), Some(150));
+        assert_eq!(cpu_ticks("7 (a"), None);
+    }
+}
