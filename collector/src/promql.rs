@@ -11,6 +11,7 @@ pub(crate) mod histogram;
 pub mod memory;
 mod notes;
 mod numbers;
+mod parallel;
 mod parse;
 mod places;
 mod range;
@@ -217,20 +218,18 @@ impl Engine {
         grid: Grid,
     ) -> Result<Vec<SeriesSamples>, QueryError> {
         let ranges = evaluator.range_argument(expr, grid)?;
-        let mut found: Vec<SeriesSamples> = ranges
-            .series
-            .into_iter()
-            .map(|series| {
-                let (start_ms, end_ms) = ranges.window.bounds(grid, 0);
-                let inside = |timestamp_ms: i64| timestamp_ms > start_ms && timestamp_ms <= end_ms;
-                let labels = if series.drop_name { nameless(&series.labels) } else { series.labels };
-                let (mut samples, mut histograms) = (series.samples, series.histograms);
-                samples.retain(|sample| inside(sample.timestamp_ms));
-                histograms.retain(|sample| inside(sample.timestamp_ms));
-                SeriesSamples { labels, samples, histograms }
-            })
-            .filter(|series| !series.is_empty())
-            .collect();
+        let (start_ms, end_ms) = ranges.window.bounds(grid, 0);
+        let inside = |timestamp_ms: i64| timestamp_ms > start_ms && timestamp_ms <= end_ms;
+        let mut found = ranges.map(&evaluator.budget, |series| {
+            let kept = SeriesSamples {
+                labels: if series.drop_name { nameless(&series.labels) } else { series.labels.clone() },
+                samples: series.samples.iter().filter(|sample| inside(sample.timestamp_ms)).copied().collect(),
+                histograms: series.histograms.iter().filter(|sample| inside(sample.timestamp_ms)).cloned().collect(),
+            };
+            let histograms = kept.histograms.iter().map(HistogramSample::weight).sum::<usize>();
+            evaluator.budget.charge(kept.samples.len() + histograms)?;
+            Ok(Some(kept).filter(|kept| !kept.is_empty()))
+        })?;
         found.sort_by(|a, b| a.labels.cmp(&b.labels));
         Ok(found)
     }

@@ -3,6 +3,7 @@
 
 mod histogram;
 mod meter;
+mod selection;
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -14,6 +15,7 @@ pub use self::histogram::{
     CounterReset, Histogram, HistogramSample, Point, SCHEMA_CUSTOM, SCHEMA_MAX, SCHEMA_MIN, Span,
 };
 pub use self::meter::{Meter, SelectError, Unmetered};
+pub use self::selection::{Scratch, Selection};
 use crate::api::views::Exemplar;
 
 /// The label that holds a metric's name.
@@ -85,7 +87,15 @@ impl Labels {
 
 impl Ord for Labels {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.0.cmp(&other.0)
+        // Most labels of neighbours are one text in memory: then no byte of it is looked at.
+        let compare = |a: &Arc<str>, b: &Arc<str>| if Arc::ptr_eq(a, b) { Ordering::Equal } else { a.cmp(b) };
+        for (a, b) in self.0.iter().zip(&*other.0) {
+            let order = compare(&a.0, &b.0).then_with(|| compare(&a.1, &b.1));
+            if order != Ordering::Equal {
+                return order;
+            }
+        }
+        self.0.len().cmp(&other.0.len())
     }
 }
 
@@ -264,6 +274,20 @@ pub trait Queryable: Send + Sync + 'static {
         end_ms: i64,
         meter: &dyn Meter,
     ) -> Result<Vec<SeriesSamples>, SelectError>;
+
+    /// The same series, to be read one at a time.
+    ///
+    /// # Errors
+    /// As [`Queryable::select`].
+    fn find<'a>(
+        &'a self,
+        matchers: &[Matcher],
+        start_ms: i64,
+        end_ms: i64,
+        meter: &dyn Meter,
+    ) -> Result<Box<dyn Selection + 'a>, SelectError> {
+        Ok(Box::new(selection::Read(self.select(matchers, start_ms, end_ms, meter)?)))
+    }
 
     /// The newest sample in `start_ms ..= end_ms` of each series that fits all matchers, sorted by labels.
     ///

@@ -11,6 +11,7 @@ mod head;
 mod histogram_chunk;
 mod histogram_record;
 mod log;
+mod postings;
 mod record;
 mod replay;
 mod samples;
@@ -35,7 +36,7 @@ use self::samples::Pushed;
 use crate::api::views::{Exemplar, ExemplarSource, SeriesExemplars};
 use crate::series::{
     AppendError, Appendable, Appended, HistogramSample, Ingest, Labels, Matcher, Meter, Point, Queryable, Sample,
-    SelectError, SeriesRef, SeriesSamples,
+    SelectError, Selection, SeriesRef, SeriesSamples,
 };
 
 /// When the log is forced from the operating system's memory to the disk.
@@ -359,6 +360,16 @@ impl Queryable for Store {
         meter: &dyn Meter,
     ) -> Result<Vec<SeriesSamples>, SelectError> {
         self.head.select(matchers, start_ms, end_ms, meter)
+    }
+
+    fn find<'a>(
+        &'a self,
+        matchers: &[Matcher],
+        start_ms: i64,
+        end_ms: i64,
+        meter: &dyn Meter,
+    ) -> Result<Box<dyn Selection + 'a>, SelectError> {
+        Ok(Box::new(self.head.selection(matchers, start_ms, end_ms, meter)?))
     }
 
     fn latest(

@@ -7,6 +7,7 @@ mod queries;
 mod remote_write;
 mod report;
 mod scrape;
+mod storage;
 mod subject;
 mod targets;
 
@@ -41,6 +42,13 @@ pub enum Bench {
         /// Only queries that contain this text.
         #[arg(long)]
         only: Option<String>,
+    },
+    /// The same samples are written into both: bytes a sample of a block on disk.
+    Storage {
+        #[command(flatten)]
+        setup: Setup,
+        #[command(flatten)]
+        history: History,
     },
 }
 
@@ -81,7 +89,7 @@ pub fn run(bench: &Bench) -> anyhow::Result<()> {
         return for_release();
     }
     let setup = match bench {
-        Bench::Scrape { setup, .. } | Bench::Query { setup, .. } => setup,
+        Bench::Scrape { setup, .. } | Bench::Query { setup, .. } | Bench::Storage { setup, .. } => setup,
     };
     let plimsoll = match &setup.plimsoll {
         Some(path) => path.clone(),
@@ -96,6 +104,7 @@ pub fn run(bench: &Bench) -> anyhow::Result<()> {
             Bench::Query { history, repeat, only, .. } => {
                 queries::run(setup, &plimsoll, &folder, *history, *repeat, only.as_deref()).await
             }
+            Bench::Storage { history, .. } => storage::run(setup, &plimsoll, &folder, *history).await,
         }
     });
     // Whatever came out of it, gigabytes are not left behind.

@@ -2,6 +2,7 @@
 //! Start at `routes`; evaluation is in `query`, the search for series in `browse`, everything about the server in `status`.
 
 mod answer;
+mod body;
 mod browse;
 mod exemplars;
 mod params;

@@ -6,6 +6,7 @@ mod fold;
 mod histograms;
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
 use promql_parser::parser::token::{
     T_AVG, T_BOTTOMK, T_COUNT, T_COUNT_VALUES, T_GROUP, T_LIMIT_RATIO, T_LIMITK, T_MAX, T_MIN, T_QUANTILE, T_STDDEV,
@@ -141,12 +142,16 @@ fn parameter(expr: &AggregateExpr) -> Result<&Expr, QueryError> {
 
 /// Groups in order of their first member.
 fn groups(series: &[Series], by: Option<&LabelModifier>) -> Vec<Group> {
-    let mut places: HashMap<Labels, usize> = HashMap::new();
+    // A series' group is found by a hash of the labels that count; only a new group has labels made for it.
+    let mut places: HashMap<u64, Vec<usize>> = HashMap::new();
     let mut groups: Vec<Group> = Vec::new();
+    let (hashing, counts) = (RandomState::new(), |name: &str| counts(by, name));
     for (index, one) in series.iter().enumerate() {
-        let labels = group_labels(&one.labels, by);
-        let place = *places.entry(labels).or_insert_with_key(|labels| {
-            groups.push(Group { labels: labels.clone(), drop_name: false, members: Vec::new() });
+        let same = places.entry(hash_of(&hashing, &one.labels, counts)).or_default();
+        let known = same.iter().copied().find(|place| are_those(&groups[*place].labels, &one.labels, counts));
+        let place = known.unwrap_or_else(|| {
+            groups.push(Group { labels: filtered(&one.labels, counts), drop_name: false, members: Vec::new() });
+            same.push(groups.len() - 1);
             groups.len() - 1
         });
         groups[place].members.push(index);
@@ -155,14 +160,24 @@ fn groups(series: &[Series], by: Option<&LabelModifier>) -> Vec<Group> {
     groups
 }
 
-fn group_labels(labels: &Labels, by: Option<&LabelModifier>) -> Labels {
+/// Whether a label is one by which series are told apart.
+fn counts(by: Option<&LabelModifier>, name: &str) -> bool {
     match by {
-        None => Labels::default(),
-        Some(LabelModifier::Include(kept)) => filtered(labels, |name| kept.labels.iter().any(|label| label == name)),
-        Some(LabelModifier::Exclude(gone)) => {
-            filtered(labels, |name| name != METRIC_NAME && !gone.labels.iter().any(|label| label == name))
-        }
+        None => false,
+        Some(LabelModifier::Include(kept)) => kept.labels.iter().any(|label| label == name),
+        Some(LabelModifier::Exclude(gone)) => name != METRIC_NAME && !gone.labels.iter().any(|label| label == name),
     }
+}
+
+fn hash_of(hashing: &RandomState, labels: &Labels, counts: impl Fn(&str) -> bool) -> u64 {
+    let mut hasher = hashing.build_hasher();
+    labels.iter().filter(|(name, _)| counts(name)).for_each(|pair| pair.hash(&mut hasher));
+    hasher.finish()
+}
+
+/// Whether a group's labels are those of a series that count.
+fn are_those(group: &Labels, labels: &Labels, counts: impl Fn(&str) -> bool) -> bool {
+    group.iter().eq(labels.iter().filter(|(name, _)| counts(name)))
 }
 
 fn count_values(

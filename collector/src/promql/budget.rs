@@ -111,6 +111,11 @@ impl<'a> Budget<'a> {
         if held > self.granted.load(Ordering::Relaxed) { self.wait_for_room(held) } else { Ok(()) }
     }
 
+    /// So much less is held.
+    pub(super) fn give_back(&self, samples: usize) {
+        self.held.fetch_sub(samples, Ordering::Relaxed);
+    }
+
     /// So much is still held; the rest is given back.
     pub(super) fn release_to(&self, held: usize) {
         self.held.store(held, Ordering::Relaxed);

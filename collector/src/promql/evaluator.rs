@@ -11,7 +11,7 @@ use super::select::Reading;
 use super::stop::Stop;
 use super::value::{Grid, Series, Value, join_same, nameless};
 use crate::promql::{EngineOptions, QueryError};
-use crate::series::Queryable;
+use crate::series::{METRIC_NAME, Queryable};
 
 /// Functions whose result depends on the time of evaluation even when their arguments do not.
 const CLOCK_FUNCTIONS: [&str; 11] = [
@@ -109,10 +109,12 @@ impl Evaluator<'_> {
             series.iter_mut().for_each(|one| one.drop_name = true);
             return Ok(Value::Vector(series));
         }
+        // Series of one metric stay apart without its name.
+        let is_one_metric = one_name(&series);
         for one in &mut series {
             one.labels = nameless(&one.labels);
         }
-        join_same(series).map(Value::Vector)
+        if is_one_metric { Ok(Value::Vector(series)) } else { join_same(series).map(Value::Vector) }
     }
 
     /// Whether names go at the end of the query rather than at once.
@@ -148,6 +150,12 @@ impl Evaluator<'_> {
             _ => Err(QueryError::Execution("expected a string literal".to_owned())),
         }
     }
+}
+
+/// Whether all series have a name, and the same one.
+fn one_name(series: &[Series]) -> bool {
+    let Some(name) = series.first().and_then(|first| first.labels.get(METRIC_NAME)) else { return false };
+    series.iter().all(|one| one.labels.get(METRIC_NAME) == Some(name))
 }
 
 /// Whether an expression has the same value at every step, because all its selectors are fixed by `@`.

@@ -31,6 +31,18 @@ impl Sum {
         self.sum + self.error
     }
 
+    /// Of the values of both.
+    pub fn merged(mut self, later: Self) -> Self {
+        self.add(later.sum);
+        self.error += later.error;
+        self
+    }
+
+    /// Divided by a number of values.
+    pub fn over(self, count: f64) -> f64 {
+        self.sum / count + self.error / count
+    }
+
     /// Adds another sum, and its error.
     pub fn absorb(&mut self, other: Self) {
         self.add(other.sum);
@@ -85,7 +97,7 @@ impl Mean {
     }
 
     pub fn mean(self) -> f64 {
-        if self.running { self.sum.total() } else { self.sum.sum / self.count + self.sum.error / self.count }
+        if self.running { self.sum.total() } else { self.sum.over(self.count) }
     }
 }
 

@@ -4,6 +4,7 @@
 mod extrapolate;
 mod histograms;
 mod over_time;
+mod sliding;
 mod trend;
 
 use promql_parser::parser::{Call, Expr};
@@ -20,6 +21,8 @@ use crate::series::{HistogramSample, Labels, METRIC_NAME, Sample};
 use extrapolate::{Delta, Marks};
 pub(super) use histograms::Resets;
 use histograms::{Both, Kind};
+use over_time::OverTime;
+use sliding::{Average, Least, Merge, Most, Sliding, Total};
 
 /// What a function sees at one step.
 pub(super) struct Window<'a> {
@@ -70,7 +73,16 @@ impl Evaluator<'_> {
         if let Some((apply, kind)) = over_time::by_name(call.func.name) {
             let ranges = self.range_argument(&arguments[0], grid)?;
             let shape = Shape { node, grid, kind, keeps_name: matches!(kind, Kind::Last | Kind::First) };
-            return self.slide_over(ranges, &shape, |_| (), |window, ()| apply(window.samples())).map(Some);
+            if sliding::pays(ranges.window.range_ms, grid.step_ms, grid.count) {
+                match call.func.name {
+                    "sum_over_time" => return self.slide_merging::<Total>(&ranges, &shape, apply).map(Some),
+                    "avg_over_time" => return self.slide_merging::<Average>(&ranges, &shape, apply).map(Some),
+                    "min_over_time" => return self.slide_merging::<Least>(&ranges, &shape, apply).map(Some),
+                    "max_over_time" => return self.slide_merging::<Most>(&ranges, &shape, apply).map(Some),
+                    _ => {}
+                }
+            }
+            return self.slide_over(&ranges, &shape, |_| (), |window, _| apply(window.samples())).map(Some);
         }
         let delta = match call.func.name {
             "rate" => Delta { counter: true, per_second: true },
@@ -84,7 +96,9 @@ impl Evaluator<'_> {
                     (Marks::changes as fn(&[Sample]) -> Marks, Kind::Changes)
                 };
                 let shape = Shape { node, grid, kind, keeps_name: false };
-                return self.slide_over(ranges, &shape, marks, extrapolate::marked).map(Some);
+                return self
+                    .slide_over(&ranges, &shape, marks, |window, marks| extrapolate::marked(window, marks))
+                    .map(Some);
             }
             "predict_linear" => return self.predict_linear(node, arguments, grid).map(Some),
             "quantile_over_time" => return self.quantile_over_time(node, arguments, place, grid).map(Some),
@@ -94,68 +108,60 @@ impl Evaluator<'_> {
         let ranges = self.range_argument(&arguments[0], grid)?;
         let shape = Shape { node, grid, kind: Kind::Delta(delta), keeps_name: false };
         let marks = |samples: &[Sample]| if delta.counter { Marks::drops(samples) } else { Marks::default() };
-        self.slide_over(ranges, &shape, marks, |window, marks| delta.apply(window, marks)).map(Some)
+        self.slide_over(&ranges, &shape, marks, |window, marks| delta.apply(window, marks)).map(Some)
+    }
+
+    /// Applies a function to windows that overlap much, without reading each of them whole.
+    fn slide_merging<M: Merge>(
+        &mut self,
+        ranges: &Ranges<'_>,
+        shape: &Shape<'_>,
+        plain: OverTime,
+    ) -> Result<Value, QueryError> {
+        let apply = |window: &Window<'_>, sliding: &mut Sliding<M>| sliding.apply(window, plain);
+        self.slide_over(ranges, shape, |_| Sliding::default(), apply)
     }
 
     /// Applies a function to each window of each series; `prepare` looks at the numbers of the whole series once.
     fn slide_over<P>(
         &mut self,
-        ranges: Ranges,
+        ranges: &Ranges<'_>,
         shape: &Shape<'_>,
-        prepare: impl Fn(&[Sample]) -> P,
-        apply: impl Fn(&Window<'_>, &P) -> Option<f64>,
+        prepare: impl Fn(&[Sample]) -> P + Sync,
+        apply: impl Fn(&Window<'_>, &mut P) -> Option<f64> + Sync,
     ) -> Result<Value, QueryError> {
-        let mut found = Vec::with_capacity(ranges.series.len());
-        for one in ranges.series {
-            self.stop.check()?;
-            let prepared = prepare(&one.samples);
-            let apply = |window: &Window<'_>| apply(window, &prepared);
-            let column = if one.histograms.is_empty() {
-                slide(&one, ranges.window, shape.grid, self.stop, apply)?
+        let (window, stop, budget) = (ranges.window, self.stop, &self.budget);
+        let made = ranges.map(budget, |one| {
+            let mut prepared = prepare(&one.samples);
+            let apply = |window: &Window<'_>| apply(window, &mut prepared);
+            let (column, remarks) = if one.histograms.is_empty() {
+                (slide(one, window, shape.grid, stop, apply)?, Remarks::default())
             } else {
-                self.slide_over_both(&one, ranges.window, shape, apply)?
+                slide_over_both(one, window, shape, stop, apply)?
             };
-            if !column.is_empty() {
-                self.note_gauge(shape, &one, &column);
-                self.charge(column.cells())?;
-                found.push(Series { labels: one.labels, drop_name: one.drop_name, column });
+            if column.is_empty() && remarks.is_empty() {
+                return Ok(None);
+            }
+            budget.charge(column.cells())?;
+            Ok(Some((Series { labels: one.labels.clone(), drop_name: one.drop_name, column }, remarks)))
+        })?;
+        let mut found = Vec::with_capacity(made.len());
+        for (one, remarks) in made {
+            if !remarks.is_empty() {
+                let place = self.places.argument(shape.node, 0);
+                self.notes.remark(&remarks, one.labels.get(METRIC_NAME).unwrap_or_default(), &place);
+            }
+            if !one.column.is_empty() {
+                self.note_gauge(shape, &one);
+                found.push(one);
             }
         }
         if shape.keeps_name { Ok(Value::Vector(found)) } else { self.nameless(found) }
     }
 
-    /// The same for a series that has histograms.
-    fn slide_over_both(
-        &mut self,
-        series: &RangeSeries,
-        window: WindowShape,
-        shape: &Shape<'_>,
-        apply: impl Fn(&Window<'_>) -> Option<f64>,
-    ) -> Result<Column, QueryError> {
-        let mut remarks = Remarks::default();
-        let column = slide_both(series, window, shape.grid, self.stop, |floats, histograms| {
-            let both = Both {
-                floats: floats.samples(),
-                histograms,
-                start_ms: floats.start_ms,
-                end_ms: floats.end_ms,
-                range_ms: floats.range_ms,
-            };
-            let mut own = Remarks::default();
-            let cell = shape.kind.apply(&both, || apply(floats), &mut own);
-            remarks.merge(&own);
-            cell
-        })?;
-        if !remarks.is_empty() {
-            let place = self.places.argument(shape.node, 0);
-            self.notes.remark(&remarks, series.labels.get(METRIC_NAME).unwrap_or_default(), &place);
-        }
-        Ok(column)
-    }
-
     /// Notes that a rate of numbers may be that of a gauge.
-    fn note_gauge(&mut self, shape: &Shape<'_>, series: &RangeSeries, column: &Column) {
-        if !matches!(shape.kind, Kind::Delta(Delta { counter: true, .. })) || column.floats().next().is_none() {
+    fn note_gauge(&mut self, shape: &Shape<'_>, series: &Series) {
+        if !matches!(shape.kind, Kind::Delta(Delta { counter: true, .. })) || series.column.floats().next().is_none() {
             return;
         }
         let name = series.labels.get(METRIC_NAME).unwrap_or_default();
@@ -169,8 +175,9 @@ impl Evaluator<'_> {
     fn predict_linear(&mut self, node: &Expr, arguments: &[Box<Expr>], grid: Grid) -> Result<Value, QueryError> {
         let ahead = self.scalar(&arguments[1], grid)?;
         let ranges = self.range_argument(&arguments[0], grid)?;
-        let apply = |window: &Window<'_>, (): &()| trend::predict(window.samples(), window.at_ms, ahead[window.step]);
-        self.slide_over(ranges, &Shape::of_numbers(node, grid), |_| (), apply)
+        let apply =
+            |window: &Window<'_>, (): &mut ()| trend::predict(window.samples(), window.at_ms, ahead[window.step]);
+        self.slide_over(&ranges, &Shape::of_numbers(node, grid), |_| (), apply)
     }
 
     fn quantile_over_time(
@@ -182,11 +189,12 @@ impl Evaluator<'_> {
     ) -> Result<Value, QueryError> {
         let phis = self.scalar(&arguments[0], grid)?;
         let ranges = self.range_argument(&arguments[place], grid)?;
-        if !ranges.series.is_empty() {
+        let apply = |window: &Window<'_>, (): &mut ()| over_time::quantile_of(window.samples(), phis[window.step]);
+        let found = self.slide_over(&ranges, &Shape::of_numbers(node, grid), |_| (), apply)?;
+        if matches!(&found, Value::Vector(series) if !series.is_empty()) {
             self.check_quantiles(node, 0, &phis);
         }
-        let apply = |window: &Window<'_>, (): &()| over_time::quantile_of(window.samples(), phis[window.step]);
-        self.slide_over(ranges, &Shape::of_numbers(node, grid), |_| (), apply)
+        Ok(found)
     }
 
     fn smoothing(&mut self, node: &Expr, arguments: &[Box<Expr>], grid: Grid) -> Result<Value, QueryError> {
@@ -199,22 +207,25 @@ impl Evaluator<'_> {
             }
         }
         let ranges = self.range_argument(&arguments[0], grid)?;
-        let apply =
-            |window: &Window<'_>, (): &()| trend::smoothed(window.samples(), factors[window.step], trends[window.step]);
-        self.slide_over(ranges, &Shape::of_numbers(node, grid), |_| (), apply)
+        let apply = |window: &Window<'_>, (): &mut ()| {
+            trend::smoothed(window.samples(), factors[window.step], trends[window.step])
+        };
+        self.slide_over(&ranges, &Shape::of_numbers(node, grid), |_| (), apply)
     }
 
     fn absent_over_time(&mut self, argument: &Expr, grid: Grid) -> Result<Value, QueryError> {
         let ranges = self.range_argument(argument, grid)?;
         let mut present = vec![false; grid.count];
-        for one in &ranges.series {
+        let columns = ranges.map(&self.budget, |one| {
             let column = if one.histograms.is_empty() {
                 slide(one, ranges.window, grid, self.stop, |_| Some(1.0))?
             } else {
                 slide_both(one, ranges.window, grid, self.stop, |_, _| Some(Cell::Float(1.0)))?
             };
-            column.steps().for_each(|step| present[step] = true);
-        }
+            self.budget.charge(column.cells())?;
+            Ok(Some(column))
+        })?;
+        columns.iter().flat_map(Column::steps).for_each(|step| present[step] = true);
         Ok(Value::Vector(absent_series(absent_labels(argument), &present)))
     }
 
@@ -240,7 +251,7 @@ fn slide(
     shape: WindowShape,
     grid: Grid,
     stop: &Stop,
-    apply: impl Fn(&Window<'_>) -> Option<f64>,
+    mut apply: impl FnMut(&Window<'_>) -> Option<f64>,
 ) -> Result<Column, QueryError> {
     let mut column = Column::absent(grid.count);
     let mut slide = Slide::default();
@@ -262,6 +273,31 @@ fn slide(
         }
     }
     Ok(column)
+}
+
+/// The same for a series that has histograms, and what is to be said about it.
+fn slide_over_both(
+    series: &RangeSeries,
+    window: WindowShape,
+    shape: &Shape<'_>,
+    stop: &Stop,
+    mut apply: impl FnMut(&Window<'_>) -> Option<f64>,
+) -> Result<(Column, Remarks), QueryError> {
+    let mut remarks = Remarks::default();
+    let column = slide_both(series, window, shape.grid, stop, |floats, histograms| {
+        let both = Both {
+            floats: floats.samples(),
+            histograms,
+            start_ms: floats.start_ms,
+            end_ms: floats.end_ms,
+            range_ms: floats.range_ms,
+        };
+        let mut own = Remarks::default();
+        let cell = shape.kind.apply(&both, || apply(floats), &mut own);
+        remarks.merge(&own);
+        cell
+    })?;
+    Ok((column, remarks))
 }
 
 /// The same over both kinds of samples; the function sees windows that hold at least one.

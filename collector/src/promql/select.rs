@@ -4,19 +4,71 @@ use std::sync::Arc;
 
 use promql_parser::parser::{Expr, MatrixSelector, SubqueryExpr, VectorSelector};
 
+use super::budget::Budget;
 use super::evaluator::Evaluator;
+use super::parallel;
 use super::parse::{at_ms, matchers, millis, offset_ms};
 use super::value::{Cell, Column, Grid, Series, Value};
 use crate::promql::QueryError;
-use crate::series::{CounterReset, Histogram, HistogramSample, Labels, Point, Sample, SeriesSamples, is_stale};
+use crate::series::{CounterReset, Histogram, HistogramSample, Labels, Point, Sample, Scratch, Selection, is_stale};
 
 /// The step of a subquery that names none: Prometheus' default `evaluation_interval`.
 const SUBQUERY_STEP_MS: i64 = 60_000;
 
 /// What a range function works on: series with all samples that any step needs, and which of them each step sees.
-pub(super) struct Ranges {
-    pub series: Vec<RangeSeries>,
+pub(super) struct Ranges<'a> {
+    source: Source<'a>,
     pub window: WindowShape,
+}
+
+/// Where the series of a range come from.
+enum Source<'a> {
+    /// A selector: they are read one after the other.
+    Stored(Box<dyn Selection + 'a>),
+    /// A subquery.
+    Evaluated(Vec<RangeSeries>),
+}
+
+impl Ranges<'_> {
+    /// What `work` makes of each series that has samples, in order. A series is held no longer than the work on it.
+    pub fn map<T: Send>(
+        &self,
+        budget: &Budget<'_>,
+        work: impl Fn(&RangeSeries) -> Result<Option<T>, QueryError> + Sync,
+    ) -> Result<Vec<T>, QueryError> {
+        let made = match &self.source {
+            Source::Stored(selection) => each_stored(&**selection, budget, |series| {
+                series.samples.retain(|sample| !is_stale(sample.value));
+                series.histograms.retain(|sample| !sample.histogram.is_stale());
+                if series.is_empty() { Ok(None) } else { work(series) }
+            }),
+            Source::Evaluated(series) => parallel::map(series.len(), || (), |(), index| work(&series[index])),
+        };
+        Ok(made?.into_iter().flatten().collect())
+    }
+}
+
+/// What `work` makes of each series of a selection, in order.
+fn each_stored<T: Send>(
+    selection: &dyn Selection,
+    budget: &Budget<'_>,
+    work: impl Fn(&mut RangeSeries) -> Result<T, QueryError> + Sync,
+) -> Result<Vec<T>, QueryError> {
+    parallel::map(selection.len(), Scratch::default, |scratch, index| {
+        selection.read(index, scratch, budget).map_err(|error| budget.why(&error))?;
+        let weight = scratch.weight();
+        let mut series = RangeSeries {
+            labels: selection.labels(index).clone(),
+            drop_name: false,
+            samples: std::mem::take(&mut scratch.samples),
+            histograms: std::mem::take(&mut scratch.histograms),
+        };
+        let made = work(&mut series);
+        // The next series is read into the same memory.
+        *scratch = Scratch { samples: series.samples, histograms: series.histograms };
+        budget.give_back(weight);
+        made
+    })
 }
 
 /// A series with its samples in order of time, without stale markers.
@@ -25,6 +77,12 @@ pub(super) struct RangeSeries {
     pub drop_name: bool,
     pub samples: Vec<Sample>,
     pub histograms: Vec<HistogramSample>,
+}
+
+impl RangeSeries {
+    fn is_empty(&self) -> bool {
+        self.samples.is_empty() && self.histograms.is_empty()
+    }
 }
 
 /// How far a window reaches back, and from where.
@@ -125,7 +183,7 @@ impl Reading {
     }
 }
 
-impl Evaluator<'_> {
+impl<'a> Evaluator<'a> {
     pub(super) fn vector_selector(
         &mut self,
         selector: &VectorSelector,
@@ -136,21 +194,20 @@ impl Evaluator<'_> {
         if grid.count == 1 {
             return self.newest(selector, window.bounds(grid, 0), reading);
         }
-        let selected = self.fetch(selector, window.hull(grid))?;
-        let mut series = Vec::with_capacity(selected.len());
-        for one in selected {
-            self.stop.check()?;
+        let selection = self.find(selector, window.hull(grid))?;
+        let series = each_stored(&*selection, &self.budget, |one| {
             let column = if one.histograms.is_empty() {
                 latest(&one.samples, window, grid, reading)
             } else {
-                latest_of_both(&one, window, grid, reading)
+                latest_of_both(one, window, grid, reading)
             };
-            if !column.is_empty() {
-                self.charge(column.cells())?;
-                series.push(Series { labels: one.labels, drop_name: false, column });
+            if column.is_empty() {
+                return Ok(None);
             }
-        }
-        Ok(Value::Vector(series))
+            self.budget.charge(column.cells())?;
+            Ok(Some(Series { labels: one.labels.clone(), drop_name: false, column }))
+        })?;
+        Ok(Value::Vector(series.into_iter().flatten().collect()))
     }
 
     /// At one step only the newest sample of each series matters, which a store may find without reading the others.
@@ -175,7 +232,7 @@ impl Evaluator<'_> {
     }
 
     /// The argument of a range function: a range selector or a subquery, in parentheses or not.
-    pub(super) fn range_argument(&mut self, expr: &Expr, grid: Grid) -> Result<Ranges, QueryError> {
+    pub(super) fn range_argument(&mut self, expr: &Expr, grid: Grid) -> Result<Ranges<'a>, QueryError> {
         match super::parse::bare(expr) {
             Expr::MatrixSelector(selector) => self.matrix_selector(selector, grid),
             Expr::Subquery(subquery) => self.subquery(subquery, grid),
@@ -183,22 +240,13 @@ impl Evaluator<'_> {
         }
     }
 
-    fn matrix_selector(&mut self, selector: &MatrixSelector, grid: Grid) -> Result<Ranges, QueryError> {
+    fn matrix_selector(&mut self, selector: &MatrixSelector, grid: Grid) -> Result<Ranges<'a>, QueryError> {
         let window = WindowShape { range_ms: millis(selector.range), moved: self.moved(&selector.vs) };
-        let mut series = Vec::new();
-        for one in self.fetch(&selector.vs, window.hull(grid))? {
-            let SeriesSamples { labels, mut samples, mut histograms } = one;
-            samples.retain(|sample| !is_stale(sample.value));
-            histograms.retain(|sample| !sample.histogram.is_stale());
-            if !samples.is_empty() || !histograms.is_empty() {
-                series.push(RangeSeries { labels, drop_name: false, samples, histograms });
-            }
-        }
-        Ok(Ranges { series, window })
+        Ok(Ranges { source: Source::Stored(self.find(&selector.vs, window.hull(grid))?), window })
     }
 
     /// Evaluates the inner expression once, at all steps that any window needs; steps are multiples of the step's length.
-    fn subquery(&mut self, subquery: &SubqueryExpr, grid: Grid) -> Result<Ranges, QueryError> {
+    fn subquery(&mut self, subquery: &SubqueryExpr, grid: Grid) -> Result<Ranges<'a>, QueryError> {
         let (start_ms, end_ms) = (self.scope.start_ms, self.scope.end_ms);
         let moved = Moved {
             offset_ms: offset_ms(subquery.offset.as_ref()),
@@ -224,7 +272,7 @@ impl Evaluator<'_> {
                 drop_name: one.drop_name,
             }
         });
-        Ok(Ranges { series: series.collect(), window })
+        Ok(Ranges { source: Source::Evaluated(series.collect()), window })
     }
 
     fn moved(&self, selector: &VectorSelector) -> Moved {
@@ -235,14 +283,14 @@ impl Evaluator<'_> {
         }
     }
 
-    fn fetch(
-        &mut self,
+    fn find(
+        &self,
         selector: &VectorSelector,
         (after_ms, until_ms): (i64, i64),
-    ) -> Result<Vec<SeriesSamples>, QueryError> {
+    ) -> Result<Box<dyn Selection + 'a>, QueryError> {
         let matchers = matchers(selector.name.as_deref(), &selector.matchers)?;
-        let selected = self.source.select(&matchers, after_ms.saturating_add(1), until_ms, &self.budget);
-        selected.map_err(|error| self.budget.why(&error))
+        let found = self.source.find(&matchers, after_ms.saturating_add(1), until_ms, &self.budget);
+        found.map_err(|error| self.budget.why(&error))
     }
 }
 
@@ -261,7 +309,7 @@ fn latest(samples: &[Sample], window: WindowShape, grid: Grid, reading: Reading)
 }
 
 /// The same of a series that has histograms: what is latest of either kind.
-fn latest_of_both(series: &SeriesSamples, window: WindowShape, grid: Grid, reading: Reading) -> Column {
+fn latest_of_both(series: &RangeSeries, window: WindowShape, grid: Grid, reading: Reading) -> Column {
     let mut column = Column::absent(grid.count);
     let (mut floats, mut histograms) = (Slide::default(), Slide::default());
     for step in 0..grid.count {

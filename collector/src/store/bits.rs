@@ -81,7 +81,14 @@ impl<'a> BitReader<'a> {
         if self.at + width_bits > self.bytes.len() * 8 {
             return None;
         }
-        let rest = &self.bytes[self.at / 8..];
+        let word = self.peek();
+        self.at += width_bits;
+        Some(word >> (64 - width))
+    }
+
+    /// The next bits, at least [`PIECE_BITS_MAX`] of them, from the highest down; zeros past the end.
+    pub fn peek(&self) -> u64 {
+        let rest = self.bytes.get(self.at / 8..).unwrap_or_default();
         let word = match rest.first_chunk() {
             Some(window) => u64::from_be_bytes(*window),
             None => {
@@ -90,22 +97,27 @@ impl<'a> BitReader<'a> {
                 u64::from_be_bytes(window)
             }
         };
-        let word = word << (self.at % 8);
-        self.at += width_bits;
-        Some(word >> (64 - width))
+        word << (self.at % 8)
+    }
+
+    /// Leaves out bits that [`BitReader::peek`] has shown; `None` past the end.
+    pub fn skip(&mut self, width: u32) -> Option<()> {
+        self.at += width as usize;
+        (self.at <= self.bytes.len() * 8).then_some(())
     }
 
     /// Reads what [`BitWriter::write_small`] wrote.
     pub fn read_small(&mut self) -> Option<i64> {
-        if self.read(1)? == 0 {
-            return Some(0);
+        let word = self.peek();
+        let ones = word.leading_ones();
+        if ones == 0 {
+            return self.skip(1).map(|()| 0);
         }
-        for (_, _, width) in WIDTHS {
-            if self.read(1)? == 0 {
-                let unused = 64 - width;
-                return self.read(width).map(|raw| ((raw << unused) as i64) >> unused);
-            }
+        if let Some((_, prefix_width, width)) = WIDTHS.get(ones as usize - 1) {
+            self.skip(prefix_width + width)?;
+            return Some(((word << prefix_width) as i64) >> (64 - width));
         }
+        self.skip(4)?;
         self.read(64).map(|raw| raw as i64)
     }
 }

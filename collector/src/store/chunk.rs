@@ -128,16 +128,18 @@ impl<'a> Samples<'a> {
     }
 
     fn read_value(&mut self) -> Option<u64> {
-        if self.bits.read(1)? == 0 {
-            return Some(0);
-        }
-        if self.bits.read(1)? == 1 {
-            let leading = u32::try_from(self.bits.read(6)?).ok()?;
-            let length = u32::try_from(self.bits.read(6)?).ok()? + 1;
-            if leading + length > 64 {
-                return None;
+        let word = self.bits.peek();
+        match word.leading_ones() {
+            0 => return self.bits.skip(1).map(|()| 0),
+            1 => self.bits.skip(2)?,
+            _ => {
+                let (leading, length) = ((word << 2 >> 58) as u32, (word << 8 >> 58) as u32 + 1);
+                if leading + length > 64 {
+                    return None;
+                }
+                self.bits.skip(14)?;
+                self.window = Window { leading, length };
             }
-            self.window = Window { leading, length };
         }
         self.bits.read(self.window.length).map(|bits| bits << self.window.trailing())
     }
@@ -157,6 +159,11 @@ impl Iterator for Samples<'_> {
             self.value = self.bits.read(64)?;
         }
         Some(Sample { timestamp_ms: self.timestamp_ms, value: f64::from_bits(self.value) })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        // A damaged chunk may end early.
+        (0, Some(self.left as usize))
     }
 }
 

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
+use super::postings::{self, Postings};
 use super::samples::SeriesState;
-use crate::series::{Labels, MatchOp, Matcher, Meter, Point, SelectError, SeriesRef, SeriesSamples};
+use crate::series::{Labels, Matcher, Meter, Point, Scratch, SelectError, Selection, SeriesRef, SeriesSamples};
 
 /// A series with its samples.
 pub(super) struct MemSeries {
@@ -71,12 +72,26 @@ impl Head {
         meter: &dyn Meter,
     ) -> Result<Vec<SeriesSamples>, SelectError> {
         let found = self.read(matchers, meter, |state| {
-            let samples = state.samples(start_ms, end_ms, meter)?;
-            let found = (samples, state.histograms(start_ms, end_ms, meter)?);
-            Ok(Some(found).filter(|(samples, histograms)| !samples.is_empty() || !histograms.is_empty()))
+            let mut found = Scratch::default();
+            state.read(start_ms, end_ms, &mut found, meter)?;
+            Ok(Some(found).filter(|found| !found.samples.is_empty() || !found.histograms.is_empty()))
         })?;
-        let all = |(labels, (samples, histograms))| SeriesSamples { labels, samples, histograms };
+        let all = |(labels, Scratch { samples, histograms })| SeriesSamples { labels, samples, histograms };
         Ok(found.into_iter().map(all).collect())
+    }
+
+    /// The same series, to be read one at a time.
+    pub fn selection(
+        &self,
+        matchers: &[Matcher],
+        start_ms: i64,
+        end_ms: i64,
+        meter: &dyn Meter,
+    ) -> Result<HeadSelection, SelectError> {
+        let mut series = self.matching(matchers);
+        meter.begin(series.len())?;
+        series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+        Ok(HeadSelection { series, start_ms, end_ms })
     }
 
     pub fn latest(
@@ -131,14 +146,32 @@ impl Head {
     }
 }
 
-/// Ids of the series that carry a label, in ascending order.
-type Postings = HashMap<Arc<str>, Vec<u64>>;
+/// Series that fit, as they were when they were looked for.
+pub(super) struct HeadSelection {
+    series: Vec<Arc<MemSeries>>,
+    start_ms: i64,
+    end_ms: i64,
+}
+
+impl Selection for HeadSelection {
+    fn len(&self) -> usize {
+        self.series.len()
+    }
+
+    fn labels(&self, index: usize) -> &Labels {
+        &self.series[index].labels
+    }
+
+    fn read(&self, index: usize, into: &mut Scratch, meter: &dyn Meter) -> Result<(), SelectError> {
+        self.series[index].state.lock().read(self.start_ms, self.end_ms, into, meter)
+    }
+}
 
 #[derive(Default)]
 struct Index {
     by_labels: HashMap<Labels, Arc<MemSeries>>,
     by_id: HashMap<u64, Arc<MemSeries>>,
-    postings: HashMap<Arc<str>, Postings>,
+    postings: Postings,
     next_id: u64,
 }
 
@@ -194,34 +227,13 @@ impl Index {
     }
 
     fn matching(&self, matchers: &[Matcher]) -> Vec<Arc<MemSeries>> {
-        let fitting = |ids: &mut dyn Iterator<Item = &u64>| -> Vec<Arc<MemSeries>> {
-            ids.filter_map(|id| self.by_id.get(id))
-                .filter(|s| matchers.iter().all(|m| m.fits(&s.labels)))
-                .cloned()
-                .collect()
+        let all = || {
+            let mut ids: Vec<u64> = self.by_id.keys().copied().collect();
+            ids.sort_unstable();
+            ids
         };
-        match self.narrowest(matchers) {
-            Some(ids) => fitting(&mut ids.iter()),
-            None => match matchers.iter().find(|m| matches!(m.op, MatchOp::Regex(_)) && !m.fits_value("")) {
-                Some(regex) => {
-                    let values = self.postings.get(regex.name.as_str());
-                    let fits = values.into_iter().flatten().filter(|(value, _)| regex.fits_value(value));
-                    fitting(&mut fits.flat_map(|(_, ids)| ids))
-                }
-                None => fitting(&mut self.by_id.keys()),
-            },
-        }
-    }
-
-    /// The shortest list among the labels that must be equal; `None` if no matcher asks for one.
-    fn narrowest(&self, matchers: &[Matcher]) -> Option<&[u64]> {
-        let lists = matchers.iter().filter_map(|matcher| match &matcher.op {
-            MatchOp::Equal(value) if !value.is_empty() => {
-                let ids = self.postings.get(matcher.name.as_str()).and_then(|values| values.get(value.as_str()));
-                Some(ids.map_or(&[][..], Vec::as_slice))
-            }
-            _ => None,
-        });
-        lists.min_by_key(|ids| ids.len())
+        let labels = |id| self.by_id.get(&id).map(|series| &series.labels);
+        let ids = postings::matching(&self.postings, matchers, all, labels);
+        ids.iter().filter_map(|id| self.by_id.get(id)).cloned().collect()
     }
 }

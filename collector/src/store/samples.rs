@@ -4,7 +4,7 @@
 use super::chunk::{Chunk, OpenChunk, Samples};
 use super::histogram_chunk::{HistogramChunk, OpenHistogramChunk, reset_since, same_content};
 use super::record::LogMark;
-use crate::series::{Histogram, HistogramSample, Meter, Point, Sample, SelectError, is_stale};
+use crate::series::{Histogram, HistogramSample, Meter, Point, Sample, Scratch, SelectError, is_stale};
 
 /// What became of one sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +33,29 @@ pub(super) struct SeriesState {
 struct Histograms {
     sealed: Vec<HistogramChunk>,
     open: OpenHistogramChunk,
+}
+
+impl Histograms {
+    fn read(
+        &self,
+        start_ms: i64,
+        end_ms: i64,
+        into: &mut Vec<HistogramSample>,
+        meter: &dyn Meter,
+    ) -> Result<(), SelectError> {
+        let from = self.sealed.partition_point(|c| c.last_ms < start_ms);
+        let sealed = self.sealed[from..].iter().take_while(|c| c.first_ms() <= end_ms);
+        let open = Some(&self.open).filter(|c| c.first_ms() <= end_ms && c.last.timestamp_ms >= start_ms);
+        let mut add = |sample: HistogramSample| {
+            if (start_ms..=end_ms).contains(&sample.timestamp_ms) {
+                meter.take(sample.weight())?;
+                into.push(sample);
+            }
+            Ok(())
+        };
+        sealed.flat_map(HistogramChunk::samples).try_for_each(&mut add)?;
+        open.into_iter().flat_map(OpenHistogramChunk::samples).try_for_each(&mut add)
+    }
 }
 
 impl SeriesState {
@@ -126,42 +149,29 @@ impl SeriesState {
             })
     }
 
-    /// Numbers in the range. The meter is told chunk by chunk, so that a long series is refused before it is held.
-    pub fn samples(&self, start_ms: i64, end_ms: i64, meter: &dyn Meter) -> Result<Vec<Sample>, SelectError> {
-        let mut samples = Vec::new();
+    /// Puts the samples in the range into `into`, and nothing else. The meter is told chunk by chunk, so that a long series is
+    /// refused before it is held.
+    pub fn read(&self, start_ms: i64, end_ms: i64, into: &mut Scratch, meter: &dyn Meter) -> Result<(), SelectError> {
+        into.samples.clear();
+        into.histograms.clear();
         let from = self.sealed.partition_point(|c| c.last_ms < start_ms);
-        let sealed = self.sealed[from..].iter().take_while(|c| c.first_ms <= end_ms).map(Chunk::samples);
+        let sealed = self.sealed[from..].iter().take_while(|c| c.first_ms <= end_ms);
         let open = self.open.as_ref().filter(|c| c.first_ms <= end_ms && c.last.timestamp_ms >= start_ms);
-        for chunk in sealed.chain(open.map(OpenChunk::samples)) {
-            let before = samples.len();
-            samples.extend(chunk.filter(|s| (start_ms..=end_ms).contains(&s.timestamp_ms)));
-            meter.take(samples.len() - before)?;
-        }
-        Ok(samples)
-    }
-
-    /// Histograms in the range.
-    pub fn histograms(
-        &self,
-        start_ms: i64,
-        end_ms: i64,
-        meter: &dyn Meter,
-    ) -> Result<Vec<HistogramSample>, SelectError> {
-        let Some(histograms) = &self.histograms else { return Ok(Vec::new()) };
-        let from = histograms.sealed.partition_point(|c| c.last_ms < start_ms);
-        let sealed = histograms.sealed[from..].iter().take_while(|c| c.first_ms() <= end_ms);
-        let open = Some(&histograms.open).filter(|c| c.first_ms() <= end_ms && c.last.timestamp_ms >= start_ms);
-        let mut samples = Vec::new();
-        let mut add = |sample: HistogramSample| {
-            if (start_ms..=end_ms).contains(&sample.timestamp_ms) {
-                meter.take(sample.weight())?;
-                samples.push(sample);
+        let sealed = sealed.map(|c| (c.first_ms, c.last_ms, c.samples()));
+        for (first_ms, last_ms, chunk) in sealed.chain(open.map(|c| (c.first_ms, c.last.timestamp_ms, c.samples()))) {
+            let before = into.samples.len();
+            into.samples.reserve(chunk.size_hint().1.unwrap_or(0));
+            if first_ms >= start_ms && last_ms <= end_ms {
+                into.samples.extend(chunk);
+            } else {
+                into.samples.extend(chunk.filter(|s| (start_ms..=end_ms).contains(&s.timestamp_ms)));
             }
-            Ok(())
-        };
-        sealed.flat_map(HistogramChunk::samples).try_for_each(&mut add)?;
-        open.into_iter().flat_map(OpenHistogramChunk::samples).try_for_each(&mut add)?;
-        Ok(samples)
+            meter.take(into.samples.len() - before)?;
+        }
+        match &self.histograms {
+            Some(histograms) => histograms.read(start_ms, end_ms, &mut into.histograms, meter),
+            None => Ok(()),
+        }
     }
 
     /// The newest sample of either kind in the range.

@@ -15,3 +15,4 @@ mod running;
 mod scraping;
 mod secure;
 mod spans;
+mod written;

@@ -1,5 +1,6 @@
-//! Side by side with a real Prometheus: both scrape the same text, whose samples have times of their own, and are then asked
-//! the same (`tests/prometheus/*.txt`). Needs `PROMETHEUS=/path/to/prometheus`; without it nothing is compared, and it says so.
+//! Side by side with a real Prometheus: both scrape the same text, whose samples have times of their own, or are written its
+//! samples, and are then asked the same (`tests/prometheus/*.txt`). Needs `PROMETHEUS=/path/to/prometheus`; without it nothing
+//! is compared, and it says so.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -13,9 +14,13 @@ use crate::answers::{Answer, agrees};
 use crate::exposition::{SECONDS, exposition};
 use crate::questions::{Question, questions};
 use crate::running::{Running, Target};
+use crate::written::write_request;
 
 /// Everything both are asked.
 const QUESTIONS: [&str; 2] = [include_str!("../prometheus/queries.txt"), include_str!("../prometheus/requests.txt")];
+
+/// What both are asked that were written the samples.
+const QUESTIONS_WRITTEN: [&str; 2] = [QUESTIONS[0], include_str!("../prometheus/ranges.txt")];
 
 /// How long both may take to start and scrape.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -38,7 +43,7 @@ impl Prometheus {
             .arg(format!("--config.file={}", folder.join("scrape.yml").display()))
             .arg(format!("--storage.tsdb.path={}", folder.join("prometheus").display()))
             .arg(format!("--web.listen-address={address}"))
-            .arg("--enable-feature=promql-experimental-functions")
+            .args(["--enable-feature=promql-experimental-functions", "--web.enable-remote-write-receiver"])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -87,9 +92,7 @@ async fn has_scraped(address: &str, base: i64) {
 async fn a_real_prometheus_answers_the_same() {
     let (mut tasks, folder) = (JoinSet::new(), tempfile::tempdir().unwrap());
     let target = Target::start(&mut tasks).await;
-    let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap();
-    // A whole multiple of every step; recent enough for Prometheus to take in.
-    let base = (now - SECONDS - 600) / 600 * 600;
+    let base = base();
     target.prints(&exposition(base));
     let config = format!(
         "global: {{ scrape_interval: 1s }}\nscrape_configs:\n- job_name: t\n  static_configs: [{{ targets: [{:?}] }}]\n",
@@ -101,11 +104,56 @@ async fn a_real_prometheus_answers_the_same() {
     let ours = running.endpoints.http.to_string();
     has_scraped(&ours, base).await;
     has_scraped(&prometheus.address, base).await;
+    compare(&ours, &prometheus.address, &QUESTIONS, base).await;
+}
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_real_prometheus_that_was_written_the_same_samples_answers_the_same() {
+    let (mut tasks, folder) = (JoinSet::new(), tempfile::tempdir().unwrap());
+    let base = base();
+    let config = "scrape_configs: []\n";
+    std::fs::write(folder.path().join("scrape.yml"), config).unwrap();
+    let Some(prometheus) = Prometheus::start(folder.path()) else { return };
+    let running = Running::start(&mut tasks, folder.path(), config).await;
+    let ours = running.endpoints.http.to_string();
+    let body = write_request(&exposition(base));
+    for address in [&ours, &prometheus.address] {
+        write(address, &body).await;
+        has_scraped(address, base).await;
+    }
+    compare(&ours, &prometheus.address, &QUESTIONS_WRITTEN, base).await;
+}
+
+/// When the samples begin: a whole multiple of every step; recent enough for Prometheus to take in.
+fn base() -> i64 {
+    let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap();
+    (now - SECONDS - 600) / 600 * 600
+}
+
+/// Sends samples, as soon as somebody listens.
+async fn write(address: &str, body: &[u8]) {
+    let sent = async {
+        loop {
+            let request = reqwest::Client::new().post(format!("http://{address}/api/v1/write")).body(body.to_vec());
+            let request = request
+                .header("content-type", "application/x-protobuf")
+                .header("content-encoding", "snappy")
+                .header("x-prometheus-remote-write-version", "0.1.0");
+            match request.send().await {
+                Ok(answer) if answer.status().is_success() => return,
+                Ok(answer) if answer.status() != 503 => panic!("{address}: {}", answer.text().await.unwrap()),
+                _ => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, sent).await.unwrap_or_else(|_| panic!("{address} takes no samples"));
+}
+
+async fn compare(ours: &str, theirs: &str, files: &[&str], base: i64) {
     let (mut asked, mut wrong) = (0, Vec::new());
-    for question in QUESTIONS.iter().flat_map(|text| questions(text, base)) {
+    for question in files.iter().flat_map(|text| questions(text, base)) {
         asked += 1;
-        let (our, their) = (ask(&ours, &question).await, ask(&prometheus.address, &question).await);
+        let (our, their) = (ask(ours, &question).await, ask(theirs, &question).await);
         let verdict = agrees(&our, &their, question.ordered);
         match (verdict, question.differs) {
             (Ok(()), false) | (Err(_), true) => {}

@@ -4,14 +4,12 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
-use protocol::prometheus::{
-    Envelope, Histogram, HistogramBucket, HistogramPoint, InstantSeries, LabelMap, Point, QueryData as WireData,
-    RangeSeries, format_value,
-};
+use protocol::prometheus::{Envelope, LabelMap};
 use serde::Serialize;
 
-use crate::promql::{QueryData, QueryError, QueryOutput, histogram};
-use crate::series::{self, HistogramSample, Labels, Sample};
+use super::body::query_body;
+use crate::promql::{QueryData, QueryError, QueryOutput};
+use crate::series::Labels;
 
 /// Why a request has no answer, as Prometheus classes it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -113,34 +111,14 @@ pub(super) fn success_with<T: Serialize>(data: T, warnings: Vec<String>) -> Resu
 pub(super) const TRUNCATED: &str = "results truncated due to limit";
 
 /// The answer to a query, with at most `limit` series; zero is no limit.
-pub(super) fn query_answer(output: QueryOutput, limit: usize) -> Result<Json, ApiError> {
-    let mut warnings = output.warnings;
-    let data = match output.data {
-        QueryData::Scalar(sample) => WireData::Scalar(point(sample)),
-        QueryData::Text { timestamp_ms, text } => WireData::String(Point(seconds(timestamp_ms), text)),
-        QueryData::Vector(mut found) => {
-            cut(&mut found, limit, &mut warnings);
-            let series = found.into_iter();
-            let series = series.map(|one| {
-                let (value, histogram) = match one.point {
-                    series::Point::Float(sample) => (point(sample), None),
-                    series::Point::Histogram(sample) => (Point::absent(), Some(histogram_point(&sample))),
-                };
-                InstantSeries { metric: label_map(&one.labels), value, histogram }
-            });
-            WireData::Vector(series.collect())
-        }
-        QueryData::Matrix(mut found) => {
-            cut(&mut found, limit, &mut warnings);
-            let series = found.into_iter().map(|one| RangeSeries {
-                metric: label_map(&one.labels),
-                values: one.samples.into_iter().map(point).collect(),
-                histograms: one.histograms.iter().map(histogram_point).collect(),
-            });
-            WireData::Matrix(series.collect())
-        }
-    };
-    written(&Envelope { warnings, infos: output.infos, ..Envelope::success(data) }).map(Json)
+pub(super) fn query_answer(output: QueryOutput, limit: usize) -> Json {
+    let QueryOutput { mut data, mut warnings, infos } = output;
+    match &mut data {
+        QueryData::Scalar(_) | QueryData::Text { .. } => {}
+        QueryData::Vector(found) => cut(found, limit, &mut warnings),
+        QueryData::Matrix(found) => cut(found, limit, &mut warnings),
+    }
+    Json(query_body(&data, &warnings, &infos).into())
 }
 
 /// Cuts to the limit, and says so; zero is no limit.
@@ -154,33 +132,6 @@ pub(super) fn cut<T>(found: &mut Vec<T>, limit: usize, warnings: &mut Vec<String
 /// Labels as the API writes them.
 pub(super) fn label_map(labels: &Labels) -> LabelMap {
     labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
-}
-
-fn point(sample: Sample) -> Point {
-    Point::new(seconds(sample.timestamp_ms), sample.value)
-}
-
-fn histogram_point(sample: &HistogramSample) -> HistogramPoint {
-    let histogram = &sample.histogram;
-    let filled = histogram::ascending(histogram).filter(|bucket| bucket.count != 0.0);
-    HistogramPoint(
-        seconds(sample.timestamp_ms),
-        Histogram {
-            count: format_value(histogram.count),
-            sum: format_value(histogram.sum),
-            buckets: filled.map(|bucket| histogram_bucket(&bucket)).collect(),
-        },
-    )
-}
-
-fn histogram_bucket(bucket: &histogram::Bucket) -> HistogramBucket {
-    let bounds = match (bucket.lower_inclusive, bucket.upper_inclusive) {
-        (false, true) => 0,
-        (true, false) => 1,
-        (false, false) => 2,
-        (true, true) => 3,
-    };
-    HistogramBucket(bounds, format_value(bucket.lower), format_value(bucket.upper), format_value(bucket.count))
 }
 
 /// Seconds since the epoch.

@@ -44,7 +44,7 @@ pub(super) async fn format(params: Params) -> Result<Json, ApiError> {
 }
 
 fn answer(output: Result<QueryOutput, QueryError>, limit: usize) -> Result<Json, ApiError> {
-    query_answer(output?, limit)
+    Ok(query_answer(output?, limit))
 }
 
 /// Start, end and step.

@@ -90,8 +90,16 @@ impl Choice {
 }
 
 fn best(mut values: Vec<(usize, f64)>, limit: usize, order: fn(f64, f64) -> std::cmp::Ordering) -> Vec<usize> {
-    values.sort_by(|a, b| order(a.1, b.1));
-    values.into_iter().take(limit).map(|(place, _)| place).collect()
+    // Of equals the first is best; sorting is left to those that are kept.
+    let order = |a: &(usize, f64), b: &(usize, f64)| order(a.1, b.1).then(a.0.cmp(&b.0));
+    if limit < values.len() {
+        if limit > 0 {
+            values.select_nth_unstable_by(limit - 1, order);
+        }
+        values.truncate(limit);
+    }
+    values.sort_unstable_by(order);
+    values.into_iter().map(|(place, _)| place).collect()
 }
 
 /// Decides by a hash of the labels, so that the same series are kept every time.

@@ -6,7 +6,7 @@ use crate::promql::select::seconds;
 use crate::series::Sample;
 
 /// A function of a window's samples; a window has at least one.
-type OverTime = fn(&[Sample]) -> Option<f64>;
+pub(super) type OverTime = fn(&[Sample]) -> Option<f64>;
 
 /// The function of that name, and what it makes of histograms.
 pub(super) fn by_name(name: &str) -> Option<(OverTime, Kind)> {
