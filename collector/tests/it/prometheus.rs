@@ -114,7 +114,8 @@ async fn a_real_prometheus_that_was_written_the_same_samples_answers_the_same() 
     let config = "scrape_configs: []\n";
     std::fs::write(folder.path().join("scrape.yml"), config).unwrap();
     let Some(prometheus) = Prometheus::start(folder.path()) else { return };
-    let running = Running::start(&mut tasks, folder.path(), config).await;
+    let receives = |options: &mut collector::Options| options.receive_metrics = true;
+    let running = Running::start_with(&mut tasks, folder.path(), config, receives).await;
     let ours = running.endpoints.http.to_string();
     let body = write_request(&exposition(base));
     for address in [&ours, &prometheus.address] {

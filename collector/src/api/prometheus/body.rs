@@ -1,8 +1,6 @@
 //! Writes the answers of queries as JSON, straight into bytes: a dashboard's answer has hundreds of thousands of points, and
 //! each would otherwise be made into texts first. Start at `query_body`.
 
-use std::io::Write;
-
 use protocol::prometheus::format_value;
 
 use crate::promql::histogram::{self, Bucket};

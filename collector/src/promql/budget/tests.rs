@@ -46,7 +46,8 @@ fn the_oldest_goes_on_and_the_others_wait_until_there_is_room() {
         assert_eq!(granted.recv_timeout(LONG), Ok("large"));
     });
     drop(oldest);
-    assert_eq!((pool.state.lock().held, pool.state.lock().running.len()), (0, 0));
+    let state = pool.state.lock();
+    assert_eq!((state.held, state.running.len()), (0, 0));
 }
 
 #[test]
