@@ -5,7 +5,9 @@
 pub mod alerting;
 pub mod http;
 pub mod kubernetes;
+pub mod otlp;
 mod raw;
+pub mod remote_write;
 pub mod secret;
 mod shown;
 
@@ -19,6 +21,8 @@ use url::Url;
 use self::alerting::Alerting;
 use self::http::HttpOptions;
 use self::kubernetes::KubernetesDiscovery;
+use self::otlp::OtlpOptions;
+use self::remote_write::RemoteWrite;
 use crate::discovery::TargetGroup;
 use crate::discovery::relabel::{Action, LabelSet, RelabelRule};
 use crate::rules::file::{self, Defaults, LoadError, RuleGroup};
@@ -43,6 +47,10 @@ pub struct Config {
     pub external_labels: Labels,
     /// What to scrape.
     pub jobs: Vec<ScrapeJob>,
+    /// Where samples are sent.
+    pub remote_write: Vec<RemoteWrite>,
+    /// How metrics of OpenTelemetry are translated.
+    pub otlp: OtlpOptions,
     /// What to evaluate, of all rule files.
     pub rule_groups: Vec<RuleGroup>,
     /// Who is told about alerts.
@@ -176,7 +184,27 @@ impl Checker<'_> {
         }
         let rule_groups = self.rule_groups(&raw.rule_files.unwrap_or_default(), defaults)?;
         let alerting = raw.alerting.map(|alerting| self.alerting(alerting)).transpose()?.unwrap_or_default();
-        Ok(Config { external_labels: Labels::new(global.external_labels), jobs, rule_groups, alerting, text })
+        let remote_write = self.remote_write(raw.remote_write)?;
+        let otlp = otlp::check(raw.otlp.unwrap_or_default());
+        let otlp = otlp.map_err(|(field, message)| self.wrong("otlp", field, &message))?;
+        let external_labels = Labels::new(global.external_labels);
+        Ok(Config { external_labels, jobs, remote_write, otlp, rule_groups, alerting, text })
+    }
+
+    fn remote_write(&self, raw: Vec<raw::remote_write::RemoteWriteConfig>) -> Result<Vec<RemoteWrite>, DocumentError> {
+        let mut checked: Vec<RemoteWrite> = Vec::new();
+        for (i, mut raw) in raw.into_iter().enumerate() {
+            let place = format!("remote_write[{i}]");
+            let rules = std::mem::take(&mut raw.write_relabel_configs);
+            let rules = self.relabelling(&format!("{place}.write_relabel_configs"), rules)?;
+            let one = remote_write::check(raw, rules, self.folder);
+            let one = one.map_err(|(field, message)| self.wrong(&place, field, &message))?;
+            if checked.iter().any(|known| known.name == one.name) {
+                return Err(self.wrong(&place, "name", &format!("the name {:?} is used twice", one.name)));
+            }
+            checked.push(one);
+        }
+        Ok(checked)
     }
 
     fn rule_groups(&self, patterns: &[String], defaults: Defaults) -> Result<Vec<RuleGroup>, DocumentError> {

@@ -1,10 +1,11 @@
-//! Takes in traces over OTLP: gRPC and HTTP, protobuf and JSON.
-//! Decides nothing about spans: it checks, decodes and hands them to a `SpanSink`.
+//! Takes in traces and metrics over OTLP: gRPC and HTTP, protobuf and JSON.
+//! Decides nothing about spans: it checks, decodes and hands them to a `SpanSink`; metrics go to a `MetricSink`.
 
 pub mod admission;
 mod convert;
 mod grpc;
 mod http;
+pub mod metrics;
 mod status;
 
 use std::time::Duration;
@@ -16,7 +17,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use crate::traces::SpanSink;
 
 pub use self::grpc::{ServeGrpcError, serve_grpc};
-pub use self::http::http_routes;
+pub use self::http::{http_routes, prometheus_routes};
 
 /// The largest request, also after decompression: what OTLP's specification recommends.
 pub const REQUEST_BYTES_MAX: usize = 64 << 20;

@@ -27,8 +27,10 @@ use self::reload::Reload;
 use crate::api::prometheus::{self, PrometheusApi, ServerFacts};
 use crate::config::{self, Config};
 use crate::discovery::shard::Shard;
+use crate::otlp::metrics::MetricSink;
 use crate::promql::{Engine, EngineOptions};
-use crate::remote::receiver;
+use crate::remote::receiver::{self, Writer};
+use crate::remote::sender::{Forwarding, OpenQueueError, Senders};
 use crate::scrape::{self, ScrapeReport, Scraping};
 use crate::store::{HEAD_BYTES_MAX, OpenStoreError, Store, StoreOptions, WalSync};
 use crate::traces::{self, Traces};
@@ -108,6 +110,9 @@ pub enum StartError {
     /// The store cannot be opened.
     #[error("{0}; the data folder is set with --data")]
     Store(#[from] OpenStoreError),
+    /// What is to be sent cannot be kept.
+    #[error("{0}; the data folder is set with --data")]
+    Queue(#[from] OpenQueueError),
 }
 
 /// Where the collector is reached.
@@ -178,6 +183,16 @@ pub struct Collector {
     report: Arc<ScrapeReport>,
     traces: Arc<Traces>,
     clock: Arc<dyn Clock>,
+    /// The store, and before it what sends on.
+    ingest: Arc<Forwarding>,
+    senders: Senders,
+}
+
+/// What others push.
+struct Pushed {
+    remote_write: Arc<Writer>,
+    /// None unless it may come in.
+    metrics: Option<Arc<MetricSink>>,
 }
 
 impl Collector {
@@ -206,10 +221,18 @@ impl Collector {
             samples = replayed.samples, segments = replayed.segments, damaged_bytes = replayed.damaged_bytes,
             data = %options.data.display(), "the write-ahead log is read back"
         );
+        let store = Arc::new(store);
+        let report = Arc::new(ScrapeReport::new(config.text.clone(), clock.now_ms()));
+        let ingest = Arc::new(Forwarding::new(store.clone(), clock.clone()));
+        let queues = options.data.join("remote-write");
+        let mut senders = Senders::new(queues, clock.clone(), report.clone(), ingest.clone());
+        senders.apply(&config)?;
         Ok(Self {
-            report: Arc::new(ScrapeReport::new(config.text.clone(), clock.now_ms())),
+            report,
+            ingest,
+            senders,
             traces: Traces::new(traces::Limits::default(), clock.clone()),
-            store: Arc::new(store),
+            store,
             options,
             config,
             listeners,
@@ -235,25 +258,28 @@ impl Collector {
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), TaskEnded> {
         let (liveness, readiness) = (Liveness::default(), Readiness::default());
         let mut tasks = Supervisor::new(shutdown.child_token()).with_liveness(liveness.clone());
-        let http = self.http_routes(&readiness, &liveness);
-        let (configs, config) = watch::channel(Arc::new(self.config));
+        let (configs, config) = watch::channel(Arc::new(self.config.clone()));
+        let pushed = self.pushed(config.clone());
+        let http = self.http_routes(&readiness, &liveness, &pushed);
         let path = self.options.config.clone();
         let reload = Arc::new(Reload { path, configs, report: self.report.clone(), clock: self.clock.clone() });
         let http = http.merge(reload.clone().routes());
         if self.options.reload_at_hangup {
             tasks.spawn("reload", reload.at_hangup(tasks.shutdown()));
         }
-        let otlp_http = otlp::http_routes(self.traces.sink());
+        let otlp_http = otlp::http_routes(self.traces.sink(), pushed.metrics.clone());
         tasks.spawn("http", serve(self.listeners.http, http, tasks.shutdown()));
         tasks.spawn("otlp http", serve(self.listeners.otlp_http, otlp_http, tasks.shutdown()));
-        tasks.spawn("otlp grpc", otlp::serve_grpc(self.listeners.otlp_grpc, self.traces.sink(), tasks.shutdown()));
-        let appendable: Arc<dyn series::Appendable> = self.store.clone();
+        let grpc = otlp::serve_grpc(self.listeners.otlp_grpc, self.traces.sink(), pushed.metrics, tasks.shutdown());
+        tasks.spawn("otlp grpc", grpc);
+        tasks.spawn("remote write", self.senders.run(config.clone(), tasks.shutdown()));
+        let appendable: Arc<dyn series::Appendable> = self.ingest.clone();
         let generator = self.traces.generator();
         tasks.spawn(
             "span series",
             generator.run(appendable, self.options.graph_interval, self.clock.clone(), tasks.shutdown()),
         );
-        let store: Arc<dyn series::Ingest> = self.store.clone();
+        let store: Arc<dyn series::Ingest> = self.ingest;
         let scraping = Scraping { store, report: self.report, clock: self.clock, shard: self.options.shard };
         tasks.spawn("scrape", scrape::run(config, scraping, tasks.shutdown()));
         tasks.spawn("store upkeep", upkeep(self.store, self.options.wal_sync, tasks.shutdown()));
@@ -263,14 +289,30 @@ impl Collector {
         ended
     }
 
-    fn http_routes(&self, readiness: &Readiness, liveness: &Liveness) -> Router {
-        let metrics = Metrics::default();
+    /// What takes in what others push.
+    fn pushed(&self, config: watch::Receiver<Arc<Config>>) -> Pushed {
         let retention_ms = i64::try_from(self.options.retention.as_millis()).unwrap_or(i64::MAX);
-        let writer = receiver::Writer::new(self.store.clone(), self.report.clone(), self.clock.clone(), retention_ms);
-        let writer = Arc::new(writer);
+        let writer = || {
+            let (ingest, report, clock) = (self.ingest.clone(), self.report.clone(), self.clock.clone());
+            Arc::new(Writer::new(ingest, report, clock, retention_ms))
+        };
+        let admission = self.traces.sink().admission().clone();
+        let metrics = MetricSink::new(writer(), config, admission);
+        let metrics = self.options.receive_metrics.then(|| Arc::new(metrics));
+        Pushed { remote_write: writer(), metrics }
+    }
+
+    fn http_routes(&self, readiness: &Readiness, liveness: &Liveness, pushed: &Pushed) -> Router {
+        let metrics = Metrics::default();
         metrics.register(|registry| {
-            let own = OwnMetrics { store: self.store.clone(), report: self.report.clone(), receiver: writer.clone() };
+            let own = OwnMetrics {
+                store: self.store.clone(),
+                report: self.report.clone(),
+                remote_write: pushed.remote_write.clone(),
+                otlp: pushed.metrics.clone(),
+            };
             registry.register_collector(Box::new(own));
+            registry.register_collector(Box::new(self.senders.metrics()));
         });
         self.traces.register(&metrics);
         let api = PrometheusApi {
@@ -281,12 +323,13 @@ impl Collector {
             clock: self.clock.clone(),
             server: self.facts(),
         };
-        let receiving = self.options.receive_metrics.then_some(writer);
+        let receiving = self.options.receive_metrics.then(|| pushed.remote_write.clone());
         // Without targets it still answers queries and takes in traces: that is no reason to keep questions from it.
         let (readiness, watches) = (readiness.clone(), self.report.watch_counts.clone());
         let report = move || readiness.report(watches.troubles());
         prometheus::routes(api)
             .merge(receiver::routes(receiving))
+            .merge(otlp::prometheus_routes(pushed.metrics.clone()))
             .merge(self.traces.routes())
             .merge(health::routes(liveness, report.clone()))
             // Where Prometheus has them, and promtool asks.

@@ -244,6 +244,9 @@ pub trait Ingest: Appendable {
     /// The handle of a series, which is made if it is new.
     fn resolve(&self, labels: &Labels) -> SeriesRef;
 
+    /// The labels of a series; nothing if its handle is no longer valid.
+    fn labels(&self, series: SeriesRef) -> Option<Labels>;
+
     /// Stores a batch as [`Appendable::append`] does. Positions of samples whose handle is no longer valid are added
     /// to `gone`; resolve those again.
     fn append_resolved(&self, batch: &[(SeriesRef, Sample)], gone: &mut Vec<usize>) -> Result<Appended, AppendError>;

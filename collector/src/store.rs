@@ -330,6 +330,11 @@ impl Ingest for Store {
         SeriesRef(self.head.resolve(labels).id)
     }
 
+    fn labels(&self, series: SeriesRef) -> Option<Labels> {
+        let found = self.head.find(std::iter::once(series)).pop().flatten();
+        found.map(|series| series.labels.clone())
+    }
+
     fn append_resolved(&self, batch: &[(SeriesRef, Sample)], gone: &mut Vec<usize>) -> Result<Appended, AppendError> {
         let find = |head: &Head| head.find(batch.iter().map(|(series, _)| *series));
         self.append_found(find, batch.iter().map(|(_, sample)| *sample), gone)

@@ -3,6 +3,8 @@
 pub(super) mod alerting;
 pub(super) mod http;
 pub(super) mod kubernetes;
+pub(super) mod otlp;
+pub(super) mod remote_write;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -33,11 +35,12 @@ pub(super) struct Config {
     pub rule_files: Option<Vec<String>>,
     scrape_config_files: Option<Unsupported>,
     pub alerting: Option<alerting::Alerting>,
-    remote_write: Option<Unsupported>,
+    #[serde(default)]
+    pub remote_write: Vec<remote_write::RemoteWriteConfig>,
     remote_read: Option<Unsupported>,
     storage: Option<Unsupported>,
     tracing: Option<Unsupported>,
-    otlp: Option<Unsupported>,
+    pub otlp: Option<otlp::Otlp>,
 }
 
 #[derive(Debug, Default, Deserialize)]

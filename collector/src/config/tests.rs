@@ -173,3 +173,70 @@ fn wrong_credentials_and_clusters_name_the_field_and_the_remedy() {
         assert!(found.starts_with("DIR/scrape.yml: document 1: scrape_configs[0]"), "{found}");
     }
 }
+
+#[test]
+fn receivers_of_remote_write_have_prometheus_defaults() {
+    use super::remote_write::{MetadataOptions, QueueOptions, RemoteMessage};
+
+    let config = read(
+        "remote_write:\n- url: https://me:secret@one/api/v1/write\n- url: http://two/write\n  name: two\n  \
+         protobuf_message: io.prometheus.write.v2.Request\n  send_exemplars: true\n  send_native_histograms: true\n  \
+         headers: { X-Scope-OrgID: a }\n  remote_timeout: 3s\n  basic_auth: { username: u, password: p }\n  \
+         write_relabel_configs: [{ action: labeldrop, regex: pod }]\n  \
+         queue_config: { max_shards: 3, min_shards: 9, max_samples_per_send: 7, retry_on_http_429: true, sample_age_limit: 1h }\n  \
+         metadata_config: { send: false }\n",
+    )
+    .unwrap();
+    let (one, two) = (&config.remote_write[0], &config.remote_write[1]);
+    assert_eq!((one.queue, one.metadata), (QueueOptions::default(), MetadataOptions::default()));
+    assert_eq!((one.timeout, one.message, one.name.len()), (Duration::from_secs(30), RemoteMessage::V1, 8));
+    assert!(!config.text.contains("me:secret"), "{}", config.text);
+    assert_eq!((two.timeout, two.message), (Duration::from_secs(3), RemoteMessage::V2));
+    assert!(two.send_exemplars && two.send_native_histograms && two.http.authorization.is_some());
+    assert_eq!((two.queue.shards_max, two.queue.shards_min, two.queue.samples_per_send), (3, 3, 7));
+    assert!(two.queue.retry_on_429 && !two.metadata.send && two.relabel.len() == 1);
+    assert_eq!(two.queue.sample_age_max, Some(Duration::from_secs(3600)));
+}
+
+#[test]
+fn what_is_wrong_with_receivers_and_translation_is_named() {
+    let remote = |rest: &str| format!("remote_write:\n- url: http://a/write\n  {rest}\n");
+    for (text, message) in [
+        (remote("sigv4: {}"), "remote_write[0].sigv4: Prometheus knows this field"),
+        (
+            remote("headers: { Authorization: x }"),
+            "remote_write[0].headers: \"Authorization\" is set by this collector; write basic_auth",
+        ),
+        (
+            remote("headers: { Content-Type: x }"),
+            "remote_write[0].headers: \"Content-Type\" is set by this collector; remove it",
+        ),
+        (
+            remote("protobuf_message: v2"),
+            "remote_write[0].protobuf_message: \"v2\" is not a message; there are prometheus.WriteRequest",
+        ),
+        (remote("queue_config: { max_shards: 0 }"), "remote_write[0].queue_config.max_shards: must be more than 0"),
+        (remote("queue_config: { shards: 1 }"), "unknown field"),
+        (remote("name: ../x"), "remote_write[0].name: \"../x\" names a folder too"),
+        (remote("name: a\n- url: http://b/write\n  name: a"), "remote_write[1].name: the name \"a\" is used twice"),
+        ("remote_write: [{ url: 'ftp://a' }]\n".to_owned(), "remote_write[0].url: \"ftp\" is not a scheme"),
+        ("otlp: { translation_strategy: x }\n".to_owned(), "otlp.translation_strategy: \"x\" is not a strategy"),
+        (
+            "otlp: { ignore_resource_attributes: [a] }\n".to_owned(),
+            "otlp.ignore_resource_attributes: means nothing unless",
+        ),
+        (
+            "otlp: { promote_resource_attributes: [a, ' a'] }\n".to_owned(),
+            "otlp.promote_resource_attributes: has \"a\" twice",
+        ),
+    ] {
+        let said = read(&text).unwrap_err();
+        assert!(said.contains(message), "{said}");
+    }
+    use super::otlp::{Promoted, Translation};
+    let otlp = read(
+        "otlp: { promote_all_resource_attributes: true, ignore_resource_attributes: [a], translation_strategy: NoTranslation }\n",
+    );
+    let otlp = otlp.unwrap().otlp;
+    assert_eq!((otlp.promoted, otlp.translation), (Promoted::AllBut(vec!["a".into()]), Translation::None));
+}

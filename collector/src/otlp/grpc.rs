@@ -1,9 +1,13 @@
-//! OTLP over gRPC: tonic's server in front of a `SpanSink`.
+//! OTLP over gRPC: tonic's server in front of a `SpanSink` and a `MetricSink`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use lifecycle::CancellationToken;
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
+    MetricsService, MetricsServiceServer,
+};
+use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use prost::Message;
@@ -14,6 +18,8 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
+use super::http::METRICS_OFF;
+use super::metrics::MetricSink;
 use super::status::RpcStatus;
 use super::{REQUEST_BYTES_MAX, RETRY_AFTER};
 use crate::traces::SpanSink;
@@ -43,19 +49,37 @@ impl TraceService for Receiver {
     }
 }
 
+struct MetricReceiver(Option<Arc<MetricSink>>);
+
+#[tonic::async_trait]
+impl MetricsService for MetricReceiver {
+    async fn export(
+        &self,
+        request: Request<ExportMetricsServiceRequest>,
+    ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
+        let Some(sink) = self.0.clone() else { return Err(Status::unimplemented(METRICS_OFF.trim_end())) };
+        let (_metadata, _admitted, message) = request.into_parts();
+        // Writing may wait for the disk.
+        let storing = tokio::task::spawn_blocking(move || sink.receive(message));
+        let stored = storing.await.map_err(|stopped| Status::unavailable(stopped.to_string()))?;
+        stored.map(Response::new).map_err(|failed| Status::unavailable(failed.to_string()))
+    }
+}
+
 fn busy() -> Status {
     let message = "too many requests are in flight";
     let details = RpcStatus::retry_after(message, RETRY_AFTER).encode_to_vec();
     Status::with_details(tonic::Code::ResourceExhausted, message, details.into())
 }
 
-/// Serves the OTLP trace service until shutdown.
+/// Serves OTLP's services for traces and metrics until shutdown.
 ///
 /// # Errors
 /// If the server fails as a whole; a failing connection only ends itself.
 pub async fn serve_grpc(
     listener: TcpListener,
     sink: Arc<SpanSink>,
+    metrics: Option<Arc<MetricSink>>,
     shutdown: CancellationToken,
 ) -> Result<(), ServeGrpcError> {
     let admission = Arc::clone(sink.admission());
@@ -69,12 +93,17 @@ pub async fn serve_grpc(
         .accept_compressed(CompressionEncoding::Gzip)
         .send_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(REQUEST_BYTES_MAX);
+    let metrics = MetricsServiceServer::new(MetricReceiver(metrics))
+        .accept_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(REQUEST_BYTES_MAX);
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     Server::builder()
         .max_concurrent_streams(STREAMS_MAX)
         .http2_keepalive_interval(Some(KEEPALIVE_TIMEOUT))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .add_service(InterceptedService::new(service, admit))
+        .add_service(InterceptedService::new(service, admit.clone()))
+        .add_service(InterceptedService::new(metrics, admit))
         .serve_with_incoming_shutdown(incoming, shutdown.cancelled_owned())
         .await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! OTLP over HTTP: `POST /v1/traces`, protobuf or JSON, plain or gzip; answers in the request's content type.
+//! OTLP over HTTP: `POST /v1/traces` and `/v1/metrics`, protobuf or JSON, plain or gzip; answers in the request's content type.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -12,12 +12,15 @@ use bytes::{Bytes, BytesMut};
 use flate2::read::MultiGzDecoder;
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
-use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::admission::Admitted;
+use super::admission::{Admission, Admitted};
+use super::metrics::MetricSink;
 use super::status::{Code, RpcStatus};
 use super::{REQUEST_BYTES_MAX, RETRY_AFTER};
 use crate::traces::SpanSink;
@@ -28,10 +31,25 @@ const BLOCKING_BYTES_MIN: usize = 256 << 10;
 /// The same for packed bodies, which may unpack to a thousand times as much.
 const BLOCKING_PACKED_BYTES_MIN: usize = 16 << 10;
 
-/// The route `/v1/traces`.
-pub fn http_routes(sink: Arc<SpanSink>) -> Router {
-    Router::new().route("/v1/traces", post(export)).with_state(sink)
+/// The routes `/v1/traces` and `/v1/metrics`; without a sink for metrics that says how to get one.
+pub fn http_routes(spans: Arc<SpanSink>, metrics: Option<Arc<MetricSink>>) -> Router {
+    Router::new().route("/v1/traces", post(export)).with_state(spans).merge(metric_routes("/v1/metrics", metrics))
 }
+
+/// The same for metrics where Prometheus has it.
+pub fn prometheus_routes(metrics: Option<Arc<MetricSink>>) -> Router {
+    metric_routes("/api/v1/otlp/v1/metrics", metrics)
+}
+
+fn metric_routes(path: &str, metrics: Option<Arc<MetricSink>>) -> Router {
+    match metrics {
+        Some(metrics) => Router::new().route(path, post(export_metrics)).with_state(metrics),
+        None => Router::new().route(path, post(async || (StatusCode::NOT_FOUND, METRICS_OFF))),
+    }
+}
+
+/// What an exporter is told where metrics are not taken in.
+pub(super) const METRICS_OFF: &str = "this collector takes no pushed metrics; start it with --receive-metrics\n";
 
 /// How a body is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,12 +96,14 @@ enum Refusal {
     ContentEncoding(String),
     #[error("the body could not be read: {0}")]
     Unreadable(String),
-    #[error("the body is no OTLP trace request: {0}")]
+    #[error("the body is no OTLP request of its kind: {0}")]
     Malformed(String),
     #[error("the body is larger than {REQUEST_BYTES_MAX} bytes, after decompression")]
     TooLarge,
     #[error("too many requests are in flight")]
     Busy,
+    #[error("{0}; try again later")]
+    Failed(String),
 }
 
 impl Refusal {
@@ -92,12 +112,12 @@ impl Refusal {
             Self::ContentType | Self::ContentEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unreadable(_) | Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Failed(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
     fn into_response(self, encoding: Encoding) -> Response {
-        if matches!(self, Self::Busy) {
+        if matches!(self, Self::Busy | Self::Failed(_)) {
             let body = RpcStatus::retry_after(self.to_string(), RETRY_AFTER);
             let mut response = encoding.write(self.status(), &body, &body);
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER.as_secs().into());
@@ -113,12 +133,41 @@ async fn export(State(sink): State<Arc<SpanSink>>, request: Request) -> Response
     let Some(encoding) = Encoding::of(&head.headers) else {
         return Refusal::ContentType.into_response(Encoding::Json);
     };
-    match receive(&sink, encoding, &head.headers, body).await {
+    match receive(sink.admission(), encoding, &head.headers, body).await {
         Ok(request) => {
             let answer = super::receive(&sink, request);
             encoding.write(StatusCode::OK, &answer, &json_answer(&answer))
         }
         Err(refusal) => refusal.into_response(encoding),
+    }
+}
+
+async fn export_metrics(State(sink): State<Arc<MetricSink>>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let Some(encoding) = Encoding::of(&head.headers) else {
+        return Refusal::ContentType.into_response(Encoding::Json);
+    };
+    let stored = async {
+        let request: ExportMetricsServiceRequest = receive(sink.admission(), encoding, &head.headers, body).await?;
+        // Writing may wait for the disk.
+        let storing = tokio::task::spawn_blocking(move || sink.receive(request));
+        let stored = storing.await.map_err(|stopped| Refusal::Failed(stopped.to_string()))?;
+        stored.map_err(|failed| Refusal::Failed(failed.to_string()))
+    };
+    match stored.await {
+        Ok(answer) => encoding.write(StatusCode::OK, &answer, &json_metrics_answer(&answer)),
+        Err(refusal) => refusal.into_response(encoding),
+    }
+}
+
+/// As [`json_answer`].
+fn json_metrics_answer(answer: &ExportMetricsServiceResponse) -> serde_json::Value {
+    match &answer.partial_success {
+        None => json!({}),
+        Some(partial) => json!({ "partialSuccess": {
+            "rejectedDataPoints": partial.rejected_data_points.to_string(),
+            "errorMessage": partial.error_message,
+        }}),
     }
 }
 
@@ -133,14 +182,14 @@ fn json_answer(answer: &ExportTraceServiceResponse) -> serde_json::Value {
     }
 }
 
-async fn receive(
-    sink: &SpanSink,
+async fn receive<M: Message + Default + DeserializeOwned + 'static>(
+    admission: &Arc<Admission>,
     encoding: Encoding,
     headers: &HeaderMap,
     body: Body,
-) -> Result<ExportTraceServiceRequest, Refusal> {
+) -> Result<M, Refusal> {
     let is_gzip = is_gzip(headers)?;
-    let admitted = sink.admission().admit().ok_or(Refusal::Busy)?;
+    let admitted = admission.admit().ok_or(Refusal::Busy)?;
     let body = collect(body, &admitted).await?;
     let is_long = body.len() >= if is_gzip { BLOCKING_PACKED_BYTES_MIN } else { BLOCKING_BYTES_MIN };
     let decoding = move || {
@@ -199,9 +248,9 @@ fn unpack(packed: &[u8], admitted: &Admitted) -> Result<Bytes, Refusal> {
     }
 }
 
-fn decode(body: &[u8], encoding: Encoding) -> Result<ExportTraceServiceRequest, Refusal> {
+fn decode<M: Message + Default + DeserializeOwned>(body: &[u8], encoding: Encoding) -> Result<M, Refusal> {
     match encoding {
-        Encoding::Protobuf => ExportTraceServiceRequest::decode(body).map_err(|e| Refusal::Malformed(e.to_string())),
+        Encoding::Protobuf => M::decode(body).map_err(|e| Refusal::Malformed(e.to_string())),
         Encoding::Json => serde_json::from_slice(body).map_err(|e| Refusal::Malformed(e.to_string())),
     }
 }

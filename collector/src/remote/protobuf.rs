@@ -1,7 +1,6 @@
 //! Protobuf's wire format, read without copying; `put` writes it. The messages of remote write are read this way because structures
 //! made of them take up to a hundred times the memory of their bytes; here nothing is allocated. Knows no message.
 
-#[cfg(test)]
 pub mod put;
 
 /// Why bytes are no protobuf message.

@@ -18,8 +18,8 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body_util::BodyExt;
 
-pub use self::write::{Counts, MetadataSink, Writer};
-use self::write::{Failed, Outcome};
+use self::write::Outcome;
+pub use self::write::{Counts, Failed, MetadataSink, Writer};
 use super::decode::{self, Message, Unreadable};
 use crate::otlp::admission::{Admission, Admitted};
 

@@ -11,6 +11,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::api::views::TargetsView;
+use crate::otlp::metrics::MetricSink;
 use crate::remote::receiver;
 use crate::scrape::ScrapeReport;
 use crate::store::Store;
@@ -19,7 +20,8 @@ use crate::store::Store;
 pub(super) struct OwnMetrics {
     pub store: Arc<Store>,
     pub report: Arc<ScrapeReport>,
-    pub receiver: Arc<receiver::Writer>,
+    pub remote_write: Arc<receiver::Writer>,
+    pub otlp: Option<Arc<MetricSink>>,
 }
 
 impl fmt::Debug for OwnMetrics {
@@ -74,8 +76,22 @@ impl Collector for OwnMetrics {
         let by_state = vec![("following", read(&watches.following)), ("failing", read(&watches.failing))];
         let reload = self.report.last_reload();
         let reloaded_s = u64::try_from(reload.succeeded_ms / 1000).unwrap_or(0);
-        let received = &self.receiver.counts;
+        let received = &self.remote_write.counts;
+        let otlp_points = self.otlp.as_ref().map_or(0, |otlp| otlp.points());
+        let otlp_rejected = self.otlp.as_ref().map(|otlp| otlp.rejected()).unwrap_or_default();
         let metrics = [
+            counter(
+                "plimsoll_collector_otlp_data_points_received",
+                "Data points that came by OTLP and were translated.",
+                "",
+                vec![("", otlp_points)],
+            ),
+            counter(
+                "plimsoll_collector_otlp_data_points_refused",
+                "What came by OTLP and was not taken, by reason.",
+                "reason",
+                otlp_rejected,
+            ),
             counter(
                 "plimsoll_collector_remote_write_requests_received",
                 "Requests of remote write, by outcome.",

@@ -26,30 +26,55 @@ const QUESTIONS_WRITTEN: [&str; 2] = [QUESTIONS[0], include_str!("../prometheus/
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A Prometheus of our own, ended when dropped.
-struct Prometheus {
+pub struct Prometheus {
     child: Child,
-    address: String,
+    pub address: String,
+    arguments: Vec<String>,
 }
 
 impl Prometheus {
     /// None, and a word about it, where there is none.
     fn start(folder: &Path) -> Option<Self> {
+        let config = std::fs::read_to_string(folder.join("scrape.yml")).unwrap();
+        let more = ["--enable-feature=promql-experimental-functions", "--web.enable-remote-write-receiver"];
+        Self::start_with(&folder.join("prometheus"), &config, &more)
+    }
+
+    /// In a folder of its own, with a configuration and more arguments.
+    pub fn start_with(folder: &Path, config: &str, more: &[&str]) -> Option<Self> {
         let Ok(binary) = std::env::var("PROMETHEUS") else {
             eprintln!("SKIPPED: PROMETHEUS=/path/to/prometheus is not set, nothing was compared");
             return None;
         };
+        std::fs::create_dir_all(folder).unwrap();
+        std::fs::write(folder.join("prometheus.yml"), config).unwrap();
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-        let child = Command::new(&binary)
-            .arg(format!("--config.file={}", folder.join("scrape.yml").display()))
-            .arg(format!("--storage.tsdb.path={}", folder.join("prometheus").display()))
-            .arg(format!("--web.listen-address={address}"))
-            .args(["--enable-feature=promql-experimental-functions", "--web.enable-remote-write-receiver"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{binary}: {error}"));
-        Some(Self { child, address })
+        let mut arguments = vec![
+            binary,
+            format!("--config.file={}", folder.join("prometheus.yml").display()),
+            format!("--storage.tsdb.path={}", folder.join("data").display()),
+            format!("--web.listen-address={address}"),
+        ];
+        arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
+        Some(Self { child: spawn(&arguments), address, arguments })
     }
+
+    /// Ends it as an operator does, and starts it again on the same folder and address.
+    pub fn again(&mut self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.child.wait().unwrap();
+        self.child = spawn(&self.arguments);
+    }
+}
+
+fn spawn(arguments: &[String]) -> Child {
+    Command::new(&arguments[0])
+        .args(&arguments[1..])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{}: {error}", arguments[0]))
 }
 
 impl Drop for Prometheus {

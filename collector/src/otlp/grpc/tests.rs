@@ -22,7 +22,7 @@ async fn serve() -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (mut server, shutdown) = (JoinSet::new(), CancellationToken::new());
-    server.spawn(serve_grpc(listener, traces.sink(), shutdown.clone()));
+    server.spawn(serve_grpc(listener, traces.sink(), None, shutdown.clone()));
     let client = TraceServiceClient::connect(format!("http://{address}")).await.unwrap();
     Served { traces, client, shutdown, server }
 }

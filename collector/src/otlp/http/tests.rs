@@ -5,6 +5,7 @@ use std::io::Write;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use lifecycle::ManualClock;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use tower::ServiceExt;
 
 use super::*;
@@ -35,7 +36,7 @@ async fn post(traces: &Traces, headers: &[(&str, &str)], body: Vec<u8>) -> (u16,
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let response = http_routes(traces.sink()).oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+    let response = http_routes(traces.sink(), None).oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
     let (head, body) = response.into_parts();
     (head.status.as_u16(), head.headers, body.collect().await.unwrap().to_bytes())
 }

@@ -43,3 +43,17 @@ pub fn bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
     varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
+/// Writes a `double`; only plus zero is left out.
+pub fn double(out: &mut Vec<u8>, number: u32, value: f64) {
+    if value.to_bits() != 0 {
+        key(out, number, 1);
+        out.extend_from_slice(&value.to_le_bytes());
+    }
+}
+
+/// Writes a message made by `fill`. `scratch` is memory for it, empty before and after.
+pub fn message(out: &mut Vec<u8>, number: u32, scratch: &mut Vec<u8>, fill: impl FnOnce(&mut Vec<u8>)) {
+    fill(scratch);
+    bytes(out, number, scratch);
+    scratch.clear();
+}

@@ -131,13 +131,13 @@ impl<'w, 'a> Batch<'w, 'a> {
     pub fn store(mut self) -> Result<Outcome, Failed> {
         let mut refs: Vec<SeriesRef> = (0..self.series.len()).map(|place| self.find(place)).collect();
         let (samples, histograms) = (std::mem::take(&mut self.samples), std::mem::take(&mut self.histograms));
-        let store = self.writer.store.clone();
+        let store = self.writer.ingest.clone();
         let done = self.append(&samples, &mut refs, |batch, gone| store.append_resolved(batch, gone))?;
         self.outcome.samples = done.stored;
         let done = self.append(&histograms, &mut refs, |batch, gone| store.append_histograms(batch, gone))?;
         self.outcome.histograms = done.stored;
         for (place, exemplar) in std::mem::take(&mut self.exemplars) {
-            self.writer.store.append_exemplar(refs[place], exemplar);
+            self.writer.ingest.append_exemplar(refs[place], exemplar);
             self.outcome.exemplars += 1;
         }
         for (metric, metadata) in &self.metadata {
@@ -153,7 +153,7 @@ impl<'w, 'a> Batch<'w, 'a> {
     }
 
     fn resolve(&self, place: usize) -> SeriesRef {
-        let found = self.writer.store.resolve(&Labels::new(self.labels_of(place).iter().copied()));
+        let found = self.writer.ingest.resolve(&Labels::new(self.labels_of(place).iter().copied()));
         self.writer.cache.set(self.series[place].fingerprint, found);
         found
     }

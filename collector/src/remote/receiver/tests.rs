@@ -396,6 +396,10 @@ impl Ingest for Moody {
         self.store.resolve(labels)
     }
 
+    fn labels(&self, series: SeriesRef) -> Option<Labels> {
+        self.store.labels(series)
+    }
+
     fn append_resolved(&self, batch: &[(SeriesRef, Sample)], gone: &mut Vec<usize>) -> Result<Appended, AppendError> {
         if self.fails.load(Ordering::Relaxed) {
             return Err(AppendError::Log(std::io::Error::other("no space left on device")));

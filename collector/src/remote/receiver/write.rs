@@ -10,7 +10,7 @@ use lifecycle::Clock;
 use super::Refusal;
 use super::batch::Batch;
 use super::cache::SeriesCache;
-use crate::remote::decode::{self, Message};
+use crate::remote::decode::{self, Message, Series, Sink};
 use crate::series::{AppendError, Ingest, MetricMetadata};
 
 /// How far a sample may be ahead of our clock: Prometheus' limit. A later one would keep out all that follows.
@@ -84,7 +84,7 @@ impl Reason {
 
 /// What became of a request.
 #[derive(Debug, Default)]
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
     pub samples: usize,
     pub histograms: usize,
     pub exemplars: usize,
@@ -101,9 +101,14 @@ impl Outcome {
         }
     }
 
+    /// What was not stored.
+    pub fn rejected_count(&self) -> usize {
+        self.rejected.iter().sum()
+    }
+
     /// What to tell the sender; nothing if all is stored.
     pub fn problem(&self) -> Option<String> {
-        let rejected: usize = self.rejected.iter().sum();
+        let rejected = self.rejected_count();
         if rejected == 0 {
             return None;
         }
@@ -192,7 +197,7 @@ pub trait MetadataSink: Send + Sync + 'static {
 
 /// Stores requests.
 pub struct Writer {
-    pub(super) store: Arc<dyn Ingest>,
+    pub(super) ingest: Arc<dyn Ingest>,
     pub(super) metadata: Arc<dyn MetadataSink>,
     clock: Arc<dyn Clock>,
     retention_ms: i64,
@@ -202,21 +207,44 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Stores into `store` what is not older than `retention_ms`.
+    /// Stores into `ingest` what is not older than `retention_ms`.
     pub fn new(
-        store: Arc<dyn Ingest>,
+        ingest: Arc<dyn Ingest>,
         metadata: Arc<dyn MetadataSink>,
         clock: Arc<dyn Clock>,
         retention_ms: i64,
     ) -> Self {
-        Self { store, metadata, clock, retention_ms, cache: SeriesCache::default(), counts: Counts::default() }
+        Self { ingest, metadata, clock, retention_ms, cache: SeriesCache::default(), counts: Counts::default() }
     }
 
     pub(super) fn write(&self, message: Message, body: &[u8]) -> Result<Outcome, Refusal> {
+        let mut batch = self.batch(message);
+        decode::read(message, body, &mut batch)?;
+        Ok(self.store(batch)?)
+    }
+
+    /// Stores series that came by another way; `give` is told where to.
+    pub(crate) fn write_series<'a>(
+        &self,
+        give: impl FnOnce(&mut dyn FnMut(&mut Series<'a>)),
+    ) -> Result<Outcome, Failed> {
+        let mut batch = self.batch(Message::V1);
+        give(&mut |series| batch.series(series));
+        self.store(batch)
+    }
+
+    /// Notes what is said of a metric.
+    pub(crate) fn note(&self, metric: &str, metadata: &MetricMetadata) {
+        self.metadata.note(metric, metadata);
+    }
+
+    fn batch<'a>(&self, message: Message) -> Batch<'_, 'a> {
         let now_ms = self.clock.now_ms();
         let times_ms = now_ms.saturating_sub(self.retention_ms)..=now_ms.saturating_add(AHEAD_MAX_MS);
-        let mut batch = Batch::new(self, message, times_ms);
-        decode::read(message, body, &mut batch)?;
+        Batch::new(self, message, times_ms)
+    }
+
+    fn store(&self, batch: Batch<'_, '_>) -> Result<Outcome, Failed> {
         let outcome = batch.store()?;
         self.counts.stored(&outcome);
         Ok(outcome)
