@@ -12,6 +12,7 @@ mod kubernetes;
 mod otlp_metrics;
 mod prometheus;
 mod questions;
+mod remote_sender;
 mod remote_write;
 mod running;
 mod scraping;

@@ -161,4 +161,20 @@ mod tests {
         assert!(custom(&HistogramDataPoint { explicit_bounds: vec![2.0, 1.0, 5.0], ..point.clone() }).is_err());
         assert!(custom(&HistogramDataPoint { explicit_bounds: vec![1.0], ..point }).is_err());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_point_becomes_a_histogram_or_a_reason(
+            scale: i32, offset: i32, counts in proptest::collection::vec(0u64..5, 0..40), zero_count in 0u64..3,
+        ) {
+            let count = counts.iter().sum::<u64>() + zero_count;
+            let positive = Some(Buckets { offset, bucket_counts: counts.clone() });
+            let point = ExponentialHistogramDataPoint { scale, count, zero_count, positive, ..ExponentialHistogramDataPoint::default() };
+            if let Ok(made) = native(&point) {
+                let in_spans: u64 = made.positive_spans.iter().map(|span| u64::from(span.length)).sum();
+                proptest::prop_assert_eq!(in_spans, made.positive_buckets.len() as u64);
+                proptest::prop_assert_eq!(made.positive_buckets.iter().sum::<f64>(), counts.iter().sum::<u64>() as f64);
+            }
+        }
+    }
 }

@@ -300,3 +300,6 @@ pub fn compress(plain: &[u8]) -> Bytes {
 fn jittered(wait: Duration) -> Duration {
     wait.mul_f64(rand::rng().random_range(0.5..=1.0))
 }
+
+#[cfg(test)]
+mod tests;

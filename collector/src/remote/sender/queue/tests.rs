@@ -215,3 +215,32 @@ fn a_lane_may_be_told_to_wait_for_others() {
     assert_eq!((values(&mut batch), read.next_ms), (vec![1.0], Some(20)));
     assert!(queued.queue.take(std::iter::once(0)).is_empty(), "nobody else reads the lane meanwhile");
 }
+
+fn bytes_in(lane: usize, segment: u64, bytes: &[u8]) -> Queue {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join(format!("{lane:02}-{segment:010}.queue")), bytes).unwrap();
+    Queue::open(folder.path(), BYTES_MAX).unwrap()
+}
+
+proptest::proptest! {
+    #[test]
+    fn segments_of_any_bytes_do_no_harm(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300), flip: usize, good: bool) {
+        let mut bytes = bytes;
+        if good {
+            let mut draft = Draft::default();
+            draft.define(0, &[0x0a, 0]);
+            draft.add(0, 1, &Kind::Float(1.0));
+            draft.add(7, 1, &Kind::Histogram(&[1, 2, 3]));
+            bytes.splice(..0, draft.finish(5).to_vec());
+            let at = flip % bytes.len();
+            bytes[at] ^= 1;
+        }
+        let queue = bytes_in(0, 1, &bytes);
+        let mut readers = queue.take(std::iter::once(0));
+        let reach = Reach { entries: 1000, until_ms: i64::MAX, until: None };
+        let read = queue.read(0, &mut readers[0].1, &reach, &mut Batch::default());
+        if let Ok(read) = read {
+            let _ = queue.acknowledge(&mut readers, &[read]);
+        }
+    }
+}
