@@ -199,6 +199,15 @@ fn receivers_of_remote_write_have_prometheus_defaults() {
 }
 
 #[test]
+fn the_example_lists_what_may_be_said_of_pushed_metrics() {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/remote-write.yml");
+    let config = load(Path::new(example)).unwrap();
+    let defaults = super::remote_write::QueueOptions::default();
+    assert_eq!((config.remote_write.len(), config.remote_write[0].queue), (1, defaults));
+    assert_eq!(config.otlp.translation, super::otlp::Translation::default());
+}
+
+#[test]
 fn what_is_wrong_with_receivers_and_translation_is_named() {
     let remote = |rest: &str| format!("remote_write:\n- url: http://a/write\n  {rest}\n");
     for (text, message) in [

@@ -243,3 +243,17 @@ async fn a_reload_changes_the_receiver_and_a_bad_one_changes_nothing() {
     }
     assert_eq!(counted(&running, "samples_dropped").await, 0.0);
 }
+
+#[tokio::test]
+async fn what_waits_is_sent_before_the_collector_ends() {
+    let (mut tasks, folder) = (JoinSet::new(), tempfile::tempdir().unwrap());
+    let target = Target::start(&mut tasks).await;
+    target.prints("a 1\n");
+    let receiver = Receiver::start(&mut tasks, &[]).await;
+    let more = "queue_config: { batch_send_deadline: 1h }";
+    let running = Running::start(&mut tasks, folder.path(), &config(&target.address, &receiver.address, more)).await;
+    running.becomes("count_over_time(a[5m]) >= bool 2", 1.0).await;
+    assert!(receiver.samples().is_empty(), "an hour has not gone by");
+    running.stop();
+    receiver.until("samples", |r| r.samples().values().any(|samples| samples.len() >= 2)).await;
+}

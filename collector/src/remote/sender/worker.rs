@@ -67,9 +67,18 @@ impl Drop for Held<'_> {
     }
 }
 
-/// Works until shutdown.
+/// Works until shutdown, and then sends what is left.
 pub async fn run(outlet: Arc<Outlet>, index: usize, shutdown: CancellationToken) {
     let client = Client::new(&outlet.config);
+    work(&outlet, &client, index, &shutdown).await;
+    let count = *outlet.shards.borrow();
+    if index < count && !outlet.counts.is_failing.load(Ordering::Relaxed) {
+        // What cannot be sent by then is sent at the next start.
+        let _ = tokio::time::timeout(FAREWELL, outlet.send_all(&client, index, count)).await;
+    }
+}
+
+async fn work(outlet: &Arc<Outlet>, client: &Client, index: usize, shutdown: &CancellationToken) {
     let (mut shards, mut news) = (outlet.shards.clone(), outlet.news.clone());
     let mut waiting_since: Option<Instant> = None;
     while !shutdown.is_cancelled() {
@@ -92,7 +101,7 @@ pub async fn run(outlet: Arc<Outlet>, index: usize, shutdown: CancellationToken)
             match outlet.clone().prepare(lanes.collect()).await {
                 Some(prepared) => {
                     let is_full = prepared.is_full;
-                    outlet.deliver(&client, prepared, &shutdown).await;
+                    outlet.deliver(client, prepared, shutdown).await;
                     waiting_since = None;
                     if is_full {
                         // There is more: as long as there is, nobody needs to wake us.
@@ -121,6 +130,15 @@ pub async fn run(outlet: Arc<Outlet>, index: usize, shutdown: CancellationToken)
 impl Outlet {
     fn per_send(&self) -> usize {
         self.config.queue.samples_per_send.min(self.config.queue.capacity)
+    }
+
+    /// Sends until nothing is left.
+    async fn send_all(self: &Arc<Self>, client: &Client, index: usize, count: usize) {
+        let never = CancellationToken::new();
+        let lanes: Vec<usize> = (0..LANES).filter(|lane| lane % count == index).collect();
+        while let Some(prepared) = self.clone().prepare(lanes.clone()).await {
+            self.deliver(client, prepared, &never).await;
+        }
     }
 
     /// Reads and writes a request; none if there is nothing that may be sent.
