@@ -167,7 +167,7 @@ impl Body {
         }
         let millis = timestamp_ms.unsigned_abs();
         self.whole(millis / 1_000);
-        if millis % 1_000 != 0 {
+        if !millis.is_multiple_of(1_000) {
             // Padded by a digit in front, which is then taken away.
             let at = self.0.len();
             self.whole(1_000 + millis % 1_000);
