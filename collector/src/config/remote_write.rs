@@ -161,7 +161,7 @@ pub(super) fn check(
     })
 }
 
-/// Six letters that stand for a URL, as Prometheus names what has no name.
+/// Eight digits that stand for a URL, much as Prometheus names what has no name.
 fn digest(url: &Url) -> String {
     format!("{:08x}", crc32fast::hash(url.as_str().as_bytes()))
 }

@@ -56,30 +56,14 @@ fn encode(encoder: &mut DescriptorEncoder<'_>, metric: &Metric<'_>) -> fmt::Resu
     Ok(())
 }
 
-impl Collector for OwnMetrics {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let stats = self.store.stats();
-        let counts = &self.report.counts;
-        let (targets, up) = self.report.target_counts();
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let counter = |name, help, label, values| Metric { name, help, label, values, kind: MetricType::Counter };
-        let gauge = |name, help, label, values| Metric { name, help, label, values, kind: MetricType::Gauge };
-        let dropped = vec![
-            ("out_of_order", stats.out_of_order),
-            ("duplicate", stats.duplicate),
-            ("log_failed", stats.log_failed),
-            ("relabelled_away", read(&counts.relabelled_away)),
-        ];
-        let scrapes = vec![("succeeded", read(&counts.succeeded)), ("failed", read(&counts.failed))];
-        let by_health = vec![("up", up as u64), ("not_up", (targets - up) as u64)];
-        let watches = &self.report.watch_counts;
-        let by_state = vec![("following", read(&watches.following)), ("failing", read(&watches.failing))];
-        let reload = self.report.last_reload();
-        let reloaded_s = u64::try_from(reload.succeeded_ms / 1000).unwrap_or(0);
+impl OwnMetrics {
+    /// What others push.
+    fn pushed(&self) -> [Metric<'static>; 5] {
         let received = &self.remote_write.counts;
         let otlp_points = self.otlp.as_ref().map_or(0, |otlp| otlp.points());
         let otlp_rejected = self.otlp.as_ref().map(|otlp| otlp.rejected()).unwrap_or_default();
-        let metrics = [
+        let counter = |name, help, label, values| Metric { name, help, label, values, kind: MetricType::Counter };
+        [
             counter(
                 "plimsoll_collector_otlp_data_points_received",
                 "Data points that came by OTLP and were translated.",
@@ -110,6 +94,32 @@ impl Collector for OwnMetrics {
                 "reason",
                 received.refused(),
             ),
+        ]
+    }
+}
+
+impl Collector for OwnMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let stats = self.store.stats();
+        let counts = &self.report.counts;
+        let (targets, up) = self.report.target_counts();
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let counter = |name, help, label, values| Metric { name, help, label, values, kind: MetricType::Counter };
+        let gauge = |name, help, label, values| Metric { name, help, label, values, kind: MetricType::Gauge };
+        let dropped = vec![
+            ("out_of_order", stats.out_of_order),
+            ("duplicate", stats.duplicate),
+            ("log_failed", stats.log_failed),
+            ("relabelled_away", read(&counts.relabelled_away)),
+        ];
+        let scrapes = vec![("succeeded", read(&counts.succeeded)), ("failed", read(&counts.failed))];
+        let by_health = vec![("up", up as u64), ("not_up", (targets - up) as u64)];
+        let watches = &self.report.watch_counts;
+        let by_state = vec![("following", read(&watches.following)), ("failing", read(&watches.failing))];
+        let reload = self.report.last_reload();
+        let reloaded_s = u64::try_from(reload.succeeded_ms / 1000).unwrap_or(0);
+
+        let metrics = [
             counter("plimsoll_collector_samples_appended", "Samples stored.", "", vec![("", stats.samples)]),
             counter("plimsoll_collector_samples_dropped", "Samples not stored, by reason.", "reason", dropped),
             counter("plimsoll_collector_samples_scraped", "Samples read.", "", vec![("", read(&counts.samples))]),
@@ -150,6 +160,6 @@ impl Collector for OwnMetrics {
             gauge("plimsoll_collector_head_bytes", "Bytes of the samples in memory.", "", vec![("", stats.head_bytes)]),
             gauge("plimsoll_collector_wal_bytes", "Bytes of the write-ahead log.", "", vec![("", stats.wal_bytes)]),
         ];
-        metrics.iter().try_for_each(|metric| encode(&mut encoder, metric))
+        metrics.iter().chain(&self.pushed()).try_for_each(|metric| encode(&mut encoder, metric))
     }
 }
