@@ -70,7 +70,9 @@ fn notes_say_where() {
     let output = Engine::default().instant(&store(), "1 +\n  rate({job=\"a\"}[1m])", 59_000).unwrap();
     assert_eq!(output.infos, Vec::<String>::new());
     let mut gauge = store();
-    gauge.add(&Labels::new([("__name__", "load")]), Sample { timestamp_ms: 58_000, value: 1.0 });
+    for timestamp_ms in [57_000, 58_000] {
+        gauge.add(&Labels::new([("__name__", "load")]), Sample { timestamp_ms, value: 1.0 });
+    }
     let output = Engine::default().instant(&gauge, "1 +\n  rate(load[1m])", 59_000).unwrap();
     let text =
         "PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: \"load\" (2:8)";

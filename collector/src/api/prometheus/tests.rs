@@ -16,7 +16,9 @@ use super::*;
 use crate::api::views::{Exemplar, LastReload, SeriesExemplars};
 use crate::promql::EngineOptions;
 use crate::promql::memory::MemoryStore;
-use crate::series::{Labels, Matcher, Meter, MetricMetadata, Sample, SelectError, SeriesSamples};
+use crate::series::{
+    Histogram, HistogramSample, Labels, Matcher, Meter, MetricMetadata, Sample, SelectError, SeriesSamples, Span,
+};
 
 struct Scene;
 
@@ -70,7 +72,26 @@ fn store() -> MemoryStore {
             store.add(&labels, sample);
         }
     }
+    let sizes = Labels::new([("__name__", "sizes")]);
+    store.add(&sizes, Sample { timestamp_ms: 10_000, value: 1.0 });
+    store.add_histogram(&sizes, HistogramSample { timestamp_ms: 20_000, histogram: Arc::new(sizes_histogram()) });
     store
+}
+
+/// A histogram with buckets on both sides, one of them empty.
+fn sizes_histogram() -> Histogram {
+    Histogram {
+        schema: 1,
+        count: 12.0,
+        sum: 1.5,
+        zero_threshold: 0.001,
+        zero_count: 2.0,
+        positive_spans: vec![Span { offset: 0, length: 3 }],
+        positive_buckets: vec![1.0, 0.0, 5.0],
+        negative_spans: vec![Span { offset: 1, length: 1 }],
+        negative_buckets: vec![4.0],
+        ..Histogram::default()
+    }
 }
 
 fn api(store: impl Queryable) -> PrometheusApi {
@@ -108,6 +129,23 @@ async fn an_instant_query_is_answered_as_prometheus_does() {
         {"metric": {"__name__": "orders_total", "route": "/pay"}, "value": [20.5, "2"]},
     ]}});
     assert_eq!(body, expected);
+}
+
+#[tokio::test]
+async fn histograms_are_written_as_prometheus_does() {
+    let (_, body) = ask("query?query=sizes&time=20").await;
+    let expected = json!([{"metric": {"__name__": "sizes"}, "histogram": [20, {
+        "count": "12", "sum": "1.5", "buckets": [
+            [1, "-1.414213562373095", "-1", "4"], [3, "-0.001", "0.001", "2"],
+            [0, "0.7071067811865475", "1", "1"], [0, "1.414213562373095", "2", "5"],
+        ],
+    }]}]);
+    assert_eq!(body["data"]["result"], expected);
+    let (_, body) = ask("query_range?query=sizes&start=10&end=20&step=10").await;
+    assert_eq!(body["data"]["result"][0]["values"], json!([[10, "1"]]));
+    assert_eq!(body["data"]["result"][0]["histograms"].as_array().map(Vec::len), Some(1));
+    let (_, body) = ask("query?query=histogram_count(sizes)&time=20").await;
+    assert_eq!(body["data"]["result"][0]["value"], json!([20, "12"]));
 }
 
 #[tokio::test]
