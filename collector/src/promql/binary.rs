@@ -30,8 +30,7 @@ impl Evaluator<'_> {
             };
             return Ok(Value::Vector(set.apply(left, right, &matching, grid)?));
         }
-        let operator = Operator::new(expr.op.id(), modifier.is_some_and(|modifier| modifier.return_bool))
-            .ok_or_else(|| QueryError::Execution(format!("unknown operator {}", expr.op)))?;
+        let operator = self.operator(node, expr)?;
         match (left, right) {
             (Value::Scalar(left), Value::Scalar(right)) => {
                 let values = left.into_iter().zip(right);
@@ -68,6 +67,18 @@ impl Evaluator<'_> {
         }
     }
 
+    fn operator(&self, node: &Expr, expr: &BinaryExpr) -> Result<Operator, QueryError> {
+        let as_bool = expr.modifier.as_ref().is_some_and(|modifier| modifier.return_bool);
+        match self.places.trim(node)? {
+            Some(_) if as_bool => {
+                Err(QueryError::Parse("parse error: bool modifier can only be used on comparison operators".to_owned()))
+            }
+            Some(kept) => Ok(Operator::trim(kept)),
+            None => Operator::new(expr.op.id(), as_bool)
+                .ok_or_else(|| QueryError::Execution(format!("unknown operator {}", expr.op))),
+        }
+    }
+
     fn with_numbers(
         &mut self,
         node: &Expr,
@@ -78,6 +89,9 @@ impl Evaluator<'_> {
     ) -> Result<Value, QueryError> {
         let mut findings = Findings::default();
         for one in &mut series {
+            if operator.trims().is_some() && one.column.floats().next().is_some() {
+                findings.of_numbers();
+            }
             one.column.change_floats(&floats);
             for (step, histogram) in one.column.take_histograms() {
                 if let Some(cell) = cells(step, &Cell::Histogram(histogram), &mut findings) {

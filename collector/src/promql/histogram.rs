@@ -11,6 +11,7 @@ mod mean;
 mod parts;
 mod reset;
 mod text;
+mod trim;
 
 pub(crate) use buckets::{Bucket, ascending};
 pub(super) use classic::{Classic, converted};
@@ -21,6 +22,7 @@ pub(super) use mean::Mean;
 pub(super) use parts::{Combined, Incompatible, Parts};
 pub(super) use reset::{continues, was_reset};
 pub(super) use text::shown;
+pub(super) use trim::{Kept, trimmed};
 
 use super::numbers::Sum;
 use crate::series::{CounterReset, Histogram, SCHEMA_CUSTOM};

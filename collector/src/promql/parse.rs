@@ -26,8 +26,9 @@ pub fn parse(query: &str) -> Result<Expr, QueryError> {
     if super::places::has_endless_duration(query) {
         return Err(error("duration out of range"));
     }
+    let plain = super::places::without_trims(query);
     // The parser panics over some numbers that are no durations; what the check above does not see ends here.
-    let parsed = std::panic::catch_unwind(|| promql_parser::parser::parse(query));
+    let parsed = std::panic::catch_unwind(|| promql_parser::parser::parse(&plain));
     let expr =
         parsed.unwrap_or_else(|_| Err("the query cannot be read".to_owned())).map_err(|reason| error(&reason))?;
     check_tree(&expr)?;

@@ -3,10 +3,13 @@
 
 mod outline;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use promql_parser::parser::Expr;
 
+use super::histogram::Kept;
+use crate::promql::QueryError;
 use outline::{Kind, Part};
 
 /// Places of the parts of one query.
@@ -14,19 +17,34 @@ use outline::{Kind, Part};
 pub(super) struct Places {
     query: String,
     by_node: HashMap<usize, Part>,
+    /// Operations that trim histograms. The parser does not know them, and has read comparisons: see `without_trims`.
+    trims: HashMap<usize, Kept>,
+    /// There are such operations, and which they are is not known.
+    trims_lost: bool,
 }
 
 impl Places {
     /// Finds all places; none if text and tree do not agree.
     pub fn of(query: &str, expr: &Expr) -> Self {
-        let found = outline::parts(query).unwrap_or_default();
-        let mut nodes = Vec::new();
-        parts_of_tree(expr, &mut nodes);
-        if !found.iter().map(|part| part.kind).eq(nodes.iter().map(|(_, kind)| *kind)) {
-            return Self::default();
+        let found = outline::read(query).unwrap_or_default();
+        let (mut nodes, mut operations) = (Vec::new(), Vec::new());
+        parts_of_tree(expr, &mut nodes, &mut operations);
+        let agree = found.parts.iter().map(|part| part.kind).eq(nodes.iter().map(|(_, kind)| *kind));
+        if !agree || found.operators.len() != operations.len() {
+            return Self { trims_lost: !trims(query).is_empty(), ..Self::default() };
         }
-        let by_node = nodes.into_iter().map(|(node, _)| node).zip(found).collect();
-        Self { query: query.to_owned(), by_node }
+        let by_node = nodes.into_iter().map(|(node, _)| node).zip(found.parts).collect();
+        let trims = operations.into_iter().zip(found.operators);
+        let trims = trims.filter_map(|(node, kept)| kept.map(|kept| (node, kept))).collect();
+        Self { query: query.to_owned(), by_node, trims, trims_lost: false }
+    }
+
+    /// What an operation trims, if it is `</` or `>/`.
+    pub fn trim(&self, node: &Expr) -> Result<Option<Kept>, QueryError> {
+        if self.trims_lost {
+            return Err(QueryError::Parse("parse error: \"</\" and \">/\" are not understood here".to_owned()));
+        }
+        Ok(self.trims.get(&identity(node)).copied())
     }
 
     /// ` (line:column)` of an expression, or nothing.
@@ -69,7 +87,8 @@ fn identity(node: &Expr) -> usize {
     std::ptr::from_ref(node).addr()
 }
 
-fn parts_of_tree(expr: &Expr, nodes: &mut Vec<(usize, Kind)>) {
+/// Parts, and operations with two sides, in order of the text.
+fn parts_of_tree(expr: &Expr, nodes: &mut Vec<(usize, Kind)>, operations: &mut Vec<usize>) {
     let kind = match expr {
         Expr::Call(_) | Expr::Aggregate(_) => Some(Kind::Call),
         Expr::Paren(_) => Some(Kind::Paren),
@@ -79,9 +98,34 @@ fn parts_of_tree(expr: &Expr, nodes: &mut Vec<(usize, Kind)>) {
         Expr::Unary(_) | Expr::Binary(_) | Expr::Subquery(_) | Expr::Extension(_) => None,
     };
     nodes.extend(kind.map(|kind| (identity(expr), kind)));
-    for child in super::parse::children(expr) {
-        parts_of_tree(child, nodes);
+    for (place, child) in super::parse::children(expr).into_iter().enumerate() {
+        if place == 1 && matches!(expr, Expr::Binary(_)) {
+            operations.push(identity(expr));
+        }
+        parts_of_tree(child, nodes, operations);
     }
+}
+
+/// Where the second character of each `</` and `>/` is.
+fn trims(query: &str) -> Vec<usize> {
+    let tokens = tokens(query);
+    let pairs = tokens.windows(2).filter(|pair| {
+        matches!(pair[0].0, Token::Other(b'<' | b'>')) && pair[1].0 == Token::Other(b'/') && pair[0].2 == pair[1].1
+    });
+    pairs.map(|pair| pair[1].1).collect()
+}
+
+/// The query with comparisons in place of `</` and `>/`, which bind alike; places stay what they are.
+pub(super) fn without_trims(query: &str) -> Cow<'_, str> {
+    let trims = trims(query);
+    if trims.is_empty() {
+        return Cow::Borrowed(query);
+    }
+    let mut plain = query.to_owned();
+    for at in trims {
+        plain.replace_range(at..=at, " ");
+    }
+    Cow::Owned(plain)
 }
 
 /// A token with where it begins and ends.
@@ -233,7 +277,7 @@ mod tests {
         let expr = promql_parser::parser::parse(query).unwrap();
         let places = Places::of(query, &expr);
         let mut nodes = Vec::new();
-        parts_of_tree(&expr, &mut nodes);
+        parts_of_tree(&expr, &mut nodes, &mut Vec::new());
         let at = |at: usize| line_and_column(query, at);
         let shown = nodes.iter().map(|(node, _)| &places.by_node[node]).map(|part| at(part.start)).collect();
         (expr, shown)
@@ -278,9 +322,23 @@ mod tests {
             "x<=y != bool 3",
             "vector(Inf) == bool NaN",
             "time()",
+            "x </ 5 >/ on () group_left y",
         ] {
-            let expr = promql_parser::parser::parse(query).unwrap();
+            let expr = crate::promql::parse(query).unwrap();
             assert!(!Places::of(query, &expr).by_node.is_empty(), "{query}");
         }
+    }
+
+    #[test]
+    fn tells_trimming_from_comparing() {
+        let query = "a < \"</\" >/ (b </ 2) > c";
+        assert_eq!(without_trims(query), "a < \"</\" >  (b <  2) > c");
+        let query = "a < (b </ 2) >/ c";
+        let expr = crate::promql::parse(query).unwrap();
+        let places = Places::of(query, &expr);
+        let Expr::Binary(outer) = &expr else { panic!("no operation") };
+        let Expr::Binary(inner) = &*outer.lhs else { panic!("no operation") };
+        assert_eq!((places.trim(&expr), places.trim(&outer.lhs)), (Ok(Some(Kept::Above)), Ok(None)));
+        assert_eq!(places.trim(super::super::parse::bare(&inner.rhs)), Ok(Some(Kept::Below)));
     }
 }

@@ -137,6 +137,9 @@ impl Join<'_> {
                     }
                     let (left, right) =
                         if self.cardinality == Cardinality::OneToMany { (other, value) } else { (value, other) };
+                    if self.operator.trims().is_some() {
+                        findings.of_numbers();
+                    }
                     // A comparison keeps the value of the left side, whichever side is "many".
                     if let Some(result) = self.operator.kept(left, right, left) {
                         column.set(step, result);

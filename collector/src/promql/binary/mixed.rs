@@ -38,6 +38,11 @@ impl Findings {
         self.kinds.is_empty() && !self.layouts && self.remarks.is_empty()
     }
 
+    /// The operator was to take two numbers, and cannot.
+    pub fn of_numbers(&mut self) {
+        self.kinds(&Cell::Float(0.0), &Cell::Float(0.0));
+    }
+
     fn kinds(&mut self, left: &Cell, right: &Cell) {
         let name = |cell: &Cell| if matches!(cell, Cell::Float(_)) { "float" } else { "histogram" };
         let kinds = (name(left), name(right));
@@ -50,6 +55,13 @@ impl Findings {
 impl Operator {
     /// The result between numbers or histograms. A comparison keeps `value` if it holds.
     pub fn cells(self, left: &Cell, right: &Cell, value: &Cell, findings: &mut Findings) -> Option<Cell> {
+        if let Some(kept) = self.trims() {
+            if let (Cell::Histogram(histogram), Cell::Float(at)) = (left, right) {
+                return Some(Cell::Histogram(Arc::new(histogram::trimmed(histogram, *at, kept))));
+            }
+            findings.kinds(left, right);
+            return None;
+        }
         match (left, right, self.symbol) {
             (Cell::Float(a), Cell::Float(b), _) => match value {
                 Cell::Float(value) => self.kept(*a, *b, *value).map(Cell::Float),

@@ -4,10 +4,14 @@ use promql_parser::parser::token::{
     T_ADD, T_ATAN2, T_DIV, T_EQLC, T_GTE, T_GTR, T_LSS, T_LTE, T_MOD, T_MUL, T_NEQ, T_POW, T_SUB, TokenId,
 };
 
+use crate::promql::histogram::Kept;
+
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Arithmetic(fn(f64, f64) -> f64),
     Comparison(fn(&f64, &f64) -> bool),
+    /// Takes observations out of a histogram; numbers have none.
+    Trim(Kept),
 }
 
 /// An operator between numbers or histograms.
@@ -42,11 +46,26 @@ impl Operator {
         Some(Self { kind, symbol, as_bool })
     }
 
+    /// `</` or `>/`.
+    pub fn trim(kept: Kept) -> Self {
+        let symbol = if kept == Kept::Below { "</" } else { ">/" };
+        Self { kind: Kind::Trim(kept), symbol, as_bool: false }
+    }
+
+    /// What it trims, if it does.
+    pub fn trims(self) -> Option<Kept> {
+        match self.kind {
+            Kind::Trim(kept) => Some(kept),
+            Kind::Arithmetic(_) | Kind::Comparison(_) => None,
+        }
+    }
+
     /// Between two scalars, where comparisons are always as numbers.
     pub fn number(self, left: f64, right: f64) -> f64 {
         match self.kind {
             Kind::Arithmetic(apply) => apply(left, right),
             Kind::Comparison(holds) => f64::from(u8::from(holds(&left, &right))),
+            Kind::Trim(_) => f64::NAN,
         }
     }
 
@@ -54,13 +73,14 @@ impl Operator {
     pub fn kept(self, left: f64, right: f64, value: f64) -> Option<f64> {
         match self.kind {
             Kind::Comparison(holds) if !self.as_bool => holds(&left, &right).then_some(value),
+            Kind::Trim(_) => None,
             _ => Some(self.number(left, right)),
         }
     }
 
-    /// Whether the result is still of the same metric: only what a comparison keeps.
+    /// Whether the result is still of the same metric: what a comparison keeps, and what is trimmed.
     pub fn keeps_name(self) -> bool {
-        matches!(self.kind, Kind::Comparison(_)) && !self.as_bool
+        matches!(self.kind, Kind::Comparison(_) | Kind::Trim(_)) && !self.as_bool
     }
 
     /// Whether it is arithmetic, which takes the name away at once even where names go late.

@@ -167,7 +167,7 @@ fn rank_of(value: f64, histogram: &Histogram) -> Option<f64> {
 }
 
 /// The share of a bucket's observations below a value inside of it.
-fn share_below(bucket: &Bucket, value: f64, evenly: bool) -> f64 {
+pub(super) fn share_below(bucket: &Bucket, value: f64, evenly: bool) -> f64 {
     if evenly {
         return (value - bucket.lower) / (bucket.upper - bucket.lower);
     }

@@ -1,7 +1,8 @@
 //! Reads a query just so far as to know where its functions, parentheses and operands begin. Judges nothing: the query has
-//! been parsed before. Start at `parts`.
+//! been parsed before. Start at `read`.
 
 use super::{Placed, Token, tokens};
+use crate::promql::histogram::Kept;
 
 /// What a part of a query is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,11 +25,20 @@ pub(super) struct Part {
     pub arguments: Vec<usize>,
 }
 
-/// The parts in order of the text; nothing if it is not understood.
-pub(super) fn parts(query: &str) -> Option<Vec<Part>> {
-    let mut reader = Reader { query, tokens: tokens(query), at: 0, parts: Vec::new() };
+/// A query as far as its outline goes, all in order of the text.
+#[derive(Debug, Default)]
+pub(super) struct Outline {
+    pub parts: Vec<Part>,
+    /// Of each operator between two operands, what it trims if it does.
+    pub operators: Vec<Option<Kept>>,
+}
+
+/// Reads a query; nothing if it is not understood.
+pub(super) fn read(query: &str) -> Option<Outline> {
+    let mut reader = Reader { query, tokens: tokens(query), at: 0, parts: Vec::new(), operators: Vec::new() };
     reader.expression()?;
-    (reader.at == reader.tokens.len()).then_some(reader.parts)
+    let all = reader.at == reader.tokens.len();
+    all.then_some(Outline { parts: reader.parts, operators: reader.operators })
 }
 
 struct Reader<'a> {
@@ -36,6 +46,7 @@ struct Reader<'a> {
     tokens: Vec<Placed>,
     at: usize,
     parts: Vec<Part>,
+    operators: Vec<Option<Kept>>,
 }
 
 impl Reader<'_> {
@@ -177,17 +188,24 @@ impl Reader<'_> {
     fn operator(&mut self) -> Option<bool> {
         const MODIFIERS: [&str; 8] =
             ["bool", "on", "ignoring", "group_left", "group_right", "fill", "fill_left", "fill_right"];
+        let mut trims = None;
         match self.token() {
             Some(Token::Other(b'+' | b'-' | b'*' | b'/' | b'%' | b'^')) => self.at += 1,
-            Some(Token::Other(b'=' | b'!' | b'<' | b'>')) => {
+            Some(Token::Other(first @ (b'=' | b'!' | b'<' | b'>'))) => {
                 self.at += 1;
-                if self.token() == Some(Token::Other(b'=')) {
-                    self.at += 1;
+                match self.token() {
+                    Some(Token::Other(b'=')) => self.at += 1,
+                    Some(Token::Other(b'/')) => {
+                        self.at += 1;
+                        trims = Some(if first == b'<' { Kept::Below } else { Kept::Above });
+                    }
+                    _ => {}
                 }
             }
             Some(Token::Word) if self.is_word(self.at, &["and", "or", "unless", "atan2"]) => self.at += 1,
             _ => return Some(false),
         }
+        self.operators.push(trims);
         while self.is_word(self.at, &MODIFIERS) {
             let bare = self.is_word(self.at, &["bool", "group_left", "group_right"]);
             let own = !self.is_word(self.at, &["bool"]);
