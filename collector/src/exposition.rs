@@ -2,11 +2,13 @@
 //! problem beside the samples, never the end of them. Never panics, stores nothing. Start at `parse_line`; a caller that
 //! already knows a line's series reads only the rest of it with `parse_reading`; `strict_openmetrics` judges by the letter.
 
+mod number;
 mod series_text;
 mod strict;
 
 use std::fmt;
 
+pub use self::number::leading as leading_number;
 pub use self::series_text::{SeriesParts, parse_series};
 pub use self::strict::strict_openmetrics;
 use crate::api::views::Exemplar;
@@ -102,7 +104,7 @@ pub struct Reading<'a> {
 
 /// Reads a line, without its line feed.
 pub fn parse_line(line: &str, format: Format) -> Result<Line<'_>, &'static str> {
-    let trimmed = line.trim_start_matches([' ', '\t']);
+    let trimmed = series_text::skip_space(line);
     let trimmed = trimmed.strip_suffix('\r').unwrap_or(trimmed);
     if trimmed.is_empty() {
         return Ok(Line::Blank);
@@ -142,7 +144,7 @@ pub fn parse_reading(rest: &str, format: Format) -> Result<Reading<'_>, &'static
     if value.is_empty() {
         return Err("there is no value");
     }
-    let value = parse_value(value).ok_or("the value is not a number")?;
+    let value = number::parse(value).ok_or("the value is not a number")?;
     let mut reading = Reading { value, timestamp_ms: None, exemplar: None };
     let (mut next, mut rest) = token(rest);
     if !next.is_empty() && !next.starts_with('#') {
@@ -165,21 +167,16 @@ pub fn parse_reading(rest: &str, format: Format) -> Result<Reading<'_>, &'static
 
 /// The first word of a text, and what follows it.
 fn token(text: &str) -> (&str, &str) {
-    let text = text.trim_start_matches([' ', '\t']);
-    let end = text.find([' ', '\t']).unwrap_or(text.len());
+    let text = series_text::skip_space(text);
+    let end = text.bytes().position(series_text::is_space).unwrap_or(text.len());
     text.split_at(end)
-}
-
-/// A number as both formats write it; `Inf` and `NaN` in any case.
-fn parse_value(text: &str) -> Option<f64> {
-    text.parse().ok()
 }
 
 fn parse_timestamp(text: &str, format: Format) -> Option<i64> {
     match format {
         Format::Text => text.parse().ok(),
         Format::OpenMetrics => {
-            let seconds: f64 = text.parse().ok()?;
+            let seconds = number::parse(text)?;
             seconds.is_finite().then_some((seconds * 1_000.0) as i64)
         }
     }

@@ -279,8 +279,7 @@ impl Collector {
             "span series",
             generator.run(appendable, self.options.graph_interval, self.clock.clone(), tasks.shutdown()),
         );
-        let store: Arc<dyn series::Ingest> = self.ingest;
-        let scraping = Scraping { store, report: self.report, clock: self.clock, shard: self.options.shard };
+        let scraping = Scraping::new(self.ingest, self.report, self.clock, self.options.shard);
         tasks.spawn("scrape", scrape::run(config, scraping, tasks.shutdown()));
         tasks.spawn("store upkeep", upkeep(self.store, self.options.wal_sync, tasks.shutdown()));
         readiness.set(true);

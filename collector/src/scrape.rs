@@ -2,6 +2,7 @@
 //! Start at `run`, which owns a task per source and per target, in a `pool` a job; one scrape's work is in `pass`, its memory in
 //! `cache`, its connection in `crate::transport`.
 
+mod buffers;
 mod cache;
 mod fetch;
 mod labels;
@@ -22,6 +23,7 @@ use crate::discovery::shard::Shard;
 use crate::discovery::watch::{Listed, watch as watch_source};
 use crate::series::Ingest;
 
+use self::buffers::Buffers;
 pub(crate) use self::fetch::{USER_AGENT, cause};
 use self::pool::Pool;
 pub use self::report::{ScrapeCounts, ScrapeReport, TargetReport};
@@ -37,14 +39,18 @@ pub struct ScrapeEnded(#[from] JoinError);
 /// What every target is scraped with.
 #[derive(Clone)]
 pub struct Scraping {
-    /// Where samples go.
-    pub store: Arc<dyn Ingest>,
-    /// Who is told how it goes.
-    pub report: Arc<ScrapeReport>,
-    /// When it is.
-    pub clock: Arc<dyn Clock>,
-    /// Which targets are ours; `None` is all.
-    pub shard: Option<Shard>,
+    store: Arc<dyn Ingest>,
+    report: Arc<ScrapeReport>,
+    clock: Arc<dyn Clock>,
+    shard: Option<Shard>,
+    buffers: Arc<Buffers>,
+}
+
+impl Scraping {
+    /// Samples go to `store`; `report` is told how it goes; of all targets those of `shard` are ours, `None` is all.
+    pub fn new(store: Arc<dyn Ingest>, report: Arc<ScrapeReport>, clock: Arc<dyn Clock>, shard: Option<Shard>) -> Self {
+        Self { store, report, clock, shard, buffers: Arc::default() }
+    }
 }
 
 /// Scrapes the targets of the newest configuration until shutdown.

@@ -9,24 +9,35 @@ pub type SeriesParts<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
 
 /// Splits a line after its series: at the closing brace, or after the name if there are no braces.
 pub(super) fn split_series(line: &str) -> Result<(&str, &str), &'static str> {
-    let name_end = line.find(['{', ' ', '\t']).unwrap_or(line.len());
-    let after_name = line[name_end..].trim_start_matches([' ', '\t']);
+    let bytes = line.as_bytes();
+    let name_end = bytes.iter().position(|byte| *byte == b'{' || is_space(*byte)).unwrap_or(line.len());
+    let after_name = skip_space(&line[name_end..]);
     if !after_name.starts_with('{') {
         return Ok(line.split_at(name_end));
     }
-    let brace = line.len() - after_name.len();
-    let mut quoted = false;
-    let mut escaped = false;
-    for (i, byte) in line.bytes().enumerate().skip(brace + 1) {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            b'}' if !quoted => return Ok(line.split_at(i + 1)),
-            _ => {}
+    let mut at = line.len() - after_name.len() + 1;
+    loop {
+        // Outside quotes.
+        match bytes[at..].iter().position(|byte| matches!(byte, b'"' | b'}')).map(|found| at + found) {
+            None => return Err("the labels have no closing brace"),
+            Some(found) if bytes[found] == b'}' => return Ok(line.split_at(found + 1)),
+            Some(found) => at = found + 1,
         }
+        at += quote_end(&bytes[at..]).ok_or("a quote is not closed")? + 1;
     }
-    Err(if quoted { "a quote is not closed" } else { "the labels have no closing brace" })
+}
+
+/// Where the quote ends that a text begins within.
+fn quote_end(text: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let found = at + text[at..].iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+        if text[found] == b'"' {
+            return Some(found);
+        }
+        // What is escaped is no end, and may be missing.
+        at = (found + 2).min(text.len());
+    }
 }
 
 /// Reads a series as a line has it.
@@ -78,7 +89,8 @@ fn parse_name(text: &str) -> Result<(Cow<'_, str>, &str), &'static str> {
     if text.starts_with('"') {
         return parse_quoted(text).ok_or("a quote is not closed");
     }
-    let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(text.len());
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let end = text.bytes().position(|byte| !is_name(byte)).unwrap_or(text.len());
     let (name, rest) = text.split_at(end);
     if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
         return Err("a label's name holds a character that must be quoted");
@@ -88,16 +100,8 @@ fn parse_name(text: &str) -> Result<(Cow<'_, str>, &str), &'static str> {
 
 fn parse_quoted(text: &str) -> Option<(Cow<'_, str>, &str)> {
     let inner = text.strip_prefix('"')?;
-    let mut escaped = false;
-    for (i, byte) in inner.bytes().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return Some((unescape(&inner[..i]), &inner[i + 1..])),
-            _ => {}
-        }
-    }
-    None
+    let end = quote_end(inner.as_bytes())?;
+    Some((unescape(&inner[..end]), &inner[end + 1..]))
 }
 
 /// Undoes `\\`, `\"` and `\n`; any other escape stays as it is.
@@ -122,12 +126,17 @@ pub(super) fn unescape(text: &str) -> Cow<'_, str> {
     out.into()
 }
 
-fn skip_space(text: &str) -> &str {
-    text.trim_start_matches([' ', '\t'])
+pub(super) fn is_space(byte: u8) -> bool {
+    byte == b' ' || byte == b'\t'
+}
+
+pub(super) fn skip_space(text: &str) -> &str {
+    let spaces = text.bytes().take_while(|byte| is_space(*byte)).count();
+    &text[spaces..]
 }
 
 /// `[a-zA-Z_:][a-zA-Z0-9_:]*`
 pub(super) fn is_metric_name(name: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
-    !name.is_empty() && name.chars().all(allowed) && !name.starts_with(|c: char| c.is_ascii_digit())
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b':';
+    !name.is_empty() && name.bytes().all(allowed) && !name.starts_with(|c: char| c.is_ascii_digit())
 }

@@ -1,18 +1,23 @@
 //! One text of a target becomes one batch: lines that the target printed last time cost a comparison, others are read,
 //! labelled and looked up; what vanished gets a stale marker. Does no I/O and knows no clock.
 
+use std::collections::HashMap;
+
 use super::cache::{Cache, Kind};
 use super::labels::{normalize_bounds, stored_labels};
 use super::report::ScrapeReport;
 use crate::config::ScrapeJob;
 use crate::exposition::{
-    Format, Line, Metadata, Problem, Reading, parse_exemplar, parse_line, parse_reading, parse_series,
+    Format, Line, Metadata, Problem, Reading, leading_number, parse_exemplar, parse_line, parse_reading, parse_series,
 };
 use crate::series::{Ingest, Labels, Sample, SeriesRef, stale_nan};
 
 /// How far a sample's own time may be ahead of the scrape: Prometheus' limit. A later one would keep out all that follows,
 /// and the log's segment from being forgotten.
 const AHEAD_MAX_MS: i64 = 600_000;
+
+/// Why a line cannot be remembered: more than 4 GiB of names and labels.
+const TOO_LONG: &str = "the target's lines are too long";
 
 /// What one text held.
 #[derive(Debug, Default, PartialEq)]
@@ -33,14 +38,16 @@ pub(super) struct Found {
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub samples: Vec<(SeriesRef, Sample)>,
-    /// For the first samples, the cache's place of the line they come from.
-    places: Vec<usize>,
 }
 
 impl Batch {
     pub fn clear(&mut self) {
         self.samples.clear();
-        self.places.clear();
+    }
+
+    /// Bytes of memory.
+    pub fn bytes(&self) -> usize {
+        self.samples.capacity() * size_of::<(SeriesRef, Sample)>()
     }
 
     /// Marks series as gone.
@@ -78,8 +85,7 @@ impl Pass<'_> {
             self.fail(at_ms);
             return Err(reason);
         }
-        self.cache.mark_live(self.job.track_timestamps_staleness || !self.job.honor_timestamps);
-        let vanished = self.cache.vanished();
+        let vanished = self.cache.end(self.job.track_timestamps_staleness || !self.job.honor_timestamps);
         self.batch.stale(vanished, at_ms);
         Ok(found)
     }
@@ -93,19 +99,19 @@ impl Pass<'_> {
 
     /// Looks up series again whose handles the store no longer knows, for another batch.
     pub fn again(self, gone: &[usize]) {
-        let mut samples = Vec::new();
-        for position in gone {
-            let Some(place) = self.batch.places.get(*position).copied() else { continue };
-            let sample = self.batch.samples[*position].1;
-            let Some(entry) = self.cache.entry_mut(place) else { continue };
-            let kind = classify(self.job, self.target, self.store, self.report, entry.key());
-            if let Ok(Ok(Kind::Series(series))) = kind {
-                entry.kind = Kind::Series(series);
-                samples.push((series, sample));
+        let lost: Vec<(SeriesRef, Sample)> = gone.iter().map(|position| self.batch.samples[*position]).collect();
+        let mut renewed: HashMap<SeriesRef, Option<SeriesRef>> = lost.iter().map(|(old, _)| (*old, None)).collect();
+        for place in self.cache.places_of(|series| renewed.contains_key(&series)) {
+            let Kind::Series(old) = self.cache.kind(place) else { continue };
+            let kind = classify(self.job, self.target, self.store, self.report, self.cache.key(place));
+            if let Ok(Ok(kind @ Kind::Series(series))) = kind {
+                self.cache.set_kind(place, kind);
+                renewed.insert(old, Some(series));
             }
         }
+        let again = |(old, sample): &(SeriesRef, Sample)| Some(((*renewed.get(old)?)?, *sample));
         self.batch.clear();
-        self.batch.samples = samples;
+        self.batch.samples.extend(lost.iter().filter_map(again));
     }
 }
 
@@ -144,7 +150,7 @@ impl Reader<'_, '_> {
         while !rest.is_empty() {
             self.line += 1;
             if self.ended {
-                self.problem(rest.lines().next().unwrap_or_default(), "there is text after # EOF");
+                self.problem(rest, "there is text after # EOF");
                 return Ok(());
             }
             rest = match self.repeated(rest) {
@@ -181,13 +187,24 @@ impl Reader<'_, '_> {
         self.text(&good)
     }
 
-    /// The whole line as it came at this place last time: nothing to read.
+    /// The line that came at this place last time, with nothing behind it but a plain number: the usual case. All others
+    /// are for [`Reader::changed`].
     fn repeated<'t>(&mut self, rest: &'t str) -> Option<&'t str> {
-        let (place, entry) = self.pass.cache.expected()?;
-        let after = rest.strip_prefix(entry.text.as_str())?;
+        let cache = &*self.pass.cache;
+        let place = cache.expected()?;
+        let after = rest.strip_prefix(cache.key(place))?;
+        let kind = cache.kind(place);
+        if matches!(kind, Kind::Silent | Kind::End) {
+            let after = if after.is_empty() { after } else { after.strip_prefix('\n')? };
+            self.emit(place, rest, None, 0.0);
+            return Some(after);
+        }
+        let after = after.strip_prefix(' ')?;
+        let (value, length) = leading_number(after.as_bytes())?;
+        let after = after.get(length..)?;
         let after = if after.is_empty() { after } else { after.strip_prefix('\n')? };
-        let (kind, value, timestamp_ms) = (entry.kind, entry.value, entry.timestamp_ms);
-        self.emit(place, kind, value, timestamp_ms);
+        self.pass.cache.note_exemplar(place, None);
+        self.emit(place, rest, None, value);
         Some(after)
     }
 
@@ -201,13 +218,10 @@ impl Reader<'_, '_> {
             return Ok(after);
         }
         match parse_line(line, self.format) {
-            Ok(Line::Sample { series, reading }) => {
-                let line = line.trim_start_matches([' ', '\t']);
-                match self.place_of(line, series)? {
-                    Ok(place) => self.sample(place, line, reading),
-                    Err(reason) => self.problem(line, reason),
-                }
-            }
+            Ok(Line::Sample { series, reading }) => match self.place_of(series)? {
+                Ok(place) => self.sample(place, line, reading),
+                Err(reason) => self.problem(line, reason),
+            },
             Ok(silent) => self.silent(line, silent),
             Err(reason) => self.problem(line, reason),
         }
@@ -215,17 +229,17 @@ impl Reader<'_, '_> {
     }
 
     /// The series that came at this place last time, with something else behind it.
-    fn same_series<'t>(&self, line: &'t str) -> Option<(usize, Result<Reading<'t>, &'static str>)> {
-        let (place, entry) = self.pass.cache.expected()?;
-        if matches!(entry.kind, Kind::Silent | Kind::End) {
+    fn same_series<'t>(&self, line: &'t str) -> Option<(u32, Result<Reading<'t>, &'static str>)> {
+        let place = self.pass.cache.expected()?;
+        if matches!(self.pass.cache.kind(place), Kind::Silent | Kind::End) {
             return None;
         }
-        let after = line.strip_prefix(entry.key())?;
+        let after = line.strip_prefix(self.pass.cache.key(place))?;
         let is_apart = after.starts_with([' ', '\t']) && !after.trim_start_matches([' ', '\t']).starts_with('{');
         is_apart.then(|| (place, parse_reading(after.strip_suffix('\r').unwrap_or(after), self.format)))
     }
 
-    fn place_of(&mut self, line: &str, series: &str) -> Result<Result<usize, &'static str>, String> {
+    fn place_of(&mut self, series: &str) -> Result<Result<u32, &'static str>, String> {
         if let Some(place) = self.pass.cache.find(series) {
             return Ok(Ok(place));
         }
@@ -234,22 +248,18 @@ impl Reader<'_, '_> {
             Ok(kind) => kind,
             Err(reason) => return Ok(Err(reason)),
         };
+        let Some(place) = pass.cache.add(series, kind) else { return Ok(Err(TOO_LONG)) };
         self.found.added += usize::from(matches!(kind, Kind::Series(_)));
-        Ok(Ok(pass.cache.add(line, series.len(), kind)))
+        Ok(Ok(place))
     }
 
-    fn sample(&mut self, place: usize, line: &str, reading: Reading<'_>) {
+    fn sample(&mut self, place: u32, line: &str, reading: Reading<'_>) {
         let timestamp_ms = reading.timestamp_ms.filter(|_| self.pass.job.honor_timestamps);
-        let Some(entry) = self.pass.cache.entry_mut(place) else { return };
-        let kind = entry.kind;
         // An exemplar that stands behind another value is not a new one.
-        let exemplar = reading.exemplar.filter(|text| entry.seen == 0 || !entry.text.ends_with(text));
-        entry.text.clear();
-        entry.text.push_str(line);
-        entry.value = reading.value;
-        entry.timestamp_ms = timestamp_ms;
-        self.emit(place, kind, reading.value, timestamp_ms);
-        if let (Some(text), Kind::Series(series)) = (exemplar, kind) {
+        let is_new = self.pass.cache.note_exemplar(place, reading.exemplar);
+        self.emit(place, line, timestamp_ms, reading.value);
+        let exemplar = reading.exemplar.filter(|_| is_new);
+        if let (Some(text), Kind::Series(series)) = (exemplar, self.pass.cache.kind(place)) {
             match parse_exemplar(text, timestamp_ms.unwrap_or(self.at_ms)) {
                 Ok(exemplar) => self.pass.store.append_exemplar(series, exemplar),
                 Err(reason) => self.problem(line, reason),
@@ -259,17 +269,19 @@ impl Reader<'_, '_> {
 
     fn silent(&mut self, line: &str, meaning: Line<'_>) {
         let place = match self.pass.cache.find(line) {
-            Some(place) => place,
+            Some(place) => Some(place),
             None => {
                 if let Line::Metadata(metadata, name, text) = meaning {
                     self.metadata(metadata, name, text);
                 }
                 let kind = if meaning == Line::Eof { Kind::End } else { Kind::Silent };
-                self.pass.cache.add(line, line.len(), kind)
+                self.pass.cache.add(line, kind)
             }
         };
-        let kind = self.pass.cache.entry(place).map_or(Kind::Silent, |entry| entry.kind);
-        self.emit(place, kind, 0.0, None);
+        match place {
+            Some(place) => self.emit(place, line, None, 0.0),
+            None => self.problem(line, TOO_LONG),
+        }
     }
 
     fn metadata(&mut self, metadata: Metadata, name: &str, text: &str) {
@@ -282,9 +294,10 @@ impl Reader<'_, '_> {
         });
     }
 
-    fn emit(&mut self, place: usize, kind: Kind, value: f64, timestamp_ms: Option<i64>) {
-        let first = self.pass.cache.touch(place);
-        match kind {
+    /// Takes what a line stands for. `line` may go on behind the line.
+    fn emit(&mut self, place: u32, line: &str, timestamp_ms: Option<i64>, value: f64) {
+        let first = self.pass.cache.touch(place, timestamp_ms.is_some());
+        match self.pass.cache.kind(place) {
             Kind::Silent => {}
             Kind::End => self.ended = true,
             Kind::Dropped => self.found.scraped += 1,
@@ -292,27 +305,21 @@ impl Reader<'_, '_> {
                 self.found.scraped += 1;
                 self.found.kept += 1;
                 if timestamp_ms.is_none() && !first {
-                    return self.refused(place, "the series is printed twice");
+                    return self.problem(line, "the series is printed twice");
                 }
                 if timestamp_ms.is_some_and(|own| own > self.at_ms.saturating_add(AHEAD_MAX_MS)) {
-                    return self.refused(place, "the timestamp is more than 10 minutes ahead");
+                    return self.problem(line, "the timestamp is more than 10 minutes ahead");
                 }
                 let sample = Sample { timestamp_ms: timestamp_ms.unwrap_or(self.at_ms), value };
                 self.pass.batch.samples.push((series, sample));
-                self.pass.batch.places.push(place);
             }
         }
-    }
-
-    /// A line that can be read, but not be stored.
-    fn refused(&mut self, place: usize, reason: &'static str) {
-        let line = self.pass.cache.entry(place).map(|entry| entry.text.clone());
-        self.problem(&line.unwrap_or_default(), reason);
     }
 
     fn problem(&mut self, line: &str, reason: &'static str) {
         self.found.problems += 1;
         if self.found.first_problem.is_none() {
+            let line = line.lines().next().unwrap_or_default();
             self.found.first_problem = Some(Problem::new(self.line, line, reason));
         }
     }

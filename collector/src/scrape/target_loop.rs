@@ -9,6 +9,7 @@ use lifecycle::CancellationToken;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::Scraping;
+use super::buffers::Buffer;
 use super::cache::Cache;
 use super::fetch::fetch;
 use super::pass::{Batch, Found, Pass};
@@ -38,10 +39,6 @@ pub struct TargetLoop {
     scraping: Scraping,
     status: Arc<TargetReport>,
     cache: Cache,
-    batch: Batch,
-    body: Vec<u8>,
-    /// The body as it came, if it was compressed.
-    compressed: Vec<u8>,
     automatic: [SeriesRef; AUTOMATIC.len()],
     /// The last time that lies on the schedule.
     scheduled_ms: Option<i64>,
@@ -65,9 +62,6 @@ impl TargetLoop {
             scraping,
             status,
             cache: Cache::new(),
-            batch: Batch::default(),
-            body: Vec::new(),
-            compressed: Vec::new(),
             automatic,
             scheduled_ms: None,
             store_failed: false,
@@ -108,24 +102,23 @@ impl TargetLoop {
     async fn scrape(&mut self) {
         let began = Instant::now();
         let at_ms = self.aligned(self.scraping.clock.now_ms());
-        let (body, compressed) = (&mut self.body, &mut self.compressed);
-        let fetched = fetch(&self.transport, &self.job, &self.target, body, compressed).await;
-        let body = std::mem::take(&mut self.body);
-        let result = match fetched {
-            Ok(format) => self.pass().read(&body, format, at_ms),
+        let mut buffer = self.scraping.buffers.take();
+        let Buffer { body, compressed, batch } = &mut buffer;
+        let result = match fetch(&self.transport, &self.job, &self.target, body, compressed).await {
+            Ok(format) => self.pass(batch).read(body, format, at_ms),
             Err(reason) => {
-                self.pass().fail(at_ms);
+                self.pass(batch).fail(at_ms);
                 Err(reason)
             }
         };
-        self.body = body;
         let duration = began.elapsed();
         match &result {
             Ok(found) => self.scraping.report.counts.add(found),
             Err(_) => _ = self.scraping.report.counts.failed.fetch_add(1, Ordering::Relaxed),
         }
-        self.automatic_samples(&result, duration, at_ms);
-        let stored = self.append(at_ms);
+        self.automatic_samples(batch, &result, duration, at_ms);
+        let stored = self.append(batch, at_ms);
+        self.scraping.buffers.give_back(buffer);
         let shown = result.as_ref().map(Into::into).unwrap_or_default();
         let error = stored.and(result.map(|_| ())).err();
         self.status.scraped(Scraped { at_ms, duration, error, found: shown });
@@ -140,41 +133,47 @@ impl TargetLoop {
         if now_ms - scheduled <= tolerance { scheduled } else { now_ms }
     }
 
-    fn pass(&mut self) -> Pass<'_> {
+    fn pass<'a>(&'a mut self, batch: &'a mut Batch) -> Pass<'a> {
         Pass {
             job: &self.job,
             target: &self.target.labels,
             store: self.scraping.store.as_ref(),
             report: &self.scraping.report,
             cache: &mut self.cache,
-            batch: &mut self.batch,
+            batch,
         }
     }
 
-    fn automatic_samples(&mut self, result: &Result<Found, String>, duration: Duration, timestamp_ms: i64) {
+    fn automatic_samples(
+        &self,
+        batch: &mut Batch,
+        result: &Result<Found, String>,
+        duration: Duration,
+        timestamp_ms: i64,
+    ) {
         let none = Found::default();
         let found = result.as_ref().unwrap_or(&none);
         let up = if result.is_ok() { 1.0 } else { 0.0 };
         let values = [up, duration.as_secs_f64(), found.scraped as f64, found.kept as f64, found.added as f64];
         let samples = values.map(|value| Sample { timestamp_ms, value });
-        self.batch.samples.extend(self.automatic.into_iter().zip(samples));
+        batch.samples.extend(self.automatic.into_iter().zip(samples));
     }
 
     /// Stores the batch; what the store has forgotten meanwhile is looked up and stored again.
-    fn append(&mut self, at_ms: i64) -> Result<(), String> {
+    fn append(&mut self, batch: &mut Batch, at_ms: i64) -> Result<(), String> {
         let mut gone = Vec::new();
-        let mut result = self.scraping.store.append_resolved(&self.batch.samples, &mut gone).map(|_| ());
+        let mut result = self.scraping.store.append_resolved(&batch.samples, &mut gone).map(|_| ());
         if !gone.is_empty() && result.is_ok() {
-            let lost: Vec<(SeriesRef, Sample)> = gone.iter().map(|position| self.batch.samples[*position]).collect();
+            let lost: Vec<(SeriesRef, Sample)> = gone.iter().map(|position| batch.samples[*position]).collect();
             let old = self.automatic;
             self.automatic = resolve_automatic(&self.target, self.scraping.store.as_ref());
-            self.pass().again(&gone);
+            self.pass(batch).again(&gone);
             let renewed = |(series, sample): (SeriesRef, Sample)| {
                 let which = old.iter().position(|known| *known == series)?;
                 Some((self.automatic[which], sample))
             };
-            self.batch.samples.extend(lost.into_iter().filter_map(renewed));
-            result = self.scraping.store.append_resolved(&self.batch.samples, &mut Vec::new()).map(|_| ());
+            batch.samples.extend(lost.into_iter().filter_map(renewed));
+            result = self.scraping.store.append_resolved(&batch.samples, &mut Vec::new()).map(|_| ());
         }
         self.note(result.as_ref().err(), at_ms);
         result.map_err(|error| format!("the samples could not be stored: {error}"))
@@ -196,11 +195,11 @@ impl TargetLoop {
     /// The target is gone: so are its series.
     fn end(&mut self) {
         let now_ms = self.scraping.clock.now_ms();
-        self.pass().fail(now_ms);
-        let automatic = self.automatic.to_vec();
-        self.batch.stale(automatic, now_ms);
+        let mut batch = Batch::default();
+        self.pass(&mut batch).fail(now_ms);
+        batch.stale(self.automatic.to_vec(), now_ms);
         // Logged; nobody asks how a target is that is gone.
-        let _ = self.append(now_ms);
+        let _ = self.append(&mut batch, now_ms);
     }
 }
 
