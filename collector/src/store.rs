@@ -10,6 +10,7 @@ mod exemplars;
 mod head;
 mod histogram_chunk;
 mod histogram_record;
+mod index;
 mod log;
 mod postings;
 mod record;
@@ -25,10 +26,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use lifecycle::Clock;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use self::exemplars::Exemplars;
-use self::head::{Found, Head, MemSeries};
+use self::head::{Head, MemSeries};
 use self::log::{Log, RECORD_BYTES_SPLIT};
 use self::record::RecordWriter;
 pub use self::replay::Replayed;
@@ -36,7 +37,7 @@ use self::samples::Pushed;
 use crate::api::views::{Exemplar, ExemplarSource, SeriesExemplars};
 use crate::series::{
     AppendError, Appendable, Appended, HistogramSample, Ingest, Labels, Matcher, Meter, Point, Queryable, Sample,
-    SelectError, Selection, SeriesRef, SeriesSamples,
+    SelectError, Selection, SeriesRef, SeriesSamples, is_stale,
 };
 
 /// When the log is forced from the operating system's memory to the disk.
@@ -216,41 +217,37 @@ impl Store {
         self.head.size().1
     }
 
-    fn append_found(
+    fn append_all<S: Storable>(
         &self,
-        find: impl FnOnce(&Head) -> Found,
-        samples: impl Iterator<Item = impl Storable>,
+        batch: impl ExactSizeIterator<Item = (SeriesRef, S)>,
         gone: &mut Vec<usize>,
+        mut log: MutexGuard<'_, Log>,
     ) -> Result<Appended, AppendError> {
-        let mut done = Appended::default();
-        let now_ms = self.clock.now_ms();
-        let mut log = self.log.lock();
-        // Only under the log's lock: nothing found now can be forgotten by the retention before it is appended to.
-        let found = find(&self.head);
-        let result = Self::write(&mut log, now_ms, &found, samples, gone, &mut done);
+        let (count, mut done) = (batch.len(), Appended::default());
+        let result = self.write(&mut log, batch, gone, &mut done);
         drop(log);
         let add = |counter: &AtomicU64, n: usize| counter.fetch_add(n as u64, Ordering::Relaxed);
         add(&self.counters.out_of_order, done.out_of_order);
         add(&self.counters.duplicate, done.duplicate);
         if let Err(error) = result {
-            add(&self.counters.log_failed, found.len() - done.out_of_order - done.duplicate - gone.len());
+            add(&self.counters.log_failed, count - done.out_of_order - done.duplicate - gone.len());
             return Err(error.into());
         }
         add(&self.counters.samples, done.stored);
         Ok(done)
     }
 
-    fn write(
+    fn write<S: Storable>(
+        &self,
         log: &mut Log,
-        now_ms: i64,
-        found: &Found,
-        samples: impl Iterator<Item = impl Storable>,
+        batch: impl Iterator<Item = (SeriesRef, S)>,
         gone: &mut Vec<usize>,
         done: &mut Appended,
     ) -> io::Result<()> {
-        log.prepare(now_ms)?;
-        for (i, (series, sample)) in found.iter().zip(samples).enumerate() {
-            let Some(series) = series else {
+        log.prepare(self.clock.now_ms())?;
+        let head = self.head.lookup();
+        for (i, (series, sample)) in batch.enumerate() {
+            let Some(series) = head.get(series) else {
                 gone.push(i);
                 continue;
             };
@@ -268,6 +265,7 @@ impl Store {
                 log.commit()?;
             }
         }
+        drop(head);
         log.commit()
     }
 }
@@ -281,14 +279,16 @@ trait Storable {
 impl Storable for Sample {
     fn store(self, series: &MemSeries, record: &mut RecordWriter) -> (Pushed, bool) {
         let mut state = series.state.lock();
-        if let Some(marker) = state.marker(self) {
+        if is_stale(self.value)
+            && let Some(marker) = state.marker(self)
+        {
             drop(state);
             return marker.store(series, record);
         }
-        let is_new = state.is_empty();
+        let (is_new, before) = (state.is_empty(), state.last_value());
         let pushed = state.push(self);
         if pushed == Pushed::Stored {
-            record.add(&mut state.log, &series.labels, self);
+            record.add(&mut state.log, &series.labels, before, self);
         }
         (pushed, is_new)
     }
@@ -320,24 +320,25 @@ fn lock_folder(dir: &Path) -> Result<File, OpenStoreError> {
 
 impl Appendable for Store {
     fn append(&self, batch: &[(Labels, Sample)]) -> Result<Appended, AppendError> {
-        let find = |head: &Head| batch.iter().map(|(labels, _)| Some(head.resolve(labels))).collect();
-        self.append_found(find, batch.iter().map(|(_, sample)| *sample), &mut Vec::new())
+        // Only under the log's lock: nothing found now can be forgotten by the retention before it is appended to.
+        let log = self.log.lock();
+        let found: Vec<SeriesRef> = batch.iter().map(|(labels, _)| self.resolve(labels)).collect();
+        let batch = found.into_iter().zip(batch.iter().map(|(_, sample)| *sample));
+        self.append_all(batch, &mut Vec::new(), log)
     }
 }
 
 impl Ingest for Store {
     fn resolve(&self, labels: &Labels) -> SeriesRef {
-        SeriesRef(self.head.resolve(labels).id)
+        self.head.resolve(labels).id
     }
 
     fn labels(&self, series: SeriesRef) -> Option<Labels> {
-        let found = self.head.find(std::iter::once(series)).pop().flatten();
-        found.map(|series| series.labels.clone())
+        self.head.lookup().get(series).map(|series| series.labels.clone())
     }
 
     fn append_resolved(&self, batch: &[(SeriesRef, Sample)], gone: &mut Vec<usize>) -> Result<Appended, AppendError> {
-        let find = |head: &Head| head.find(batch.iter().map(|(series, _)| *series));
-        self.append_found(find, batch.iter().map(|(_, sample)| *sample), gone)
+        self.append_all(batch.iter().copied(), gone, self.log.lock())
     }
 
     fn append_histograms(
@@ -345,13 +346,12 @@ impl Ingest for Store {
         batch: &[(SeriesRef, HistogramSample)],
         gone: &mut Vec<usize>,
     ) -> Result<Appended, AppendError> {
-        let find = |head: &Head| head.find(batch.iter().map(|(series, _)| *series));
-        self.append_found(find, batch.iter().map(|(_, sample)| sample.clone()), gone)
+        self.append_all(batch.iter().cloned(), gone, self.log.lock())
     }
 
     fn append_exemplar(&self, series: SeriesRef, exemplar: Exemplar) {
-        if let Some(Some(series)) = self.head.find(std::iter::once(series)).pop() {
-            self.exemplars.push(series.labels.clone(), exemplar);
+        if let Some(labels) = self.labels(series) {
+            self.exemplars.push(labels, exemplar);
         }
     }
 }

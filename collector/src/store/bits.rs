@@ -5,39 +5,73 @@
 /// time in milliseconds: 64 of them, 16 seconds and 1,048 seconds either way.
 const WIDTHS: [(u64, u32, u32); 3] = [(0b10, 2, 7), (0b110, 3, 15), (0b1110, 4, 21)];
 
-/// What is written at once: with the bits of a begun byte it fits a word.
+/// What is read at once: with the bits of a begun byte it fits a word.
 const PIECE_BITS_MAX: u32 = 56;
+
+/// Bytes that wait in the writer itself. There are as many buffers as series, and each lies elsewhere: with a few samples at
+/// once, a series' buffer is fetched from memory once for all of them.
+const TAIL_BYTES: usize = 16;
+
+/// Bytes that a buffer has first. The C library keeps freed pieces of up to 120 bytes apart, for others of the very same size:
+/// buffers that grew from there would leave them behind for ever.
+const BYTES_MIN: usize = 8 * TAIL_BYTES;
+
+/// Bytes by which a full buffer grows at least: doubling would waste much, as there are so many.
+const GROWTH_BYTES_MIN: usize = 4 * TAIL_BYTES;
 
 /// Appends bits.
 #[derive(Debug, Default)]
 pub(super) struct BitWriter {
-    pub bytes: Vec<u8>,
-    /// Unused low bits of the last byte.
-    free: u32,
+    bytes: Vec<u8>,
+    /// The last bits, the first of them highest; the rest is 0.
+    tail: [u8; TAIL_BYTES],
+    /// How many they are: less than all.
+    tail_bits: u8,
 }
 
 impl BitWriter {
     /// Appends the low `width` bits of `value`, which has no others.
     pub fn write(&mut self, value: u64, width: u32) {
-        if width > PIECE_BITS_MAX {
-            self.write(value >> 32, width - 32);
-            return self.write(value & u64::from(u32::MAX), 32);
-        }
+        const TAIL_BITS: u32 = u128::BITS;
         if width == 0 {
             return;
         }
-        let begun = if self.free == 0 { 0 } else { 8 - self.free };
-        let piece = ((value << (64 - width)) >> begun).to_be_bytes();
-        let total = begun + width;
-        let length = total.div_ceil(8) as usize;
-        match self.bytes.last_mut() {
-            Some(last) if begun > 0 => {
-                *last |= piece[0];
-                self.bytes.extend_from_slice(&piece[1..length]);
-            }
-            _ => self.bytes.extend_from_slice(&piece[..length]),
+        let end = u32::from(self.tail_bits) + width;
+        let tail = u128::from_be_bytes(self.tail);
+        let value = u128::from(value);
+        if end < TAIL_BITS {
+            self.tail = (tail | (value << (TAIL_BITS - end))).to_be_bytes();
+            self.tail_bits = end as u8;
+            return;
         }
-        self.free = length as u32 * 8 - total;
+        let over = end - TAIL_BITS;
+        let full = tail | (value >> over);
+        if self.bytes.capacity() - self.bytes.len() < TAIL_BYTES {
+            let more = if self.bytes.is_empty() { BYTES_MIN } else { GROWTH_BYTES_MIN.max(self.bytes.len() / 8) };
+            self.bytes.reserve_exact(more);
+        }
+        self.bytes.extend_from_slice(&full.to_be_bytes());
+        let rest = if over == 0 { 0 } else { value << (TAIL_BITS - over) };
+        self.tail = rest.to_be_bytes();
+        self.tail_bits = over as u8;
+    }
+
+    /// All bits as bytes; what is unused of the last one is 0.
+    pub fn finish(self) -> Box<[u8]> {
+        let rest = usize::from(self.tail_bits.div_ceil(8));
+        let mut bytes = self.bytes;
+        bytes.reserve_exact(rest);
+        bytes.extend_from_slice(&self.tail[..rest]);
+        bytes.into_boxed_slice()
+    }
+
+    pub fn reader(&self) -> BitReader<'_> {
+        BitReader { bytes: &self.bytes, tail: self.tail, tail_bits: usize::from(self.tail_bits), at: 0 }
+    }
+
+    /// Bytes of memory besides the writer itself.
+    pub fn size(&self) -> usize {
+        self.bytes.capacity()
     }
 
     /// Appends a number that is mostly 0, else mostly small.
@@ -60,12 +94,14 @@ impl BitWriter {
 /// Reads what [`BitWriter`] wrote.
 pub(super) struct BitReader<'a> {
     bytes: &'a [u8],
+    tail: [u8; TAIL_BYTES],
+    tail_bits: usize,
     at: usize,
 }
 
 impl<'a> BitReader<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+        Self { bytes, tail: [0; TAIL_BYTES], tail_bits: 0, at: 0 }
     }
 
     /// `None` past the end.
@@ -77,33 +113,36 @@ impl<'a> BitReader<'a> {
             let high = self.read(width - 32)?;
             return Some((high << 32) | self.read(32)?);
         }
-        let width_bits = width as usize;
-        if self.at + width_bits > self.bytes.len() * 8 {
-            return None;
-        }
         let word = self.peek();
-        self.at += width_bits;
+        self.skip(width)?;
         Some(word >> (64 - width))
     }
 
     /// The next bits, at least [`PIECE_BITS_MAX`] of them, from the highest down; zeros past the end.
     pub fn peek(&self) -> u64 {
-        let rest = self.bytes.get(self.at / 8..).unwrap_or_default();
-        let word = match rest.first_chunk() {
-            Some(window) => u64::from_be_bytes(*window),
-            None => {
-                let mut window = [0; 8];
-                window[..rest.len()].copy_from_slice(rest);
-                u64::from_be_bytes(window)
-            }
+        let from = self.at / 8;
+        let window = match self.bytes.get(from..).and_then(<[u8]>::first_chunk) {
+            Some(window) => *window,
+            None => self.last_bytes(from),
         };
-        word << (self.at % 8)
+        u64::from_be_bytes(window) << (self.at % 8)
     }
 
     /// Leaves out bits that [`BitReader::peek`] has shown; `None` past the end.
     pub fn skip(&mut self, width: u32) -> Option<()> {
         self.at += width as usize;
-        (self.at <= self.bytes.len() * 8).then_some(())
+        (self.at <= self.bytes.len() * 8 + self.tail_bits).then_some(())
+    }
+
+    /// Eight bytes at the end, or as many as there are.
+    fn last_bytes(&self, from: usize) -> [u8; 8] {
+        let mut window = [0; 8];
+        let rest = self.bytes.get(from..).unwrap_or_default();
+        let tail = &self.tail[from.saturating_sub(self.bytes.len()).min(TAIL_BYTES)..];
+        for (to, byte) in window.iter_mut().zip(rest.iter().chain(tail)) {
+            *to = *byte;
+        }
+        window
     }
 
     /// Reads what [`BitWriter::write_small`] wrote.
@@ -138,12 +177,23 @@ mod tests {
                 writer.write(low(*value, *width), *width);
                 writer.write_small(small >> shift);
             }
-            let mut reader = BitReader::new(&writer.bytes);
+            let mut ends = Vec::new();
+            {
+                let mut reader = writer.reader();
+                for (width, value, small, shift) in &numbers {
+                    prop_assert_eq!(reader.read(*width), Some(low(*value, *width)));
+                    prop_assert_eq!(reader.read_small(), Some(small >> shift));
+                }
+                ends.push(reader.at);
+                prop_assert_eq!(reader.read(1), None);
+            }
+            let bytes = writer.finish();
+            let mut reader = BitReader::new(&bytes);
             for (width, value, small, shift) in &numbers {
                 prop_assert_eq!(reader.read(*width), Some(low(*value, *width)));
                 prop_assert_eq!(reader.read_small(), Some(small >> shift));
             }
-            prop_assert!(reader.at.div_ceil(8) == writer.bytes.len());
+            prop_assert_eq!((ends[0], ends[0].div_ceil(8)), (reader.at, bytes.len()));
         }
     }
 }

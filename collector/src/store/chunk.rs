@@ -5,7 +5,7 @@ use super::bits::{BitReader, BitWriter};
 use crate::series::Sample;
 
 /// Samples after which a chunk is sealed: Prometheus' number. Reading one sample means decoding its chunk.
-pub(super) const SAMPLES_PER_CHUNK: u32 = 120;
+pub(super) const SAMPLES_PER_CHUNK: u8 = 120;
 
 /// A window of no bits, never reused.
 const NO_WINDOW: Window = Window { leading: 64, length: 0 };
@@ -13,17 +13,17 @@ const NO_WINDOW: Window = Window { leading: 64, length: 0 };
 /// Which bits of a XOR are written.
 #[derive(Debug, Clone, Copy)]
 struct Window {
-    leading: u32,
-    length: u32,
+    leading: u8,
+    length: u8,
 }
 
 impl Window {
     fn trailing(self) -> u32 {
-        64 - self.leading - self.length
+        64 - u32::from(self.leading) - u32::from(self.length)
     }
 
     fn covers(self, xor: u64) -> bool {
-        self.length > 0 && xor.leading_zeros() >= self.leading && xor.trailing_zeros() >= self.trailing()
+        self.length > 0 && xor.leading_zeros() >= u32::from(self.leading) && xor.trailing_zeros() >= self.trailing()
     }
 }
 
@@ -32,7 +32,7 @@ impl Window {
 pub(super) struct Chunk {
     pub first_ms: i64,
     pub last_ms: i64,
-    count: u32,
+    count: u8,
     bytes: Box<[u8]>,
 }
 
@@ -42,7 +42,7 @@ impl Chunk {
     }
 
     pub fn samples(&self) -> Samples<'_> {
-        Samples::new(&self.bytes, self.count, self.first_ms)
+        Samples::new(BitReader::new(&self.bytes), self.count, self.first_ms)
     }
 }
 
@@ -51,10 +51,10 @@ impl Chunk {
 pub(super) struct OpenChunk {
     pub first_ms: i64,
     pub last: Sample,
-    count: u32,
     step: i64,
-    window: Window,
     bits: BitWriter,
+    count: u8,
+    window: Window,
 }
 
 impl OpenChunk {
@@ -69,7 +69,7 @@ impl OpenChunk {
     }
 
     pub fn size(&self) -> usize {
-        size_of::<Self>() + self.bits.bytes.capacity()
+        size_of::<Self>() + self.bits.size()
     }
 
     pub fn push(&mut self, sample: Sample) {
@@ -82,16 +82,11 @@ impl OpenChunk {
     }
 
     pub fn seal(self) -> Chunk {
-        Chunk {
-            first_ms: self.first_ms,
-            last_ms: self.last.timestamp_ms,
-            count: self.count,
-            bytes: self.bits.bytes.into_boxed_slice(),
-        }
+        Chunk { first_ms: self.first_ms, last_ms: self.last.timestamp_ms, count: self.count, bytes: self.bits.finish() }
     }
 
     pub fn samples(&self) -> Samples<'_> {
-        Samples::new(&self.bits.bytes, self.count, self.first_ms)
+        Samples::new(self.bits.reader(), self.count, self.first_ms)
     }
 
     fn write_value(&mut self, xor: u64) {
@@ -103,17 +98,17 @@ impl OpenChunk {
         } else {
             let leading = xor.leading_zeros();
             let length = 64 - leading - xor.trailing_zeros();
-            self.window = Window { leading, length };
+            self.window = Window { leading: leading as u8, length: length as u8 };
             self.bits.write((0b11 << 12) | (u64::from(leading) << 6) | u64::from(length - 1), 14);
         }
-        self.bits.write(xor >> self.window.trailing(), self.window.length);
+        self.bits.write(xor >> self.window.trailing(), u32::from(self.window.length));
     }
 }
 
 /// Reads a chunk's samples in order.
 pub(super) struct Samples<'a> {
     bits: BitReader<'a>,
-    left: u32,
+    left: u8,
     started: bool,
     timestamp_ms: i64,
     step: i64,
@@ -122,8 +117,7 @@ pub(super) struct Samples<'a> {
 }
 
 impl<'a> Samples<'a> {
-    fn new(bytes: &'a [u8], count: u32, first_ms: i64) -> Self {
-        let bits = BitReader::new(bytes);
+    fn new(bits: BitReader<'a>, count: u8, first_ms: i64) -> Self {
         Self { bits, left: count, started: false, timestamp_ms: first_ms, step: 0, value: 0, window: NO_WINDOW }
     }
 
@@ -133,7 +127,7 @@ impl<'a> Samples<'a> {
             0 => return self.bits.skip(1).map(|()| 0),
             1 => self.bits.skip(2)?,
             _ => {
-                let (leading, length) = ((word << 2 >> 58) as u32, (word << 8 >> 58) as u32 + 1);
+                let (leading, length) = ((word << 2 >> 58) as u8, (word << 8 >> 58) as u8 + 1);
                 if leading + length > 64 {
                     return None;
                 }
@@ -141,7 +135,7 @@ impl<'a> Samples<'a> {
                 self.window = Window { leading, length };
             }
         }
-        self.bits.read(self.window.length).map(|bits| bits << self.window.trailing())
+        self.bits.read(u32::from(self.window.length)).map(|bits| bits << self.window.trailing())
     }
 }
 

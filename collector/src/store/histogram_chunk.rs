@@ -16,7 +16,7 @@ const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 pub(super) struct HistogramChunk {
     first: HistogramSample,
     pub last_ms: i64,
-    count: u32,
+    count: u8,
     /// Whether all counts are whole numbers.
     whole: bool,
     bytes: Box<[u8]>,
@@ -28,7 +28,7 @@ impl HistogramChunk {
     }
 
     pub fn samples(&self) -> HistogramSamples<'_> {
-        HistogramSamples::new(&self.first, self.count, self.whole, &self.bytes)
+        HistogramSamples::new(&self.first, self.count, self.whole, BitReader::new(&self.bytes))
     }
 
     /// Bytes of memory.
@@ -42,7 +42,7 @@ impl HistogramChunk {
 pub(super) struct OpenHistogramChunk {
     first: HistogramSample,
     pub last: HistogramSample,
-    count: u32,
+    count: u8,
     step: i64,
     /// The last step of each count if they are whole numbers, else nothing.
     steps: Option<Vec<i64>>,
@@ -98,19 +98,19 @@ impl OpenHistogramChunk {
             last_ms: self.last.timestamp_ms,
             count: self.count,
             whole: self.steps.is_some(),
-            bytes: self.bits.bytes.into_boxed_slice(),
+            bytes: self.bits.finish(),
         }
     }
 
     pub fn samples(&self) -> HistogramSamples<'_> {
-        HistogramSamples::new(&self.first, self.count, self.steps.is_some(), &self.bits.bytes)
+        HistogramSamples::new(&self.first, self.count, self.steps.is_some(), self.bits.reader())
     }
 
     /// Bytes of memory.
     pub fn size(&self) -> usize {
         let histograms = size_of_histogram(&self.first.histogram) + size_of_histogram(&self.last.histogram);
         let steps = self.steps.as_ref().map_or(0, |steps| size_of_val(&steps[..]));
-        size_of::<Self>() + self.bits.bytes.capacity() + histograms + steps
+        size_of::<Self>() + self.bits.size() + histograms + steps
     }
 }
 
@@ -125,7 +125,7 @@ fn size_of_histogram(histogram: &Histogram) -> usize {
 /// Reads a chunk's histograms in order.
 pub(super) struct HistogramSamples<'a> {
     bits: BitReader<'a>,
-    left: u32,
+    left: u8,
     current: HistogramSample,
     started: bool,
     step: i64,
@@ -133,9 +133,8 @@ pub(super) struct HistogramSamples<'a> {
 }
 
 impl<'a> HistogramSamples<'a> {
-    fn new(first: &HistogramSample, count: u32, whole: bool, bytes: &'a [u8]) -> Self {
+    fn new(first: &HistogramSample, count: u8, whole: bool, bits: BitReader<'a>) -> Self {
         let steps = whole.then(|| vec![0; counts(&first.histogram).count()]);
-        let bits = BitReader::new(bytes);
         Self { bits, left: count, current: first.clone(), started: false, step: 0, steps }
     }
 

@@ -96,7 +96,7 @@ impl Log {
         self.segments.push(Segment { path, bytes: FILE_HEADER as u64, newest_ms: i64::MIN });
         self.file = Some(Arc::new(file));
         self.created_ms = now_ms;
-        self.record.start_segment(number);
+        self.record.start_segment();
         Ok(())
     }
 

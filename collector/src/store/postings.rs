@@ -7,8 +7,11 @@ use std::sync::Arc;
 
 use crate::series::{Labels, MatchOp, Matcher};
 
-/// The ids of the series that carry each value of one label, ascending.
-pub(super) type Values = HashMap<Arc<str>, Vec<u64>>;
+/// Where a series is in the index. Slots of forgotten series are given to new ones.
+pub(super) type Slot = u32;
+
+/// The slots of the series that carry each value of one label, ascending.
+pub(super) type Values = HashMap<Arc<str>, Vec<Slot>>;
 
 /// Values by the label's name.
 pub(super) type Postings = HashMap<Arc<str>, Values>;
@@ -20,9 +23,9 @@ const LIST_FACTOR: usize = 8;
 pub(super) fn matching<'a>(
     postings: &Postings,
     matchers: &[Matcher],
-    all: impl FnOnce() -> Vec<u64>,
-    labels: impl Fn(u64) -> Option<&'a Labels>,
-) -> Vec<u64> {
+    all: impl FnOnce() -> Vec<Slot>,
+    labels: impl Fn(Slot) -> Option<&'a Labels>,
+) -> Vec<Slot> {
     let mut conditions: Vec<Condition<'_>> = matchers.iter().map(|matcher| Condition::of(postings, matcher)).collect();
     // The shortest list first: it bounds all further work.
     conditions.sort_by_key(|condition| (!condition.wanted, condition.length));
@@ -48,7 +51,7 @@ pub(super) fn matching<'a>(
 struct Condition<'a> {
     matcher: &'a Matcher,
     wanted: bool,
-    lists: Vec<&'a [u64]>,
+    lists: Vec<&'a [Slot]>,
     /// Of all lists together.
     length: usize,
 }
@@ -58,7 +61,7 @@ impl<'a> Condition<'a> {
         // Who lacks the label has it empty. If that fits, lists can only tell who does not.
         let wanted = !matcher.fits_value("");
         let values = postings.get(matcher.name.as_str());
-        let lists: Vec<&[u64]> = match (values, named(matcher)) {
+        let lists: Vec<&[Slot]> = match (values, named(matcher)) {
             (None, _) => Vec::new(),
             (Some(values), Some(names)) => {
                 names.iter().filter_map(|name| values.get(*name)).map(Vec::as_slice).collect()
@@ -73,7 +76,7 @@ impl<'a> Condition<'a> {
     }
 
     /// All ids of the lists; no series has two values of one label.
-    fn ids(&self) -> Cow<'a, [u64]> {
+    fn ids(&self) -> Cow<'a, [Slot]> {
         match self.lists.as_slice() {
             [] => Cow::Borrowed(&[]),
             [only] => Cow::Borrowed(only),
@@ -87,7 +90,7 @@ impl<'a> Condition<'a> {
     }
 
     /// Looks at the labels of each series that is left; a value that many share is tried once.
-    fn check<'l>(&self, ids: &mut Vec<u64>, labels: &impl Fn(u64) -> Option<&'l Labels>) {
+    fn check<'l>(&self, ids: &mut Vec<Slot>, labels: &impl Fn(Slot) -> Option<&'l Labels>) {
         let mut tried: HashMap<&str, bool> = HashMap::new();
         ids.retain(|id| {
             let value = labels(*id).and_then(|labels| labels.get(&self.matcher.name)).unwrap_or_default();
@@ -123,7 +126,7 @@ fn alternatives(pattern: &str) -> Option<Vec<&str>> {
 }
 
 /// Keeps the ids that are on a list, or those that are not; both are ascending.
-fn keep(ids: &mut Vec<u64>, list: &[u64], listed: bool) {
+fn keep(ids: &mut Vec<Slot>, list: &[Slot], listed: bool) {
     let mut rest = list;
     ids.retain(|id| {
         rest = &rest[seek(rest, *id)..];
@@ -132,7 +135,7 @@ fn keep(ids: &mut Vec<u64>, list: &[u64], listed: bool) {
 }
 
 /// The place of the first id that is not less: in ever larger steps, then by halves.
-fn seek(list: &[u64], id: u64) -> usize {
+fn seek(list: &[Slot], id: Slot) -> usize {
     let mut reach = 1;
     while list.get(reach).is_some_and(|known| *known < id) {
         reach *= 2;
@@ -177,20 +180,20 @@ mod tests {
                 .map(|values| Labels::new(NAMES.iter().zip(values).map(|(name, value)| (*name, VALUES[*value]))))
                 .collect();
             let mut postings = Postings::new();
-            for (id, labels) in (0u64..).zip(&labels) {
+            for (id, labels) in (0u32..).zip(&labels) {
                 for (name, value) in labels.iter() {
                     postings.entry(name.into()).or_default().entry(value.into()).or_default().push(id);
                 }
             }
-            let at = |id: u64| labels.get(usize::try_from(id).unwrap());
-            let found = matching(&postings, &matchers, || (0..labels.len() as u64).collect(), at);
-            let fits = |id: &u64| matchers.iter().all(|matcher| matcher.fits(at(*id).unwrap()));
-            let wanted: Vec<u64> = (0..labels.len() as u64).filter(fits).collect();
+            let at = |id: Slot| labels.get(usize::try_from(id).unwrap());
+            let found = matching(&postings, &matchers, || (0..labels.len() as u32).collect(), at);
+            let fits = |id: &Slot| matchers.iter().all(|matcher| matcher.fits(at(*id).unwrap()));
+            let wanted: Vec<Slot> = (0..labels.len() as u32).filter(fits).collect();
             prop_assert_eq!(found, wanted);
         }
 
         #[test]
-        fn the_first_that_is_not_less_is_found(mut list in prop::collection::vec(0u64..100, 0..50), id in 0u64..110) {
+        fn the_first_that_is_not_less_is_found(mut list in prop::collection::vec(0u32..100, 0..50), id in 0u32..110) {
             list.sort_unstable();
             prop_assert_eq!(seek(&list, id), list.partition_point(|known| *known < id));
         }

@@ -31,9 +31,10 @@ const OTHER_SERIES: u8 = 0x80;
 /// Where the log stands with one series. Segment 0 is none.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct LogMark {
-    segment: u64,
+    segment: u32,
     local: u32,
-    previous: u64,
+    /// Whether a number of the series is in the segment, and not only histograms.
+    numbers: bool,
 }
 
 /// A series' number within its segment, in the order of declaration.
@@ -42,7 +43,8 @@ type Local = u32;
 /// Builds records of one segment after another.
 #[derive(Debug, Default)]
 pub(super) struct RecordWriter {
-    segment: u64,
+    /// Counts the segments of this process.
+    segment: u32,
     declared: Local,
     base_ms: i64,
     expected: i64,
@@ -57,8 +59,8 @@ pub(super) struct RecordWriter {
 
 impl RecordWriter {
     /// Goes on in a fresh segment, in which no series is declared.
-    pub fn start_segment(&mut self, segment: u64) {
-        *self = Self { segment, ..Self::default() };
+    pub fn start_segment(&mut self) {
+        *self = Self { segment: self.segment + 1, ..Self::default() };
     }
 
     pub fn is_empty(&self) -> bool {
@@ -74,12 +76,14 @@ impl RecordWriter {
         self.newest_ms
     }
 
-    pub fn add(&mut self, mark: &mut LogMark, labels: &Labels, sample: Sample) {
+    /// Adds a sample. `before` is the last number that the series took.
+    pub fn add(&mut self, mark: &mut LogMark, labels: &Labels, before: f64, sample: Sample) {
         self.begin(mark, labels, sample.timestamp_ms);
         self.sample_count += 1;
         let bits = sample.value.to_bits();
-        let (shape, significant, length) = shape_of(bits ^ mark.previous);
-        mark.previous = bits;
+        let before = if mark.numbers { before.to_bits() } else { 0 };
+        mark.numbers = true;
+        let (shape, significant, length) = shape_of(bits ^ before);
         let later = sample.timestamp_ms.wrapping_sub(self.base_ms);
         let ahead = i64::from(mark.local) - self.expected;
         self.expected = i64::from(mark.local) + 1;
@@ -106,7 +110,7 @@ impl RecordWriter {
     /// Declares a series that is not yet, and notes the time.
     fn begin(&mut self, mark: &mut LogMark, labels: &Labels, timestamp_ms: i64) {
         if mark.segment != self.segment {
-            *mark = LogMark { segment: self.segment, local: self.declared, previous: 0 };
+            *mark = LogMark { segment: self.segment, local: self.declared, numbers: false };
             self.declared += 1;
             self.declaration_count += 1;
             write_number(&mut self.declarations, labels.len() as u64);

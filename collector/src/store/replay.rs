@@ -3,7 +3,7 @@
 //! that cannot be read, or is of another format, is left alone.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -34,44 +34,15 @@ pub(super) fn replay(dir: &Path, head: &Head) -> io::Result<(Vec<Segment>, u64, 
     let listed = listed(dir)?;
     let next_number = listed.last().map_or(1, |(number, _)| number.saturating_add(1));
     for (_, path) in listed {
-        let (content, version) = match content(&path) {
-            Ok(read) => read,
+        match read_segment(&path, head, &mut report) {
+            Ok(segment) => segments.push(segment),
             Err(error) => {
                 report.damaged_segments += 1;
                 tracing::error!(segment = %path.display(), %error, "a segment of the write-ahead log is left alone");
-                continue;
             }
-        };
-        let mut segment = Segment { path, bytes: content.len() as u64, newest_ms: i64::MIN };
-        let good = read_segment(&content, version, head, &mut segment, &mut report);
-        report.segments += 1;
-        if good < content.len() {
-            let lost = (content.len() - good) as u64;
-            report.damaged_segments += 1;
-            report.damaged_bytes += lost;
-            tracing::warn!(
-                segment = %segment.path.display(), offset = good, bytes = lost,
-                "the write-ahead log is damaged from here on; the rest of this segment is left out"
-            );
-            OpenOptions::new().write(true).open(&segment.path)?.set_len(good as u64)?;
-            segment.bytes = good as u64;
         }
-        segments.push(segment);
     }
     Ok((segments, next_number, report))
-}
-
-/// A segment's bytes, and how they are written. One shorter than a header is the torn beginning that a `kill -9` may leave.
-fn content(path: &Path) -> io::Result<(Vec<u8>, Version)> {
-    let mut content = Vec::new();
-    File::open(path)?.read_to_end(&mut content)?;
-    if content.len() < FILE_HEADER {
-        return Ok((content, Version::Two));
-    }
-    match MAGICS.iter().find(|(magic, _)| content.starts_with(*magic)) {
-        Some((_, version)) => Ok((content, *version)),
-        None => Err(io::Error::new(io::ErrorKind::InvalidData, "it is of another format")),
-    }
 }
 
 /// Segment files in order of number.
@@ -89,17 +60,58 @@ fn listed(dir: &Path) -> io::Result<Vec<(u64, std::path::PathBuf)>> {
     Ok(found)
 }
 
-/// Returns the length of the part that is whole.
-fn read_segment(content: &[u8], version: Version, head: &Head, segment: &mut Segment, report: &mut Replayed) -> usize {
-    if content.len() < FILE_HEADER {
-        return 0;
+/// Reads a segment record by record, so that memory holds one of them and not the file; cuts off what is damaged.
+fn read_segment(path: &Path, head: &Head, report: &mut Replayed) -> io::Result<Segment> {
+    let file = File::open(path)?;
+    let bytes = file.metadata()?.len();
+    let mut segment = Segment { path: path.to_owned(), bytes, newest_ms: i64::MIN };
+    let mut content = BufReader::new(file);
+    let good = match version(&mut content, bytes)? {
+        Some(version) => read_records(&mut content, version, head, &mut segment, report)?,
+        None => 0,
+    };
+    report.segments += 1;
+    if good < bytes {
+        report.damaged_segments += 1;
+        report.damaged_bytes += bytes - good;
+        tracing::warn!(
+            segment = %path.display(), offset = good, bytes = bytes - good,
+            "the write-ahead log is damaged from here on; the rest of this segment is left out"
+        );
+        OpenOptions::new().write(true).open(path)?.set_len(good)?;
+        segment.bytes = good;
     }
+    Ok(segment)
+}
+
+/// How a segment is written. One shorter than a header is the torn beginning that a `kill -9` may leave.
+fn version(content: &mut impl Read, bytes: u64) -> io::Result<Option<Version>> {
+    if bytes < FILE_HEADER as u64 {
+        return Ok(None);
+    }
+    let mut header = [0; FILE_HEADER];
+    content.read_exact(&mut header)?;
+    match MAGICS.iter().find(|(magic, _)| header.starts_with(*magic)) {
+        Some((_, version)) => Ok(Some(*version)),
+        None => Err(io::Error::new(io::ErrorKind::InvalidData, "it is of another format")),
+    }
+}
+
+/// Returns the length of the part that is whole.
+fn read_records(
+    content: &mut impl Read,
+    version: Version,
+    head: &Head,
+    segment: &mut Segment,
+    report: &mut Replayed,
+) -> io::Result<u64> {
     let mut reader: RecordReader<Arc<MemSeries>> = RecordReader::new(version);
-    let mut at = FILE_HEADER;
-    while let Some(payload) = next_payload(&content[at..]) {
+    let mut good = FILE_HEADER as u64;
+    let mut payload = Vec::new();
+    while next_payload(content, &mut payload)? {
         let mut samples = 0;
         let read = reader.read(
-            payload,
+            &payload,
             |labels| head.resolve(&labels),
             |series, point| {
                 samples += 1;
@@ -116,19 +128,26 @@ fn read_segment(content: &[u8], version: Version, head: &Head, segment: &mut Seg
         }
         report.records += 1;
         report.samples += samples;
-        at += RECORD_HEADER + payload.len();
+        good += (RECORD_HEADER + payload.len()) as u64;
     }
-    at
+    Ok(good)
 }
 
-/// The payload at the start of `bytes`, if it is whole and its checksum fits.
-fn next_payload(bytes: &[u8]) -> Option<&[u8]> {
-    let (header, rest) = bytes.split_at_checked(RECORD_HEADER)?;
-    let length = u32::from_le_bytes(header[..4].try_into().ok()?) as usize;
-    let crc = u32::from_le_bytes(header[4..].try_into().ok()?);
+/// Reads the next payload; says whether there is one, it is whole and its checksum fits.
+fn next_payload(content: &mut impl Read, payload: &mut Vec<u8>) -> io::Result<bool> {
+    payload.clear();
+    content.by_ref().take(RECORD_HEADER as u64).read_to_end(payload)?;
+    let Some((length, crc)) =
+        payload.first_chunk().zip(payload.last_chunk()).filter(|_| payload.len() == RECORD_HEADER)
+    else {
+        return Ok(false);
+    };
+    let (length, crc) = (u32::from_le_bytes(*length) as usize, u32::from_le_bytes(*crc));
     if length > RECORD_BYTES_MAX {
-        return None;
+        return Ok(false);
     }
-    let payload = rest.get(..length)?;
-    (crc32fast::hash(payload) == crc).then_some(payload)
+    payload.clear();
+    // Takes memory as bytes come: a damaged length costs none.
+    content.by_ref().take(length as u64).read_to_end(payload)?;
+    Ok(payload.len() == length && crc32fast::hash(payload) == crc)
 }

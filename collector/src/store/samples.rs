@@ -4,7 +4,7 @@
 use super::chunk::{Chunk, OpenChunk, Samples};
 use super::histogram_chunk::{HistogramChunk, OpenHistogramChunk, reset_since, same_content};
 use super::record::LogMark;
-use crate::series::{Histogram, HistogramSample, Meter, Point, Sample, Scratch, SelectError, is_stale};
+use crate::series::{Histogram, HistogramSample, Meter, Point, Sample, Scratch, SelectError};
 
 /// What became of one sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,11 +80,20 @@ impl SeriesState {
         }
         if open.is_full() {
             let full = std::mem::replace(open, OpenChunk::new(sample));
+            // There are as many lists as series: a list that doubled would waste much.
+            if self.sealed.len() == self.sealed.capacity() {
+                self.sealed.reserve_exact(1 + self.sealed.len() / 8);
+            }
             self.sealed.push(full.seal());
         } else {
             open.push(sample);
         }
         Pushed::Stored
+    }
+
+    /// The last number that was taken, 0 before there is one.
+    pub fn last_value(&self) -> f64 {
+        self.open.as_ref().map_or(0.0, |open| open.last.value)
     }
 
     /// Takes a histogram if it is newer than all before, and notes whether its counter was reset.
@@ -121,9 +130,9 @@ impl SeriesState {
         Pushed::Stored
     }
 
-    /// What a stale marker for this series is, if not a number: its newest sample is a histogram.
+    /// What a stale marker is for this series if its newest sample is a histogram: not a number.
     pub fn marker(&self, sample: Sample) -> Option<HistogramSample> {
-        let newest = self.newest_histogram().filter(|_| is_stale(sample.value))?;
+        let newest = self.newest_histogram()?;
         let is_newest = self.open.as_ref().is_none_or(|open| open.last.timestamp_ms < newest.timestamp_ms);
         is_newest.then(|| HistogramSample { timestamp_ms: sample.timestamp_ms, histogram: Histogram::stale().into() })
     }
@@ -214,6 +223,8 @@ impl SeriesState {
         self.sealed.drain(..old);
         if self.sealed.is_empty() && self.open.as_ref().is_some_and(|c| c.last.timestamp_ms < before_ms) {
             self.open = None;
+            // The log writes a number as what differs from the one before, which is no longer known.
+            self.log = LogMark::default();
         }
         if let Some(histograms) = &mut self.histograms {
             let old = histograms.sealed.partition_point(|c| c.last_ms < before_ms);

@@ -1,0 +1,125 @@
+//! Finds series by handle, by labels, or by matchers through an inverted index. Knows nothing of samples.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+
+use super::head::MemSeries;
+use super::postings::{self, Postings, Slot};
+use crate::series::{Labels, Matcher, SeriesRef};
+
+/// All series.
+#[derive(Default)]
+pub(super) struct Index {
+    slots: Vec<Option<Arc<MemSeries>>>,
+    free: Vec<Slot>,
+    /// Counts the times that slots became free: a handle is made of it and the slot, so that no two series have the same.
+    generation: u32,
+    by_labels: HashTable<Slot>,
+    hasher: RandomState,
+    postings: Postings,
+}
+
+impl Index {
+    pub fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = &Arc<MemSeries>> {
+        self.slots.iter().flatten()
+    }
+
+    /// The series behind a handle, unless it was forgotten.
+    pub fn get(&self, series: SeriesRef) -> Option<&MemSeries> {
+        let slot = usize::try_from(series.0 & u64::from(Slot::MAX)).ok()?;
+        self.slots.get(slot)?.as_deref().filter(|found| found.id == series)
+    }
+
+    pub fn with_labels(&self, labels: &Labels) -> Option<&Arc<MemSeries>> {
+        let slot = self
+            .by_labels
+            .find(self.hasher.hash_one(labels), |slot| self.at(*slot).is_some_and(|series| series.labels == *labels))?;
+        self.at(*slot)
+    }
+
+    fn at(&self, slot: Slot) -> Option<&Arc<MemSeries>> {
+        self.slots.get(slot as usize)?.as_ref()
+    }
+
+    /// The series with these labels, made if it is new.
+    pub fn insert(&mut self, labels: &Labels) -> Arc<MemSeries> {
+        if let Some(series) = self.with_labels(labels) {
+            return series.clone();
+        }
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            Slot::try_from(self.slots.len() - 1).expect("four billion series do not fit into memory")
+        });
+        let labels = Labels::new(labels.iter().map(|(name, value)| self.post(name, value, slot)));
+        let id = SeriesRef((u64::from(self.generation) << Slot::BITS) | u64::from(slot));
+        let series = Arc::new(MemSeries::new(id, labels));
+        self.slots[slot as usize] = Some(series.clone());
+        let Self { slots, by_labels, hasher, .. } = self;
+        let hash = |slot: &Slot| slots[*slot as usize].as_ref().map_or(0, |series| hasher.hash_one(&series.labels));
+        by_labels.insert_unique(hash(&slot), slot, hash);
+        series
+    }
+
+    /// Notes that a series carries a label; gives the texts back as they are stored, so that they are stored once.
+    fn post(&mut self, name: &str, value: &str, slot: Slot) -> (Arc<str>, Arc<str>) {
+        let name: Arc<str> = match self.postings.get_key_value(name) {
+            Some((known, _)) => known.clone(),
+            None => name.into(),
+        };
+        let values = self.postings.entry(name.clone()).or_default();
+        if let Some((known, _)) = values.get_key_value(value) {
+            let known = known.clone();
+            let slots = values.entry(known.clone()).or_default();
+            let place = slots.partition_point(|other| *other < slot);
+            slots.insert(place, slot);
+            return (name, known);
+        }
+        let value: Arc<str> = value.into();
+        values.insert(value.clone(), vec![slot]);
+        (name, value)
+    }
+
+    /// Forgets series.
+    pub fn remove(&mut self, done: &HashSet<SeriesRef>) {
+        self.generation = self.generation.wrapping_add(1);
+        let mut touched: HashSet<(Arc<str>, Arc<str>)> = HashSet::new();
+        let mut gone: HashSet<Slot> = HashSet::new();
+        for id in done {
+            let Some(series) = self.get(*id) else { continue };
+            touched.extend(series.labels.pairs().iter().cloned());
+            let hash = self.hasher.hash_one(&series.labels);
+            let slot = (id.0 & u64::from(Slot::MAX)) as Slot;
+            if let Ok(known) = self.by_labels.find_entry(hash, |other| *other == slot) {
+                known.remove();
+            }
+            self.slots[slot as usize] = None;
+            self.free.push(slot);
+            gone.insert(slot);
+        }
+        for (name, value) in touched {
+            let Some(values) = self.postings.get_mut(&name) else { continue };
+            if let Some(slots) = values.get_mut(&value) {
+                slots.retain(|slot| !gone.contains(slot));
+                if slots.is_empty() {
+                    values.remove(&value);
+                }
+            }
+        }
+        self.postings.retain(|_, values| !values.is_empty());
+    }
+
+    /// Series that fit all matchers, in order of slots.
+    pub fn matching(&self, matchers: &[Matcher]) -> Vec<Arc<MemSeries>> {
+        let all = || (0..).zip(&self.slots).filter(|(_, series)| series.is_some()).map(|(slot, _)| slot).collect();
+        let labels = |slot| self.at(slot).map(|series| &series.labels);
+        let slots = postings::matching(&self.postings, matchers, all, labels);
+        slots.iter().filter_map(|slot| self.at(*slot)).cloned().collect()
+    }
+}
