@@ -1,16 +1,22 @@
 //! Asks the API server, before anything runs, what this user may do. Grants nothing and steers nothing; what is missing comes
 //! back as one message.
 
+use std::time::Duration;
+
 use futures::stream::{self, StreamExt};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use kube::Api;
 use kube::api::PostParams;
 use lifecycle::words;
+use tokio::time::timeout;
 
 use super::access::Connection;
 
 /// Questions under way at once: a start asks a few dozen.
 const QUESTIONS_AT_ONCE: usize = 8;
+
+/// Longest time for an answer: as long as the first greeting has.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A right to do something with one kind of object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +43,7 @@ pub async fn missing(connection: &Connection, rights: Vec<Right>) -> Result<Vec<
         .map(|(place, right)| {
             let reviews = reviews.clone();
             async move {
-                let answer = reviews.create(&PostParams::default(), &question(&right)).await;
+                let answer = timeout(PATIENCE, reviews.create(&PostParams::default(), &question(&right))).await;
                 (place, right, answer)
             }
         })
@@ -45,9 +51,12 @@ pub async fn missing(connection: &Connection, rights: Vec<Right>) -> Result<Vec<
     let mut missing = Vec::new();
     while let Some((place, right, answer)) = answers.next().await {
         match answer {
-            Ok(review) if review.status.as_ref().is_some_and(|status| !status.allowed) => missing.push((place, right)),
-            Ok(_) | Err(kube::Error::Api(_)) => {}
-            Err(error) => return Err(words(&error)),
+            Err(_) => return Err(format!("no answer within {} s", PATIENCE.as_secs())),
+            Ok(Ok(review)) if review.status.as_ref().is_some_and(|status| !status.allowed) => {
+                missing.push((place, right));
+            }
+            Ok(Ok(_) | Err(kube::Error::Api(_))) => {}
+            Ok(Err(error)) => return Err(words(&error)),
         }
     }
     missing.sort_by_key(|(place, _)| *place);
