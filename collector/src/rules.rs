@@ -6,6 +6,7 @@ pub mod alert;
 pub mod file;
 mod glob;
 pub mod outcome;
+pub mod template;
 
 /// The label with an alert's name.
 pub const ALERT_NAME: &str = "alertname";

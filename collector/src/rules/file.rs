@@ -10,6 +10,7 @@ use std::time::Duration;
 use protocol::yaml::{self, Document, DocumentError};
 
 use super::glob::matching;
+use super::template::Template;
 use crate::promql;
 use crate::series::METRIC_NAME;
 
@@ -203,6 +204,10 @@ fn checked(raw: raw::Rule, group_labels: &Texts) -> Result<Rule, Wrong> {
     };
     let mut labels = group_labels.clone();
     labels.extend(own);
+    if let RuleKind::Alerting { annotations, .. } = &kind {
+        check_templates("labels", &name, &labels)?;
+        check_templates("annotations", &name, annotations)?;
+    }
     Ok(Rule { name, query, labels, kind })
 }
 
@@ -211,6 +216,18 @@ fn canonical(expr: &str) -> Result<String, Wrong> {
         return Err(wrong("expr", "is missing; a rule needs a PromQL expression"));
     }
     promql::parse(expr).map(|expr| expr.to_string()).map_err(|error| wrong("expr", error.to_string()))
+}
+
+fn check_templates(field: &str, alert: &str, texts: &Texts) -> Result<(), Wrong> {
+    texts.iter().try_for_each(|(name, text)| {
+        let template = Template::parse(&template_name(alert), text);
+        template.map(|_| ()).map_err(|error| wrong(format!("{field}.{name}"), error.to_string()))
+    })
+}
+
+/// What an alert's templates are called in errors.
+pub(super) fn template_name(alert: &str) -> String {
+    format!("__alert_{alert}")
 }
 
 fn check_labels(labels: &Texts) -> Result<(), Wrong> {

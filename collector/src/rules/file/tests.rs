@@ -72,6 +72,14 @@ fn says_file_place_and_what_is_wrong() {
             "groups[0].rules[1].for: \"5\" is not a duration: write a number with a unit",
         ),
         (rule("alert: r, expr: up, fore: 5m"), "groups[0].rules[1].fore: unknown field"),
+        (
+            rule("alert: r, expr: up, annotations: { a: '{{ $value' }"),
+            "groups[0].rules[1].annotations.a: template: __alert_r:1: unclosed action",
+        ),
+        (
+            rule("alert: r, expr: up, labels: { a: '{{ humanise 1 }}' }"),
+            "groups[0].rules[1].labels.a: template: __alert_r:1: function \"humanise\" not defined",
+        ),
         ("group: []\n".to_owned(), "group: unknown field"),
         ("groups:\n- rules: []\n".to_owned(), "groups[0].name: is empty; a group needs a name of its own"),
         ("groups:\n- name: a\n- name: a\n".to_owned(), "groups[1].name: the name \"a\" is used twice in this file"),
