@@ -21,6 +21,7 @@ use protocol::yaml::DocumentError;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
+use url::Url;
 
 use self::own_metrics::OwnMetrics;
 use self::reload::Reload;
@@ -31,6 +32,9 @@ use crate::otlp::metrics::MetricSink;
 use crate::promql::{Engine, EngineOptions};
 use crate::remote::receiver::{self, Writer};
 use crate::remote::sender::{Forwarding, OpenQueueError, Senders};
+use crate::rules::delivery::{self, Delivery};
+use crate::rules::report::RulesReport;
+use crate::rules::{self, RuleOptions, Ruling};
 use crate::scrape::{self, ScrapeReport, Scraping};
 use crate::store::{HEAD_BYTES_MAX, OpenStoreError, Store, StoreOptions, WalSync};
 use crate::traces::{self, Traces};
@@ -72,6 +76,10 @@ pub struct Options {
     pub shard: Option<Shard>,
     /// Whether metrics that others push are taken in: remote write and OTLP.
     pub receive_metrics: bool,
+    /// Where this collector is reached from outside, for links in alerts; `None` is this machine's name and the port.
+    pub external_url: Option<Url>,
+    /// How alerts live through restarts, and how often they are told.
+    pub rules: RuleOptions,
     /// Whether SIGHUP reads the configuration anew; elsewhere it ends the process, as it does any program of a terminal.
     pub reload_at_hangup: bool,
 }
@@ -93,6 +101,8 @@ impl Options {
             graph_interval: GRAPH_INTERVAL_DEFAULT,
             shard: None,
             receive_metrics: false,
+            external_url: None,
+            rules: RuleOptions::default(),
             reload_at_hangup: false,
         }
     }
@@ -181,6 +191,10 @@ pub struct Collector {
     endpoints: Endpoints,
     store: Arc<Store>,
     report: Arc<ScrapeReport>,
+    rules: Arc<RulesReport>,
+    delivery: Arc<Delivery>,
+    external_url: Arc<Url>,
+    engine: Engine,
     traces: Arc<Traces>,
     clock: Arc<dyn Clock>,
     /// The store, and before it what sends on.
@@ -227,12 +241,18 @@ impl Collector {
         let queues = options.data.join("remote-write");
         let mut senders = Senders::new(queues, clock.clone(), report.clone(), ingest.clone());
         senders.apply(&config)?;
+        let external_url = options.external_url.clone();
+        let external_url = Arc::new(external_url.unwrap_or_else(|| rules::default_external_url(endpoints.http.port())));
         Ok(Self {
             report,
             ingest,
             senders,
             traces: Traces::new(traces::Limits::default(), clock.clone()),
             store,
+            rules: Arc::default(),
+            delivery: Arc::new(Delivery::new(clock.clone(), external_url.clone())),
+            external_url,
+            engine: Engine::new(options.queries.clone()),
             options,
             config,
             listeners,
@@ -261,6 +281,7 @@ impl Collector {
         let (configs, config) = watch::channel(Arc::new(self.config.clone()));
         let pushed = self.pushed(config.clone());
         let http = self.http_routes(&readiness, &liveness, &pushed);
+        let ruling = Arc::new(self.ruling());
         let path = self.options.config.clone();
         let reload = Arc::new(Reload { path, configs, report: self.report.clone(), clock: self.clock.clone() });
         let http = http.merge(reload.clone().routes());
@@ -279,6 +300,10 @@ impl Collector {
             "span series",
             generator.run(appendable, self.options.graph_interval, self.clock.clone(), tasks.shutdown()),
         );
+        let watch_counts = self.report.watch_counts.clone();
+        let delivery = delivery::run(config.clone(), self.delivery, watch_counts, tasks.shutdown());
+        tasks.spawn("alert delivery", delivery);
+        tasks.spawn("rules", rules::run(config.clone(), ruling, tasks.shutdown()));
         let scraping = Scraping::new(self.ingest, self.report, self.clock, self.options.shard);
         tasks.spawn("scrape", scrape::run(config, scraping, tasks.shutdown()));
         tasks.spawn("store upkeep", upkeep(self.store, self.options.wal_sync, tasks.shutdown()));
@@ -286,6 +311,19 @@ impl Collector {
         let ended = tasks.run().await;
         readiness.set(false);
         ended
+    }
+
+    fn ruling(&self) -> Ruling {
+        Ruling {
+            queryable: self.store.clone(),
+            store: self.ingest.clone(),
+            engine: self.engine.clone(),
+            clock: self.clock.clone(),
+            report: self.rules.clone(),
+            sink: self.delivery.clone(),
+            external_url: self.external_url.clone(),
+            options: self.options.rules,
+        }
     }
 
     /// What takes in what others push.
@@ -312,12 +350,14 @@ impl Collector {
             };
             registry.register_collector(Box::new(own));
             registry.register_collector(Box::new(self.senders.metrics()));
+            rules::metrics::register(registry, &self.rules, &self.delivery);
         });
         self.traces.register(&metrics);
         let api = PrometheusApi {
             store: self.store.clone(),
-            engine: Engine::new(self.options.queries.clone()),
+            engine: self.engine.clone(),
             targets: self.report.clone(),
+            rules: Arc::new(rules::Overview { report: self.rules.clone(), delivery: self.delivery.clone() }),
             exemplars: Some(self.store.clone()),
             clock: self.clock.clone(),
             server: self.facts(),
@@ -335,11 +375,13 @@ impl Collector {
             .merge(health::routes_at(["/-/healthy", "/-/ready"], liveness, report))
             .merge(metrics.routes())
             .route("/", get(|| async { Html(PAGE) }))
+            .route("/graph", get(rules::graph_link))
     }
 
     fn facts(&self) -> ServerFacts {
         let options = &self.options;
-        let retention = protocol::duration::Display(options.retention).to_string();
+        let shown = |duration| protocol::duration::Display(duration).to_string();
+        let retention = shown(options.retention);
         let flags = [
             ("listen", self.endpoints.http.to_string()),
             ("otlp-grpc", self.endpoints.otlp_grpc.to_string()),
@@ -353,6 +395,10 @@ impl Collector {
             ("query-max-samples", options.queries.samples_max.to_string()),
             ("query-max-series", options.queries.series_max.to_string()),
             ("query-lookback-delta", protocol::duration::Display(options.queries.lookback).to_string()),
+            ("external-url", self.external_url.to_string()),
+            ("alert-for-outage-tolerance", shown(options.rules.for_outage_tolerance)),
+            ("alert-for-grace-period", shown(options.rules.for_grace_period)),
+            ("alert-resend-delay", shown(options.rules.resend_delay)),
             ("shard", options.shard.map(|shard| shard.to_string()).unwrap_or_default()),
         ];
         let flags = flags.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
@@ -364,6 +410,7 @@ impl Collector {
 const PAGE: &str = "<!doctype html><title>Plimsoll collector</title><h1>Plimsoll collector</h1><ul>\
 <li><a href=/api/v1/targets>/api/v1/targets</a>: what is scraped, and how it goes\
 <li><a href='/api/v1/query?query=up'>/api/v1/query</a>, /api/v1/query_range: PromQL, as Prometheus answers it\
+<li><a href=/api/v1/rules>/api/v1/rules</a>, <a href=/api/v1/alerts>/api/v1/alerts</a>: what is evaluated, and what fires\
 <li><a href=/api/v1/graph>/api/v1/graph</a>: who calls whom\
 <li><a href=/api/services>/api/services</a>, /api/traces: traces, as Jaeger answers\
 <li><a href=/metrics>/metrics</a>, <a href=/healthz>/healthz</a>, <a href=/readyz>/readyz</a>: about the collector itself\

@@ -106,6 +106,19 @@ impl Transport {
         differs.then_some(fresh)
     }
 
+    /// Sends a request; once more if it was refused for its credentials and they have changed.
+    pub async fn send(&self, request: &Request<Full<Bytes>>) -> Result<Response<Incoming>, String> {
+        let current = self.current().await?;
+        let response = current.send(request.clone(), true).await?;
+        if response.status() != http::StatusCode::UNAUTHORIZED {
+            return Ok(response);
+        }
+        match self.renewed(&current).await {
+            Some(fresh) => fresh.send(request.clone(), true).await,
+            None => Ok(response),
+        }
+    }
+
     async fn renew(&self, known: Option<Arc<Current>>, renewal: &mut Renewal) -> Result<Arc<Current>, String> {
         let result = self.read(known.as_deref()).await;
         let failed_before = std::mem::replace(&mut renewal.failed, result.is_err());

@@ -2,9 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use collector::promql::EngineOptions;
+use collector::rules::RuleOptions;
 use collector::{Collector, Options, Shard, WalSync};
+use url::Url;
 
 use crate::outcome::{Outcome, run_until_signal};
 
@@ -28,7 +31,7 @@ pub struct Arguments {
     otlp_http: SocketAddr,
     /// How long samples are kept.
     #[arg(long, value_name = "DURATION", default_value = "15d", value_parser = protocol::duration::parse)]
-    retention: std::time::Duration,
+    retention: Duration,
     /// When the write-ahead log is flushed to the disk: os (when the system likes; safe against a killed process),
     /// always (safe against a power cut), or a duration between flushes.
     #[arg(long, value_name = "WHEN", default_value = "os", value_parser = WalSync::parse)]
@@ -42,7 +45,19 @@ pub struct Arguments {
     receive_metrics: bool,
     #[command(flatten)]
     queries: Queries,
-    /// Checks the configuration and ends.
+    /// Where this collector is reached from outside, for links in alerts: this machine's name and the port if it is not given.
+    #[arg(long, value_name = "URL", value_parser = external_url)]
+    external_url: Option<Url>,
+    /// How soon a receiver is told about an alert again.
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = protocol::duration::parse)]
+    alert_resend_delay: Duration,
+    /// The longest that nobody may have looked for an alert to go on, after a restart, where it was.
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = protocol::duration::parse)]
+    alert_for_outage_tolerance: Duration,
+    /// The least that an alert is pending after a restart, unless its `for` is shorter.
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = protocol::duration::parse)]
+    alert_for_grace_period: Duration,
+    /// Checks the configuration and the rule files that it names, and ends.
     #[arg(long)]
     check: bool,
 }
@@ -102,10 +117,24 @@ pub fn run(arguments: Arguments) -> Outcome {
         options.wal_sync = arguments.wal_sync;
         options.shard = arguments.shard;
         options.queries = arguments.queries.into();
+        options.external_url = arguments.external_url;
+        options.rules = RuleOptions {
+            for_outage_tolerance: arguments.alert_for_outage_tolerance,
+            for_grace_period: arguments.alert_for_grace_period,
+            resend_delay: arguments.alert_resend_delay,
+        };
         options.reload_at_hangup = true;
         match Collector::bind(options).await {
             Ok(collector) => Outcome::of(collector.run(shutdown).await),
             Err(error) => Outcome::bad_input(error),
         }
     })
+}
+
+fn external_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("{text:?} is not a URL: {error}"))?;
+    if ["http", "https"].contains(&url.scheme()) && url.host_str().is_some() {
+        return Ok(url);
+    }
+    Err(format!("{text:?} is not a URL of the form http://host/path or https://host/path"))
 }

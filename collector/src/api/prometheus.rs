@@ -1,5 +1,6 @@
 //! Prometheus' HTTP API, as Grafana and `promtool` call it. <https://prometheus.io/docs/prometheus/latest/querying/api/>
-//! Start at `routes`; evaluation is in `query`, the search for series in `browse`, everything about the server in `status`.
+//! Start at `routes`; evaluation is in `query`, the search for series in `browse`, rules and alerts in `rules`,
+//! everything about the server in `status`.
 
 mod answer;
 mod body;
@@ -7,6 +8,7 @@ mod browse;
 mod exemplars;
 mod params;
 mod query;
+mod rules;
 mod status;
 
 use std::sync::Arc;
@@ -18,7 +20,7 @@ use tokio::sync::Semaphore;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 
-use crate::api::views::{ExemplarSource, TargetsView};
+use crate::api::views::{ExemplarSource, RulesView, TargetsView};
 use crate::promql::Engine;
 use crate::series::Queryable;
 
@@ -30,6 +32,8 @@ pub struct PrometheusApi {
     pub engine: Engine,
     /// What is scraped.
     pub targets: Arc<dyn TargetsView>,
+    /// What is evaluated, and who is told.
+    pub rules: Arc<dyn RulesView>,
     /// Where exemplars are, if they are kept.
     pub exemplars: Option<Arc<dyn ExemplarSource>>,
     /// Tells what `now` is for queries without a time.
@@ -72,8 +76,9 @@ pub fn routes(api: PrometheusApi) -> Router {
         .route("/api/v1/metadata", get(status::metadata))
         .route("/api/v1/targets", get(status::targets))
         .route("/api/v1/scrape_pools", get(status::scrape_pools))
-        .route("/api/v1/rules", get(status::rules))
-        .route("/api/v1/alerts", get(status::alerts))
+        .route("/api/v1/rules", get(rules::rules))
+        .route("/api/v1/alerts", get(rules::alerts))
+        .route("/api/v1/alertmanagers", get(rules::alertmanagers))
         .route("/api/v1/status/buildinfo", get(status::build_info))
         .route("/api/v1/status/runtimeinfo", get(status::runtime_info))
         .route("/api/v1/status/config", get(status::config))

@@ -1,8 +1,11 @@
-//! What the HTTP API asks of the other parts: targets, metadata, configuration and exemplars, as traits that they
+//! What the HTTP API asks of the other parts: targets, metadata, configuration, rules and exemplars, as traits that they
 //! implement, so that the API knows nothing of how they work.
+
+use std::sync::Arc;
 
 use protocol::prometheus::Targets;
 
+use crate::rules::report::GroupReport;
 use crate::series::{Labels, Matcher, MetricMetadata};
 
 /// What is scraped, and by which configuration.
@@ -27,6 +30,24 @@ pub struct LastReload {
     pub successful: bool,
     /// When the one in force was, milliseconds since the epoch.
     pub succeeded_ms: i64,
+}
+
+/// What is evaluated, and who is told about alerts.
+pub trait RulesView: Send + Sync + 'static {
+    /// All groups, in order of file and name.
+    fn groups(&self) -> Arc<Vec<Arc<GroupReport>>>;
+
+    /// Addresses of the Alertmanagers that are told.
+    fn alertmanagers(&self) -> Alertmanagers;
+}
+
+/// Addresses of Alertmanagers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Alertmanagers {
+    /// Those that are told.
+    pub active: Vec<String>,
+    /// Those that relabelling dropped.
+    pub dropped: Vec<String>,
 }
 
 /// A sample's pointer to a trace.

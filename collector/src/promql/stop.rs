@@ -20,6 +20,19 @@ impl Stop {
         Self { deadline: Instant::now().checked_add(timeout), cancelled: Arc::default() }
     }
 
+    /// Gives up only once its guard is dropped.
+    pub fn when_dropped() -> Self {
+        Self { deadline: None, cancelled: Arc::default() }
+    }
+
+    /// Gives up when this one does, and this long from now at the latest.
+    #[must_use]
+    pub fn within(&self, timeout: Duration) -> Self {
+        let deadline = Instant::now().checked_add(timeout);
+        let deadline = self.deadline.into_iter().chain(deadline).min();
+        Self { deadline, cancelled: Arc::clone(&self.cancelled) }
+    }
+
     /// Gives up once the guard is dropped, too: held by whoever waits for the answer.
     pub fn guard(&self) -> StopGuard {
         StopGuard(Arc::clone(&self.cancelled))

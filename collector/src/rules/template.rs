@@ -90,8 +90,13 @@ pub fn is_plain(text: &str) -> bool {
     !text.contains("{{")
 }
 
+/// A link to a query's result, below the external URL.
+pub(super) fn table_link(query: &str) -> String {
+    functions::table_link(query)
+}
+
 /// An address as Go prints it: a bare host stays without a slash.
-fn shown(url: &url::Url) -> &str {
+pub(super) fn shown(url: &url::Url) -> &str {
     let text = url.as_str();
     if url.path() == "/" && url.query().is_none() && url.fragment().is_none() {
         text.trim_end_matches('/')

@@ -14,6 +14,8 @@ mod prometheus;
 mod questions;
 mod remote_sender;
 mod remote_write;
+mod rules;
+mod rules_beside;
 mod running;
 mod scraping;
 mod secure;

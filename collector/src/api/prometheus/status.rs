@@ -1,4 +1,4 @@
-//! What the server is and does: build, configuration, targets, metadata. There are no rules yet, and it says so.
+//! What the server is and does: build, configuration, targets, metadata.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ pub(super) async fn runtime_info(State(shared): State<Arc<Shared>>) -> Result<Js
     }))
 }
 
-fn rfc_3339(timestamp_ms: i64) -> String {
+pub(super) fn rfc_3339(timestamp_ms: i64) -> String {
     Timestamp::from_millisecond(timestamp_ms).map(|time| time.to_string()).unwrap_or_default()
 }
 
@@ -114,14 +114,4 @@ pub(super) async fn metadata(State(shared): State<Arc<Shared>>, params: Params) 
         }
     }
     success(metrics)
-}
-
-/// `/api/v1/rules`
-pub(super) async fn rules() -> Result<Json, ApiError> {
-    success(json!({ "groups": [] }))
-}
-
-/// `/api/v1/alerts`
-pub(super) async fn alerts() -> Result<Json, ApiError> {
-    success(json!({ "alerts": [] }))
 }

@@ -13,14 +13,25 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::*;
-use crate::api::views::{Exemplar, LastReload, SeriesExemplars};
+use crate::api::views::{Alertmanagers, Exemplar, LastReload, SeriesExemplars};
 use crate::promql::EngineOptions;
 use crate::promql::memory::MemoryStore;
+use crate::rules::report::GroupReport;
 use crate::series::{
     Histogram, HistogramSample, Labels, Matcher, Meter, MetricMetadata, Sample, SelectError, SeriesSamples, Span,
 };
 
 struct Scene;
+
+impl RulesView for Scene {
+    fn groups(&self) -> Arc<Vec<Arc<GroupReport>>> {
+        Arc::default()
+    }
+
+    fn alertmanagers(&self) -> Alertmanagers {
+        Alertmanagers { active: vec!["http://a:9093/api/v2/alerts".to_owned()], dropped: Vec::new() }
+    }
+}
 
 impl TargetsView for Scene {
     fn targets(&self) -> Targets {
@@ -99,6 +110,7 @@ fn api(store: impl Queryable) -> PrometheusApi {
         store: Arc::new(store),
         engine: Engine::new(EngineOptions { timeout: Duration::from_secs(10), ..EngineOptions::default() }),
         targets: Arc::new(Scene),
+        rules: Arc::new(Scene),
         exemplars: Some(Arc::new(Scene)),
         clock: Arc::new(ManualClock::at(100_000)),
         server: ServerFacts {

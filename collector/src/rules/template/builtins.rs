@@ -37,12 +37,16 @@ pub(super) fn eq(args: &[Value]) -> Result<bool, String> {
     Ok(false)
 }
 
+fn incompatible(a: &Value, b: &Value) -> String {
+    format!("incompatible types for comparison: {} and {}", a.type_name(), b.type_name())
+}
+
 fn equal(a: &Value, b: &Value) -> Result<bool, String> {
     if *a == Value::Nil || *b == Value::Nil {
         return Ok(a == b);
     }
     if basic(a) != basic(b) {
-        return Err("incompatible types for comparison".to_owned());
+        return Err(incompatible(a, b));
     }
     match (a, b) {
         (Value::Texts(_) | Value::Args(_) | Value::Samples(_), _) => {
@@ -58,7 +62,7 @@ fn order(a: &Value, b: &Value) -> Result<Option<Ordering>, String> {
         return Err("invalid type for comparison".to_owned());
     };
     if kind != other {
-        return Err("incompatible types for comparison".to_owned());
+        return Err(incompatible(a, b));
     }
     match (a, b) {
         (Value::Int(a) | Value::Named { number: a, .. }, Value::Int(b) | Value::Named { number: b, .. }) => {
@@ -100,8 +104,14 @@ fn index_one(item: &Value, index: &Value) -> Result<Value, String> {
     match item {
         Value::Texts(texts) => Ok(texts.get(key(index)?).cloned().unwrap_or_default().into()),
         Value::Args(args) => Ok(args.get(key(index)?).cloned().unwrap_or(Value::Nil)),
-        Value::Samples(samples) => Ok(Value::Sample(samples[position(index, samples.len())?].clone())),
-        Value::Text(text) => Ok(Value::Int(text.as_bytes()[position(index, text.len())?].into())),
+        Value::Samples(samples) => match samples.get(position(index, samples.len())?) {
+            Some(sample) => Ok(Value::Sample(sample.clone())),
+            None => Err("reflect: slice index out of range".to_owned()),
+        },
+        Value::Text(text) => match text.as_bytes().get(position(index, text.len())?) {
+            Some(byte) => Ok(Value::Int((*byte).into())),
+            None => Err("reflect: string index out of range".to_owned()),
+        },
         Value::Nil => Err("index of untyped nil".to_owned()),
         other => Err(format!("can't index item of type {}", other.type_name())),
     }
@@ -115,10 +125,11 @@ fn key(index: &Value) -> Result<&str, String> {
     }
 }
 
+/// A position from 0 to the length; Go notices in another place that the last is none of an item.
 fn position(index: &Value, length: usize) -> Result<usize, String> {
     match index {
         Value::Int(number) => {
-            let found = usize::try_from(*number).ok().filter(|position| *position < length);
+            let found = usize::try_from(*number).ok().filter(|position| *position <= length);
             found.ok_or_else(|| format!("index out of range: {number}"))
         }
         Value::Nil => Err("cannot index slice/array with nil".to_owned()),
@@ -138,7 +149,7 @@ pub(super) fn slice(args: &[Value]) -> Result<Value, String> {
     if indexes.len() > 2 {
         return Err(format!("too many slice indexes: {}", indexes.len()));
     }
-    let at = |i: usize, default| indexes.get(i).map_or(Ok(default), |index| position(index, length + 1));
+    let at = |i: usize, default| indexes.get(i).map_or(Ok(default), |index| position(index, length));
     let (from, to) = (at(0, 0)?, at(1, length)?);
     if from > to {
         return Err(format!("invalid slice index: {from} > {to}"));

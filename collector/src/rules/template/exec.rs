@@ -257,7 +257,7 @@ impl<'a> Run<'a> {
             ArgKind::Field(names) => return self.fields(dot.clone(), names, first, command, dot, fed),
             ArgKind::Chain(inner, names) => {
                 let receiver = self.arg(inner, dot)?;
-                return self.fields(receiver, names, first, command, dot, fed);
+                return self.fields(receiver, names, last_read(inner), command, dot, fed);
             }
             ArgKind::Variable(names) if names.len() > 1 => {
                 let receiver = self.variable(&names[0]);
@@ -292,12 +292,12 @@ impl<'a> Run<'a> {
             ArgKind::Field(names) => self.plain_fields(dot.clone(), names, arg)?,
             ArgKind::Chain(inner, names) => {
                 let receiver = self.arg(inner, dot)?;
-                self.plain_fields(receiver, names, arg)?
+                self.plain_fields(receiver, names, last_read(inner))?
             }
             ArgKind::Function(name) => {
                 let function = functions::find(name);
                 match function {
-                    Some(function) => self.call(function, Vec::new(), arg, &arg.to_string())?,
+                    Some(function) => self.call(function, &[], arg, &arg.to_string())?,
                     None => return self.fail_at(arg, &format!("{name:?} is not a defined function")),
                 }
             }
@@ -397,7 +397,7 @@ impl<'a> Run<'a> {
             let kind = kind(function, args.len());
             args.push(self.validated(fed, kind, first)?);
         }
-        self.call(function, args, first, &command.to_string())
+        self.call(function, &args, first, &command.to_string())
     }
 
     fn check_count(&self, function: &Function, count: usize, first: &Arg) -> Done<()> {
@@ -423,9 +423,9 @@ impl<'a> Run<'a> {
         Ok(fed.unwrap_or(value))
     }
 
-    fn call(&mut self, function: &Function, args: Vec<Value>, at: &Arg, context: &str) -> Done<Value> {
+    fn call(&mut self, function: &Function, args: &[Value], at: &Arg, context: &str) -> Done<Value> {
         self.check_count(function, args.len(), at)?;
-        match (function.call)(self, &args) {
+        match (function.call)(self, args) {
             Ok(value) => {
                 if let Value::Text(text) = &value {
                     self.charge(text.len())?;
@@ -473,4 +473,12 @@ impl<'a> Run<'a> {
 /// The type of a function's argument at a position.
 fn kind(function: &Function, position: usize) -> Kind {
     function.args.get(position).or(function.args.last()).copied().unwrap_or(Kind::Any)
+}
+
+/// What Go has looked at last when it has a value: the place of an error about its fields.
+fn last_read(arg: &Arg) -> &Arg {
+    match &arg.kind {
+        ArgKind::Pipe(pipe) => pipe.commands.last().and_then(|command| command.args.last()).map_or(arg, last_read),
+        _ => arg,
+    }
 }

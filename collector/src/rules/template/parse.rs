@@ -54,6 +54,9 @@ impl Ending {
     }
 }
 
+/// Nodes, and what ended them and where.
+type List = (Vec<Node>, Option<(usize, Ending)>);
+
 /// What an action is, once its braces are closed.
 enum Action {
     Node(Node),
@@ -114,7 +117,7 @@ impl Parser {
     }
 
     /// Nodes up to an `end` or `else`, or to the end of the text.
-    fn list(&mut self, is_top: bool) -> Result<(Vec<Node>, Option<(usize, Ending)>), Wrong> {
+    fn list(&mut self, is_top: bool) -> Result<List, Wrong> {
         let mut nodes = Vec::new();
         while let Some(token) = self.take() {
             match token.kind {
@@ -136,7 +139,7 @@ impl Parser {
             Some(Kind::Word(word)) if KEYWORDS.contains(&&*word) => word,
             _ => {
                 // Its variables live on, unlike those of control structures.
-                let pipe = self.pipeline("command", Kind::Close)?;
+                let pipe = self.pipeline("command", &Kind::Close)?;
                 return Ok(Action::Node(Node::Action(pipe)));
             }
         };
@@ -150,7 +153,7 @@ impl Parser {
             "break" | "continue" if self.loops == 0 => Err((at, format!("{{{{{keyword}}}}} outside {{{{range}}}}"))),
             "break" => self.close("{{break}}").map(|()| Action::Node(Node::Break)),
             "continue" => self.close("{{continue}}").map(|()| Action::Node(Node::Continue)),
-            "template" => self.call(at).map(Action::Node),
+            "template" => self.call().map(Action::Node),
             "block" => self.block(at).map(Action::Node),
             _ if is_top => self.define().map(|()| Action::Nothing),
             _ => Err((at, "unexpected {{define}}".to_owned())),
@@ -177,7 +180,7 @@ impl Parser {
 
     fn branch(&mut self, context: &'static str) -> Result<Branch, Wrong> {
         let known = self.variables.len();
-        let pipe = self.pipeline(context, Kind::Close)?;
+        let pipe = self.pipeline(context, &Kind::Close)?;
         self.loops += usize::from(context == "range");
         let (then, ending) = self.list(false)?;
         self.loops -= usize::from(context == "range");
@@ -219,18 +222,20 @@ impl Parser {
         }
     }
 
-    fn call(&mut self, at: usize) -> Result<Node, Wrong> {
+    fn call(&mut self) -> Result<Node, Wrong> {
+        self.skip_space();
+        let at = self.at();
         let name = self.name("template clause")?;
         let pipe = match self.peek_solid() {
             Some(Kind::Close) => self.close("template clause").map(|()| None)?,
-            _ => Some(self.pipeline("template clause", Kind::Close)?),
+            _ => Some(self.pipeline("template clause", &Kind::Close)?),
         };
         Ok(Node::Call { at, name, pipe })
     }
 
     fn block(&mut self, at: usize) -> Result<Node, Wrong> {
         let name = self.name("block clause")?;
-        let pipe = self.pipeline("block clause", Kind::Close)?;
+        let pipe = self.pipeline("block clause", &Kind::Close)?;
         self.body(&name)?;
         Ok(Node::Call { at, name, pipe: Some(pipe) })
     }
@@ -253,13 +258,13 @@ impl Parser {
         Ok(())
     }
 
-    fn pipeline(&mut self, context: &str, end: Kind) -> Result<Pipe, Wrong> {
+    fn pipeline(&mut self, context: &str, end: &Kind) -> Result<Pipe, Wrong> {
         self.skip_space();
         let at = self.at();
         let (variables, is_assignment) = self.declaration(context)?;
         let mut commands = Vec::new();
         loop {
-            let is_end = self.peek_solid().as_ref() == Some(&end);
+            let is_end = self.peek_solid().as_ref() == Some(end);
             if is_end {
                 self.next += 1;
                 check_pipeline(&commands, context, at)?;
@@ -293,8 +298,7 @@ impl Parser {
     /// `$x :=`, `$x =`, and in ranges `$i, $x :=`.
     fn declaration(&mut self, context: &str) -> Result<(Vec<String>, bool), Wrong> {
         let (start, mut variables) = (self.next, Vec::new());
-        loop {
-            let Some(Kind::Variable(name)) = self.peek_solid() else { break };
+        while let Some(Kind::Variable(name)) = self.peek_solid() {
             self.next += 1;
             variables.push(name);
             match self.peek_solid() {
@@ -354,6 +358,8 @@ impl Parser {
 
     fn operand(&mut self) -> Result<Option<Arg>, Wrong> {
         let Some(arg) = self.term()? else { return Ok(None) };
+        // As in Go, what has fields is where the first of them is.
+        let fields_at = self.at();
         let mut names = Vec::new();
         while let Some(Token { kind: Kind::Field(name), .. }) = self.peek() {
             names.push(name.clone());
@@ -371,7 +377,7 @@ impl Parser {
             }
             _ => ArgKind::Chain(Box::new(arg), names),
         };
-        Ok(Some(Arg { at, kind }))
+        Ok(Some(Arg { at: fields_at, kind }))
     }
 
     fn term(&mut self) -> Result<Option<Arg>, Wrong> {
@@ -402,7 +408,7 @@ impl Parser {
             }
             Kind::LeftParen => {
                 self.next += 1;
-                let pipe = self.deeper(|parser| parser.pipeline("parenthesized pipeline", Kind::RightParen))?;
+                let pipe = self.deeper(|parser| parser.pipeline("parenthesized pipeline", &Kind::RightParen))?;
                 return Ok(Some(Arg { at, kind: ArgKind::Pipe(Box::new(pipe)) }));
             }
             _ => return Ok(None),

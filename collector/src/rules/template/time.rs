@@ -25,8 +25,8 @@ const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday",
 /// A time from seconds, as Prometheus cuts it to milliseconds.
 pub(super) fn from_seconds(seconds: f64) -> Result<i64, String> {
     let nanos = seconds * 1e9;
-    // The bounds of 64 bits as floats.
-    if !(-9.223_372_036_854_775_8e18..=9.223_372_036_854_775_8e18).contains(&nanos) {
+    // The bounds of 64 bits.
+    if nanos.abs() > 2f64.powi(63) {
         let shown = super::numbers::float_g(seconds, None);
         return Err(format!("{shown} cannot be represented as a nanoseconds timestamp since it overflows int64"));
     }
