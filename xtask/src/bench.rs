@@ -151,9 +151,9 @@ fn build() -> anyhow::Result<PathBuf> {
         bail!("plimsoll could not be built");
     }
     let messages = String::from_utf8_lossy(&output.stdout);
-    let executables = messages.lines().filter_map(|line| {
+    let mut executables = messages.lines().filter_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
         message["executable"].as_str().map(PathBuf::from)
     });
-    executables.last().context("cargo named no executable")
+    executables.next_back().context("cargo named no executable")
 }
