@@ -26,7 +26,7 @@ pub fn parse(query: &str) -> Result<Expr, QueryError> {
     if super::places::has_endless_duration(query) {
         return Err(error("duration out of range"));
     }
-    let plain = super::places::without_trims(query);
+    let plain = super::places::for_parser(query);
     // The parser panics over some numbers that are no durations; what the check above does not see ends here.
     let parsed = std::panic::catch_unwind(|| promql_parser::parser::parse(&plain));
     let expr =

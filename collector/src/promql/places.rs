@@ -17,7 +17,7 @@ use outline::{Kind, Part};
 pub(super) struct Places {
     query: String,
     by_node: HashMap<usize, Part>,
-    /// Operations that trim histograms. The parser does not know them, and has read comparisons: see `without_trims`.
+    /// Operations that trim histograms. The parser does not know them, and has read comparisons: see `for_parser`.
     trims: HashMap<usize, Kept>,
     /// There are such operations, and which they are is not known.
     trims_lost: bool,
@@ -115,17 +115,35 @@ fn trims(query: &str) -> Vec<usize> {
     pairs.map(|pair| pair[1].1).collect()
 }
 
-/// The query with comparisons in place of `</` and `>/`, which bind alike; places stay what they are.
-pub(super) fn without_trims(query: &str) -> Cow<'_, str> {
-    let trims = trims(query);
-    if trims.is_empty() {
+/// The query as the parser reads it: with comparisons in place of `</` and `>/`, which bind alike, and offsets of nothing as a
+/// number, since it takes no other.
+pub(super) fn for_parser(query: &str) -> Cow<'_, str> {
+    let (trims, offsets) = (trims(query), empty_offsets(query));
+    if trims.is_empty() && offsets.is_empty() {
         return Cow::Borrowed(query);
     }
     let mut plain = query.to_owned();
     for at in trims {
         plain.replace_range(at..=at, " ");
     }
+    // From the last to the first, so that places in front stay what they are.
+    for (start, end) in offsets.into_iter().rev() {
+        plain.replace_range(start..end, "0.0");
+    }
     Cow::Owned(plain)
+}
+
+/// Where durations of nothing, such as `0s`, stand after `offset`.
+fn empty_offsets(query: &str) -> Vec<(usize, usize)> {
+    let tokens = tokens(query);
+    let text = |index: usize| tokens.get(index).map_or("", |(_, start, end)| &query[*start..*end]);
+    let is_empty = |text: &str| {
+        let digits = text.chars().all(|c| c == '0' || "msdhwy".contains(c));
+        digits && text.starts_with('0')
+    };
+    let after_offset = (0..tokens.len()).filter(|index| text(*index).eq_ignore_ascii_case("offset"));
+    let durations = after_offset.map(|index| index + 1 + usize::from(["+", "-"].contains(&text(index + 1))));
+    durations.filter(|index| is_empty(text(*index))).map(|index| (tokens[index].1, tokens[index].2)).collect()
 }
 
 /// A token with where it begins and ends.
@@ -332,7 +350,7 @@ mod tests {
     #[test]
     fn tells_trimming_from_comparing() {
         let query = "a < \"</\" >/ (b </ 2) > c";
-        assert_eq!(without_trims(query), "a < \"</\" >  (b <  2) > c");
+        assert_eq!(for_parser(query), "a < \"</\" >  (b <  2) > c");
         let query = "a < (b </ 2) >/ c";
         let expr = crate::promql::parse(query).unwrap();
         let places = Places::of(query, &expr);

