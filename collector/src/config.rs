@@ -55,6 +55,8 @@ pub struct Config {
     pub rule_groups: Vec<RuleGroup>,
     /// Who is told about alerts.
     pub alerting: Alerting,
+    /// How late samples may be that are out of order (`storage.tsdb.out_of_order_time_window`); zero refuses them.
+    pub late_window: Duration,
     /// The file without comments and secrets, as served by `/api/v1/status/config`.
     pub text: String,
 }
@@ -142,6 +144,14 @@ pub fn check(path: &Path) -> Result<(), DocumentError> {
     load(path).map(|_| ())
 }
 
+/// Reads a size such as `512MB`, in powers of 1024 as Prometheus does; zero means none.
+///
+/// # Errors
+/// What may be written instead.
+pub fn parse_bytes(text: &str) -> Result<u64, String> {
+    raw::parse_size(text).map(|bytes| bytes.unwrap_or(0) as u64)
+}
+
 /// Reads and checks a configuration file.
 ///
 /// # Errors
@@ -188,7 +198,9 @@ impl Checker<'_> {
         let otlp = otlp::check(raw.otlp.unwrap_or_default());
         let otlp = otlp.map_err(|(field, message)| self.wrong("otlp", field, &message))?;
         let external_labels = Labels::new(global.external_labels);
-        Ok(Config { external_labels, jobs, remote_write, otlp, rule_groups, alerting, text })
+        let tsdb = raw.storage.and_then(|storage| storage.tsdb).unwrap_or_default();
+        let late_window = tsdb.out_of_order_time_window.unwrap_or_default();
+        Ok(Config { external_labels, jobs, remote_write, otlp, rule_groups, alerting, late_window, text })
     }
 
     fn remote_write(&self, raw: Vec<raw::remote_write::RemoteWriteConfig>) -> Result<Vec<RemoteWrite>, DocumentError> {

@@ -36,17 +36,14 @@ use crate::rules::delivery::{self, Delivery};
 use crate::rules::report::RulesReport;
 use crate::rules::{self, RuleOptions, Ruling};
 use crate::scrape::{self, ScrapeReport, Scraping};
-use crate::store::{HEAD_BYTES_MAX, OpenStoreError, Store, StoreOptions, WalSync};
+use crate::store::{OpenStoreError, RETENTION_DEFAULT, Store, StoreOptions, WalSync};
 use crate::traces::{self, Traces};
 use crate::{otlp, series};
-
-/// How long samples are kept: Prometheus' default.
-const RETENTION_DEFAULT: Duration = Duration::from_secs(15 * 86_400);
 
 /// How often series learnt from spans are appended.
 const GRAPH_INTERVAL_DEFAULT: Duration = Duration::from_secs(5);
 
-/// How often what is older than the retention is forgotten. Each time costs a look at every series.
+/// How often it is looked what is to be sealed, merged and forgotten. Each time costs a look at every series: Prometheus' number.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What the collector is started with.
@@ -66,6 +63,10 @@ pub struct Options {
     pub data: PathBuf,
     /// How long samples are kept.
     pub retention: Duration,
+    /// Bytes that samples on disk may take; the oldest go first.
+    pub retention_bytes: Option<u64>,
+    /// Whether the API takes requests that write to the disk, such as a snapshot.
+    pub enable_admin_api: bool,
     /// When the log is forced to the disk.
     pub wal_sync: WalSync,
     /// Limits of queries.
@@ -96,6 +97,8 @@ impl Options {
             config: config.into(),
             data: data.into(),
             retention: RETENTION_DEFAULT,
+            retention_bytes: None,
+            enable_admin_api: false,
             wal_sync: WalSync::default(),
             queries: EngineOptions::default(),
             graph_interval: GRAPH_INTERVAL_DEFAULT,
@@ -228,8 +231,13 @@ impl Collector {
             otlp_http: address(&listeners.otlp_http, options.otlp_http),
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let (retention, wal_sync) = (options.retention, options.wal_sync);
-        let store_options = StoreOptions { retention, wal_sync, head_bytes_max: HEAD_BYTES_MAX };
+        let store_options = StoreOptions {
+            retention: options.retention,
+            retention_bytes: options.retention_bytes,
+            late_window: config.late_window,
+            wal_sync: options.wal_sync,
+            ..StoreOptions::default()
+        };
         let (store, replayed) = Store::open(&options.data, store_options, clock.clone())?;
         tracing::info!(
             samples = replayed.samples, segments = replayed.segments, damaged_bytes = replayed.damaged_bytes,
@@ -279,6 +287,7 @@ impl Collector {
         let (liveness, readiness) = (Liveness::default(), Readiness::default());
         let mut tasks = Supervisor::new(shutdown.child_token()).with_liveness(liveness.clone());
         let (configs, config) = watch::channel(Arc::new(self.config.clone()));
+        let store_config = config.clone();
         let pushed = self.pushed(config.clone());
         let http = self.http_routes(&readiness, &liveness, &pushed);
         let ruling = Arc::new(self.ruling());
@@ -306,7 +315,11 @@ impl Collector {
         tasks.spawn("rules", rules::run(config.clone(), ruling, tasks.shutdown()));
         let scraping = Scraping::new(self.ingest, self.report, self.clock, self.options.shard);
         tasks.spawn("scrape", scrape::run(config, scraping, tasks.shutdown()));
-        tasks.spawn("store upkeep", upkeep(self.store, self.options.wal_sync, tasks.shutdown()));
+        if let WalSync::Every(period) = self.options.wal_sync {
+            tasks.spawn("log sync", sync(self.store.clone(), period, tasks.shutdown()));
+        }
+        tasks.spawn("store settings", store_settings(self.store.clone(), store_config, tasks.shutdown()));
+        tasks.spawn("store upkeep", upkeep(self.store, tasks.shutdown()));
         readiness.set(true);
         let ended = tasks.run().await;
         readiness.set(false);
@@ -366,7 +379,9 @@ impl Collector {
         // Without targets it still answers queries and takes in traces: that is no reason to keep questions from it.
         let (readiness, watches) = (readiness.clone(), self.report.watch_counts.clone());
         let report = move || readiness.report(watches.troubles());
+        let storage = prometheus::storage_routes(self.store.clone(), self.options.enable_admin_api);
         prometheus::routes(api)
+            .merge(storage)
             .merge(receiver::routes(receiving))
             .merge(otlp::prometheus_routes(pushed.metrics.clone()))
             .merge(self.traces.routes())
@@ -389,6 +404,8 @@ impl Collector {
             ("config", options.config.display().to_string()),
             ("data", options.data.display().to_string()),
             ("retention", retention.clone()),
+            ("retention-size", options.retention_bytes.unwrap_or(0).to_string()),
+            ("enable-admin-api", options.enable_admin_api.to_string()),
             ("receive-metrics", options.receive_metrics.to_string()),
             ("query-timeout", protocol::duration::Display(options.queries.timeout).to_string()),
             ("query-max-concurrency", options.queries.queries_max.to_string()),
@@ -420,33 +437,50 @@ async fn serve(listener: TcpListener, routes: Router, shutdown: CancellationToke
     axum::serve(listener, routes).with_graceful_shutdown(shutdown.cancelled_owned()).await
 }
 
-/// Forgets what is old, and syncs the log if that was asked for at intervals.
-async fn upkeep(store: Arc<Store>, wal_sync: WalSync, shutdown: CancellationToken) -> Result<(), String> {
-    let every = |period| {
-        let mut ticks = interval(period);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        ticks
-    };
-    let mut truncate = every(UPKEEP_INTERVAL);
-    let mut sync = match wal_sync {
-        WalSync::Every(period) => Some(every(period)),
-        WalSync::Os | WalSync::Always => None,
-    };
+/// Seals, merges and forgets what is due.
+async fn upkeep(store: Arc<Store>, shutdown: CancellationToken) -> Result<(), String> {
+    let mut ticks = interval(UPKEEP_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let next_sync = async {
-            match &mut sync {
-                Some(ticks) => ticks.tick().await,
-                None => std::future::pending().await,
-            }
-        };
-        let store = store.clone();
-        let work = tokio::select! {
+        tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
-            _ = truncate.tick() => tokio::task::spawn_blocking(move || store.truncate()),
-            _ = next_sync => tokio::task::spawn_blocking(move || store.sync()),
-        };
+            _ = ticks.tick() => {}
+        }
+        let (store, stop) = (store.clone(), shutdown.clone());
+        let work = tokio::task::spawn_blocking(move || store.tend(&|| stop.is_cancelled()));
+        work.await.map_err(|error| error.to_string())?;
+    }
+}
+
+/// Forces the log to the disk at intervals.
+async fn sync(store: Arc<Store>, period: Duration, shutdown: CancellationToken) -> Result<(), String> {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            _ = ticks.tick() => {}
+        }
+        let store = store.clone();
+        let work = tokio::task::spawn_blocking(move || store.sync());
         if let Err(error) = work.await.map_err(|error| error.to_string())? {
-            tracing::error!(%error, "the write-ahead log could not be tended");
+            tracing::error!(%error, "the write-ahead log could not be forced to the disk");
+        }
+    }
+}
+
+/// Puts in force what a reload has changed of the store's configuration.
+async fn store_settings(
+    store: Arc<Store>,
+    mut configs: watch::Receiver<Arc<Config>>,
+    shutdown: CancellationToken,
+) -> Result<(), String> {
+    loop {
+        let late_window = configs.borrow_and_update().late_window;
+        store.set_late_window(late_window);
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            changed = configs.changed() => changed.map_err(|error| error.to_string())?,
         }
     }
 }

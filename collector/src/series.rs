@@ -224,6 +224,8 @@ pub struct Appended {
     pub out_of_order: usize,
     /// Samples at the series' newest time with another value, not stored.
     pub duplicate: usize,
+    /// Samples older than what is taken at all (Prometheus' `out of bounds` and `too old`), not stored.
+    pub too_old: usize,
     /// Series seen for the first time.
     pub series_added: usize,
 }

@@ -1,23 +1,32 @@
 //! Keeps samples: a head in memory behind a write-ahead log. An append returns once its record is with the operating
 //! system, so that `kill -9` loses nothing. Knows nothing of scraping or PromQL. Start at `Store`.
 //!
-//! The seam for history on disk: `head` holds what is recent and answers selections by time; `Store` is the only one that
-//! reads it, and is where sealed blocks will be asked for what is older.
+//! The way of a sample: `head` and `log`, after two hours a block (`seal`), later part of larger blocks (`tend`), and gone with
+//! the retention. `query` asks all of them. Late samples take a way of their own (`late`) until they are in a block.
 
 mod bits;
+mod blocks;
 mod chunk;
 mod exemplars;
 mod head;
 mod histogram_chunk;
 mod histogram_record;
 mod index;
+mod late;
 mod log;
+mod merge;
 mod postings;
+mod query;
 mod record;
 mod replay;
 mod samples;
+mod seal;
+mod tend;
 mod varint;
+mod view;
+mod window;
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,16 +37,20 @@ use std::time::Duration;
 use lifecycle::Clock;
 use parking_lot::{Mutex, MutexGuard};
 
+pub use self::blocks::BlockError;
+use self::blocks::{Blocks, Ulid};
 use self::exemplars::Exemplars;
 use self::head::{Head, MemSeries};
+use self::late::Late;
 use self::log::{Log, RECORD_BYTES_SPLIT};
-use self::record::RecordWriter;
+use self::record::{LogMark, RecordWriter};
 pub use self::replay::Replayed;
 use self::samples::Pushed;
+use self::tend::Upkeep;
+use self::window::Window;
 use crate::api::views::{Exemplar, ExemplarSource, SeriesExemplars};
 use crate::series::{
-    AppendError, Appendable, Appended, HistogramSample, Ingest, Labels, Matcher, Meter, Point, Queryable, Sample,
-    SelectError, Selection, SeriesRef, SeriesSamples, is_stale,
+    AppendError, Appendable, Appended, HistogramSample, Ingest, Labels, Matcher, Point, Sample, SeriesRef, is_stale,
 };
 
 /// When the log is forced from the operating system's memory to the disk.
@@ -68,19 +81,39 @@ impl WalSync {
     }
 }
 
-/// Bytes of samples in memory above which the oldest are forgotten before their time: some 800 million samples of steady
+/// Bytes of samples in memory above which they are sealed into a block before their time: some 800 million samples of steady
 /// series, and what a machine that runs a collector can spare.
 pub const HEAD_BYTES_MAX: usize = 1 << 30;
+
+/// How long samples are kept: Prometheus' default.
+pub const RETENTION_DEFAULT: Duration = Duration::from_secs(15 * 86_400);
 
 /// How the store keeps.
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
     /// Samples older than this are forgotten.
     pub retention: Duration,
+    /// Bytes on disk above which the oldest blocks are forgotten.
+    pub retention_bytes: Option<u64>,
+    /// How late samples may be that are out of order; zero refuses them.
+    pub late_window: Duration,
     /// When the log is forced to the disk.
     pub wal_sync: WalSync,
-    /// Bytes of samples in memory above which the oldest are forgotten; usually [`HEAD_BYTES_MAX`].
+    /// Bytes of samples in memory above which they are sealed early; usually [`HEAD_BYTES_MAX`].
     pub head_bytes_max: usize,
+}
+
+impl Default for StoreOptions {
+    /// Prometheus' retention, the log flushed as the operating system sees fit.
+    fn default() -> Self {
+        Self {
+            retention: RETENTION_DEFAULT,
+            retention_bytes: None,
+            late_window: Duration::ZERO,
+            wal_sync: WalSync::default(),
+            head_bytes_max: HEAD_BYTES_MAX,
+        }
+    }
 }
 
 /// Why the store could not be opened.
@@ -99,6 +132,14 @@ pub enum OpenStoreError {
     InUse {
         /// The folder.
         path: PathBuf,
+    },
+    /// The folder of blocks could not be read.
+    #[error("the blocks in {} cannot be read: {source}", path.display())]
+    Blocks {
+        /// The folder of all blocks.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
     },
     /// The log could not be read.
     #[error("the write-ahead log in {} cannot be read: {source}", path.display())]
@@ -121,12 +162,30 @@ pub struct StoreStats {
     pub out_of_order: u64,
     /// Samples refused because the series has another value at their time.
     pub duplicate: u64,
+    /// Samples refused because they were older than what is taken at all.
+    pub too_old: u64,
+    /// Samples taken although they were late.
+    pub late: u64,
     /// Samples refused because the log could not be written.
     pub log_failed: u64,
     /// Bytes of the log.
     pub wal_bytes: u64,
     /// Bytes of the samples in memory when the store was last tended.
     pub head_bytes: u64,
+    /// Blocks on disk.
+    pub blocks: u64,
+    /// Bytes of their files.
+    pub block_bytes: u64,
+    /// Blocks that cannot be read and are left out.
+    pub blocks_damaged: u64,
+    /// Blocks that were merged from others since the store was opened.
+    pub blocks_merged: u64,
+    /// Blocks that the retention has removed since the store was opened.
+    pub blocks_outlived: u64,
+    /// Selections that a block has spoilt since the store was opened.
+    pub block_failed: u64,
+    /// Attempts that failed since the store was opened: to seal, to merge, to remove.
+    pub upkeep_failed: [(&'static str, u64); 3],
 }
 
 #[derive(Default)]
@@ -134,14 +193,27 @@ struct Counters {
     samples: AtomicU64,
     out_of_order: AtomicU64,
     duplicate: AtomicU64,
+    too_old: AtomicU64,
+    late: AtomicU64,
     log_failed: AtomicU64,
     head_bytes: AtomicU64,
+    block_failed: AtomicU64,
 }
 
 /// The store.
 pub struct Store {
+    dir: PathBuf,
     head: Head,
+    window: Window,
     log: Mutex<Log>,
+    late: Late,
+    blocks: Blocks,
+    /// Blocks that could not be read when they were to be merged.
+    unmergeable: Mutex<HashSet<Ulid>>,
+    upkeep: Upkeep,
+    /// Held by every selection from before it looks at the blocks until it ends.
+    selections: Mutex<Arc<()>>,
+    last_ulid: Mutex<Ulid>,
     exemplars: Exemplars,
     counters: Counters,
     clock: Arc<dyn Clock>,
@@ -154,40 +226,60 @@ impl Store {
     /// Opens the store in a folder, which is made if need be, and reads its log back.
     pub fn open(dir: &Path, options: StoreOptions, clock: Arc<dyn Clock>) -> Result<(Self, Replayed), OpenStoreError> {
         let lock = lock_folder(dir)?;
-        let wal = dir.join("wal");
-        let replay_error = |source| OpenStoreError::Replay { path: wal.clone(), source };
-        fs::create_dir_all(&wal).map_err(replay_error)?;
-        let head = Head::default();
-        let (segments, next_number, replayed) = replay::replay(&wal, &head).map_err(replay_error)?;
-        let log = Log::new(wal, segments, next_number, options.wal_sync == WalSync::Always);
-        let (log, counters, exemplars) = (Mutex::new(log), Counters::default(), Exemplars::default());
-        let store = Self { head, log, exemplars, counters, clock, options, _lock: lock };
-        if let Err(error) = store.truncate() {
+        let home = dir.join(seal::BLOCKS);
+        let (blocks, found) =
+            Blocks::open(&home).map_err(|source| OpenStoreError::Blocks { path: home.clone(), source })?;
+        let (head, window) = (Head::default(), Window::after(blocks.sealed_until()));
+        let sync_always = options.wal_sync == WalSync::Always;
+        let (wal, wal_late) = (dir.join("wal"), dir.join("wal-late"));
+        let replay_error = |path: &Path, source| OpenStoreError::Replay { path: path.to_owned(), source };
+        let take = |series: &Arc<MemSeries>, point: Point| {
+            // What is older is in a block; the log was not cut before the end came.
+            if point.timestamp_ms() >= window.sealed_until_ms() {
+                window.saw(point.timestamp_ms());
+                let mut state = series.state.lock();
+                match point {
+                    Point::Float(sample) => _ = state.push(sample),
+                    Point::Histogram(sample) => _ = state.push_histogram(sample),
+                }
+            }
+        };
+        let replayed = replay::replay(&wal, |labels| head.resolve(&labels), take);
+        let (segments, next_number, mut replayed) = replayed.map_err(|source| replay_error(&wal, source))?;
+        let late = Late::open(&wal_late, options.late_window, sync_always);
+        let (late, replayed_late) = late.map_err(|source| replay_error(&wal_late, source))?;
+        replayed.add(&replayed_late);
+        let log = Mutex::new(Log::new(wal, segments, next_number, sync_always));
+        let (counters, exemplars, upkeep) = (Counters::default(), Exemplars::default(), Upkeep::default());
+        let last_ulid = blocks.list().iter().map(|block| block.meta.ulid).max().unwrap_or_default();
+        let (dir, unmergeable, last_ulid) = (dir.to_owned(), Mutex::default(), Mutex::new(last_ulid));
+        let store = Self {
+            dir,
+            head,
+            window,
+            log,
+            late,
+            blocks,
+            unmergeable,
+            upkeep,
+            selections: Mutex::default(),
+            last_ulid,
+            exemplars,
+            counters,
+            clock,
+            options,
+            _lock: lock,
+        };
+        tracing::info!(blocks = found.blocks, damaged = found.damaged, removed = found.removed, "blocks are open");
+        if let Err(error) = store.forget(store.window.sealed_until_ms()) {
             tracing::warn!(%error, "an old segment of the write-ahead log could not be deleted");
         }
         Ok((store, replayed))
     }
 
-    /// Forgets what is older than the retention; and more, if memory would not hold it.
-    ///
-    /// # Errors
-    /// If an old segment of the log cannot be deleted.
-    pub fn truncate(&self) -> io::Result<()> {
-        let retention = i64::try_from(self.options.retention.as_millis()).unwrap_or(i64::MAX);
-        let before_ms = self.clock.now_ms().saturating_sub(retention);
-        let mut log = self.log.lock();
-        self.head.truncate(before_ms);
-        log.drop_before(before_ms)?;
-        let mut bytes = self.head_bytes();
-        while bytes > self.options.head_bytes_max {
-            let Some(newest_ms) = log.oldest_closed().map(|segment| segment.newest_ms) else { break };
-            tracing::warn!(bytes, newest_ms, "memory is full: the oldest samples are forgotten before their time");
-            self.head.truncate(newest_ms.saturating_add(1));
-            log.drop_before(newest_ms.saturating_add(1))?;
-            bytes = self.head_bytes();
-        }
-        self.counters.head_bytes.store(bytes as u64, Ordering::Relaxed);
-        Ok(())
+    /// How late samples may be from now on that are out of order; zero refuses them.
+    pub fn set_late_window(&self, window: Duration) {
+        self.late.set_window(window);
     }
 
     /// Forces the log to the disk without holding up appends.
@@ -201,13 +293,28 @@ impl Store {
 
     /// What the store holds and has seen.
     pub fn stats(&self) -> StoreStats {
+        let blocks = self.blocks.list();
+        let upkeep = &self.upkeep;
         StoreStats {
+            too_old: self.counters.too_old.load(Ordering::Relaxed),
+            late: self.counters.late.load(Ordering::Relaxed),
+            blocks: blocks.len() as u64,
+            block_bytes: blocks.iter().map(|block| block.meta.bytes()).sum(),
+            blocks_damaged: self.blocks.damaged() as u64,
+            blocks_merged: upkeep.merged.load(Ordering::Relaxed),
+            blocks_outlived: upkeep.outlived.load(Ordering::Relaxed),
+            block_failed: self.counters.block_failed.load(Ordering::Relaxed),
+            upkeep_failed: [
+                ("seal", upkeep.seal.failures()),
+                ("merge", upkeep.merge.failures()),
+                ("retention", upkeep.retention.failures()),
+            ],
             series: self.head.series_count() as u64,
             samples: self.counters.samples.load(Ordering::Relaxed),
             out_of_order: self.counters.out_of_order.load(Ordering::Relaxed),
             duplicate: self.counters.duplicate.load(Ordering::Relaxed),
             log_failed: self.counters.log_failed.load(Ordering::Relaxed),
-            wal_bytes: self.log.lock().bytes(),
+            wal_bytes: self.log.lock().bytes() + self.late.log_bytes(),
             head_bytes: self.counters.head_bytes.load(Ordering::Relaxed),
         }
     }
@@ -229,8 +336,9 @@ impl Store {
         let add = |counter: &AtomicU64, n: usize| counter.fetch_add(n as u64, Ordering::Relaxed);
         add(&self.counters.out_of_order, done.out_of_order);
         add(&self.counters.duplicate, done.duplicate);
+        add(&self.counters.too_old, done.too_old);
         if let Err(error) = result {
-            add(&self.counters.log_failed, count - done.out_of_order - done.duplicate - gone.len());
+            add(&self.counters.log_failed, count - done.refused() - gone.len());
             return Err(error.into());
         }
         add(&self.counters.samples, done.stored);
@@ -244,63 +352,125 @@ impl Store {
         gone: &mut Vec<usize>,
         done: &mut Appended,
     ) -> io::Result<()> {
-        log.prepare(self.clock.now_ms())?;
+        let now_ms = self.clock.now_ms();
+        log.prepare(now_ms)?;
+        let (floor_ms, newest_ms) = (self.window.floor_ms(), self.window.newest_ms().unwrap_or(i64::MIN));
+        let (mut late, mut newest_stored_ms) = (Vec::new(), i64::MIN);
         let head = self.head.lookup();
         for (i, (series, sample)) in batch.enumerate() {
             let Some(series) = head.get(series) else {
                 gone.push(i);
                 continue;
             };
-            let (pushed, is_new) = sample.store(series, &mut log.record);
-            match pushed {
-                Pushed::Stored => {
-                    done.stored += 1;
-                    done.series_added += usize::from(is_new);
+            let time_ms = sample.timestamp_ms();
+            let (mut pushed, is_new) =
+                if time_ms < floor_ms { (Pushed::TooOld, false) } else { sample.store(series, &mut log.record) };
+            if matches!(pushed, Pushed::OutOfOrder | Pushed::TooOld) {
+                match self.late.takes(time_ms, newest_ms) {
+                    Some(true) => {
+                        late.push((series.labels.clone(), sample.into_point()));
+                        continue;
+                    }
+                    Some(false) => pushed = Pushed::TooOld,
+                    None => {}
                 }
-                Pushed::Repeated => done.stored += 1,
-                Pushed::Duplicate => done.duplicate += 1,
-                Pushed::OutOfOrder => done.out_of_order += 1,
             }
+            if pushed == Pushed::Stored {
+                newest_stored_ms = newest_stored_ms.max(time_ms);
+                done.series_added += usize::from(is_new);
+            }
+            done.count(pushed);
             if log.record.size() >= RECORD_BYTES_SPLIT {
                 log.commit()?;
             }
         }
         drop(head);
-        log.commit()
+        self.window.saw(newest_stored_ms);
+        log.commit()?;
+        if !late.is_empty() {
+            for pushed in self.late.append(now_ms, late)? {
+                self.counters.late.fetch_add(u64::from(pushed == Pushed::Stored), Ordering::Relaxed);
+                done.count(pushed);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Appended {
+    fn count(&mut self, pushed: Pushed) {
+        match pushed {
+            Pushed::Stored | Pushed::Repeated => self.stored += 1,
+            Pushed::Duplicate => self.duplicate += 1,
+            Pushed::OutOfOrder => self.out_of_order += 1,
+            Pushed::TooOld => self.too_old += 1,
+        }
+    }
+
+    fn refused(&self) -> usize {
+        self.duplicate + self.out_of_order + self.too_old
     }
 }
 
 /// A sample of either kind.
 trait Storable {
+    fn timestamp_ms(&self) -> i64;
+
+    fn into_point(self) -> Point;
+
     /// Puts it into memory, and into the record if it is stored. Says also whether the series had no samples before.
-    fn store(self, series: &MemSeries, record: &mut RecordWriter) -> (Pushed, bool);
+    fn store(&self, series: &MemSeries, record: &mut RecordWriter) -> (Pushed, bool);
+}
+
+impl Pushed {
+    /// Whether the sample belongs into the log: also when it is known but this segment does not know its series, as the
+    /// attempt before may have failed to log it.
+    fn is_logged(self, record: &RecordWriter, mark: &LogMark) -> bool {
+        self == Self::Stored || self == Self::Repeated && !record.declares(mark)
+    }
 }
 
 impl Storable for Sample {
-    fn store(self, series: &MemSeries, record: &mut RecordWriter) -> (Pushed, bool) {
+    fn timestamp_ms(&self) -> i64 {
+        self.timestamp_ms
+    }
+
+    fn into_point(self) -> Point {
+        Point::Float(self)
+    }
+
+    fn store(&self, series: &MemSeries, record: &mut RecordWriter) -> (Pushed, bool) {
         let mut state = series.state.lock();
         if is_stale(self.value)
-            && let Some(marker) = state.marker(self)
+            && let Some(marker) = state.marker(*self)
         {
             drop(state);
             return marker.store(series, record);
         }
         let (is_new, before) = (state.is_empty(), state.last_value());
-        let pushed = state.push(self);
-        if pushed == Pushed::Stored {
-            record.add(&mut state.log, &series.labels, before, self);
+        let pushed = state.push(*self);
+        if pushed.is_logged(record, &state.log) {
+            record.add(&mut state.log, &series.labels, before, *self);
         }
         (pushed, is_new)
     }
 }
 
 impl Storable for HistogramSample {
-    fn store(self, series: &MemSeries, record: &mut RecordWriter) -> (Pushed, bool) {
+    fn timestamp_ms(&self) -> i64 {
+        self.timestamp_ms
+    }
+
+    fn into_point(self) -> Point {
+        Point::Histogram(self)
+    }
+
+    fn store(&self, series: &MemSeries, record: &mut RecordWriter) -> (Pushed, bool) {
         let mut state = series.state.lock();
         let is_new = state.is_empty();
         let pushed = state.push_histogram(self.clone());
-        if pushed == Pushed::Stored {
-            record.add_histogram(&mut state.log, &series.labels, &self);
+        if pushed.is_logged(record, &state.log) {
+            record.add_histogram(&mut state.log, &series.labels, self);
         }
         (pushed, is_new)
     }
@@ -353,48 +523,6 @@ impl Ingest for Store {
         if let Some(labels) = self.labels(series) {
             self.exemplars.push(labels, exemplar);
         }
-    }
-}
-
-impl Queryable for Store {
-    fn select(
-        &self,
-        matchers: &[Matcher],
-        start_ms: i64,
-        end_ms: i64,
-        meter: &dyn Meter,
-    ) -> Result<Vec<SeriesSamples>, SelectError> {
-        self.head.select(matchers, start_ms, end_ms, meter)
-    }
-
-    fn find<'a>(
-        &'a self,
-        matchers: &[Matcher],
-        start_ms: i64,
-        end_ms: i64,
-        meter: &dyn Meter,
-    ) -> Result<Box<dyn Selection + 'a>, SelectError> {
-        Ok(Box::new(self.head.selection(matchers, start_ms, end_ms, meter)?))
-    }
-
-    fn latest(
-        &self,
-        matchers: &[Matcher],
-        start_ms: i64,
-        end_ms: i64,
-        meter: &dyn Meter,
-    ) -> Result<Vec<(Labels, Point)>, SelectError> {
-        self.head.latest(matchers, start_ms, end_ms, meter)
-    }
-
-    fn series(
-        &self,
-        matchers: &[Matcher],
-        start_ms: i64,
-        end_ms: i64,
-        meter: &dyn Meter,
-    ) -> Result<Vec<Labels>, SelectError> {
-        self.head.series(matchers, start_ms, end_ms, meter)
     }
 }
 

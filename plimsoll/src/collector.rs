@@ -32,6 +32,12 @@ pub struct Arguments {
     /// How long samples are kept.
     #[arg(long, value_name = "DURATION", default_value = "15d", value_parser = protocol::duration::parse)]
     retention: Duration,
+    /// How many bytes samples on disk may take, such as 50GB; the oldest blocks go first. Without it only time counts.
+    #[arg(long, value_name = "SIZE", value_parser = collector::config::parse_bytes)]
+    retention_size: Option<u64>,
+    /// Allows requests that write to the disk: POST /api/v1/admin/tsdb/snapshot.
+    #[arg(long)]
+    enable_admin_api: bool,
     /// When the write-ahead log is flushed to the disk: os (when the system likes; safe against a killed process),
     /// always (safe against a power cut), or a duration between flushes.
     #[arg(long, value_name = "WHEN", default_value = "os", value_parser = WalSync::parse)]
@@ -113,6 +119,8 @@ pub fn run(arguments: Arguments) -> Outcome {
         options.otlp_grpc = arguments.otlp_grpc;
         options.otlp_http = arguments.otlp_http;
         options.retention = arguments.retention;
+        options.retention_bytes = arguments.retention_size.filter(|bytes| *bytes > 0);
+        options.enable_admin_api = arguments.enable_admin_api;
         options.receive_metrics = arguments.receive_metrics;
         options.wal_sync = arguments.wal_sync;
         options.shard = arguments.shard;

@@ -10,6 +10,7 @@ mod params;
 mod query;
 mod rules;
 mod status;
+mod storage;
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use tokio::sync::Semaphore;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 
+pub use self::storage::storage_routes;
 use crate::api::views::{ExemplarSource, RulesView, TargetsView};
 use crate::promql::Engine;
 use crate::series::Queryable;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use protocol::prometheus::Targets;
+use serde::Serialize;
 
 use crate::rules::report::GroupReport;
 use crate::series::{Labels, Matcher, MetricMetadata};
@@ -48,6 +49,62 @@ pub struct Alertmanagers {
     pub active: Vec<String>,
     /// Those that relabelling dropped.
     pub dropped: Vec<String>,
+}
+
+/// What a store tells of itself, and what an administrator may ask of it. May read the disk.
+pub trait StorageView: Send + Sync + 'static {
+    /// How many series there are in memory, and by which labels; at most `limit` of each list.
+    fn cardinality(&self, limit: usize) -> Cardinality;
+
+    /// Descriptions of the blocks on disk, with Prometheus' fields, in order of time.
+    fn blocks(&self) -> Vec<serde_json::Value>;
+
+    /// Copies everything into a folder of its own, whose name it gives; without what is in memory if so asked.
+    ///
+    /// # Errors
+    /// The file that could not be made.
+    fn snapshot(&self, skip_head: bool) -> Result<String, String>;
+}
+
+/// How many of a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NamedCount {
+    /// Of what.
+    pub name: String,
+    /// How many.
+    pub value: u64,
+}
+
+/// What is in memory.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HeadStats {
+    /// Series.
+    pub num_series: u64,
+    /// Different labels.
+    pub num_label_pairs: u64,
+    /// Chunks of samples.
+    pub chunk_count: u64,
+    /// Milliseconds since the epoch.
+    pub min_time: i64,
+    /// Milliseconds since the epoch.
+    pub max_time: i64,
+}
+
+/// Series in memory by their labels, each list with the most first.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cardinality {
+    /// All together.
+    pub head_stats: HeadStats,
+    /// Series by the name of their metric.
+    pub series_count_by_metric_name: Vec<NamedCount>,
+    /// Different values of each label.
+    pub label_value_count_by_label_name: Vec<NamedCount>,
+    /// Bytes of the values of each label, counted for each series.
+    pub memory_in_bytes_by_label_name: Vec<NamedCount>,
+    /// Series by `name=value`.
+    pub series_count_by_label_value_pair: Vec<NamedCount>,
 }
 
 /// A sample's pointer to a trace.

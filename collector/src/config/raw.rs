@@ -38,9 +38,24 @@ pub(super) struct Config {
     #[serde(default)]
     pub remote_write: Vec<remote_write::RemoteWriteConfig>,
     remote_read: Option<Unsupported>,
-    storage: Option<Unsupported>,
+    pub storage: Option<Storage>,
     tracing: Option<Unsupported>,
     pub otlp: Option<otlp::Otlp>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "unsupported fields exist only to be refused by name")]
+pub(super) struct Storage {
+    pub tsdb: Option<Tsdb>,
+    exemplars: Option<Unsupported>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tsdb {
+    #[serde(default, with = "protocol::duration::option")]
+    pub out_of_order_time_window: Option<Duration>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -109,9 +109,11 @@ impl Collector for OwnMetrics {
         let dropped = vec![
             ("out_of_order", stats.out_of_order),
             ("duplicate", stats.duplicate),
+            ("too_old", stats.too_old),
             ("log_failed", stats.log_failed),
             ("relabelled_away", read(&counts.relabelled_away)),
         ];
+        let by_block_state = vec![("readable", stats.blocks), ("damaged", stats.blocks_damaged)];
         let scrapes = vec![("succeeded", read(&counts.succeeded)), ("failed", read(&counts.failed))];
         let by_health = vec![("up", up as u64), ("not_up", (targets - up) as u64)];
         let watches = &self.report.watch_counts;
@@ -158,6 +160,33 @@ impl Collector for OwnMetrics {
             ),
             gauge("plimsoll_collector_head_series", "Series in memory.", "", vec![("", stats.series)]),
             gauge("plimsoll_collector_head_bytes", "Bytes of the samples in memory.", "", vec![("", stats.head_bytes)]),
+            counter(
+                "plimsoll_collector_samples_late",
+                "Samples stored although they were out of order.",
+                "",
+                vec![("", stats.late)],
+            ),
+            gauge("plimsoll_collector_blocks", "Blocks on disk, by state.", "state", by_block_state),
+            gauge("plimsoll_collector_block_bytes", "Bytes of the blocks on disk.", "", vec![("", stats.block_bytes)]),
+            counter("plimsoll_collector_blocks_merged", "Blocks made of others.", "", vec![("", stats.blocks_merged)]),
+            counter(
+                "plimsoll_collector_blocks_outlived",
+                "Blocks removed by the retention.",
+                "",
+                vec![("", stats.blocks_outlived)],
+            ),
+            counter(
+                "plimsoll_collector_block_read_failures",
+                "Selections that a damaged block has spoilt.",
+                "",
+                vec![("", stats.block_failed)],
+            ),
+            counter(
+                "plimsoll_collector_upkeep_failures",
+                "Failed attempts to tend the store, by what was tried.",
+                "during",
+                stats.upkeep_failed.to_vec(),
+            ),
             gauge("plimsoll_collector_wal_bytes", "Bytes of the write-ahead log.", "", vec![("", stats.wal_bytes)]),
         ];
         metrics.iter().chain(&self.pushed()).try_for_each(|metric| encode(&mut encoder, metric))

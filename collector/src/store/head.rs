@@ -8,6 +8,7 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use super::index::Index;
 use super::samples::SeriesState;
+use crate::api::views::Cardinality;
 use crate::series::{Labels, Matcher, Meter, Point, Scratch, SelectError, Selection, SeriesRef, SeriesSamples};
 
 /// A series with its samples.
@@ -135,21 +136,42 @@ impl Head {
         Ok(found.into_iter().map(|(labels, ())| labels).collect())
     }
 
-    /// Forgets samples older than `before_ms`, and series that are left without any; says how many those were. Nothing
-    /// may be appended meanwhile: a sample for a series that is being forgotten would be lost.
-    pub fn truncate(&self, before_ms: i64) -> usize {
-        let all: Vec<Arc<MemSeries>> = self.index.read().all().cloned().collect();
-        let done: HashSet<SeriesRef> =
-            all.iter().filter(|s| s.state.lock().truncate(before_ms)).map(|s| s.id).collect();
-        if !done.is_empty() {
-            self.index.write().remove(&done);
+    /// All series, in no order.
+    pub fn all(&self) -> Vec<Arc<MemSeries>> {
+        self.index.read().all().cloned().collect()
+    }
+
+    /// The time of the oldest sample.
+    pub fn oldest_ms(&self) -> Option<i64> {
+        self.all().iter().filter_map(|series| series.state.lock().first_ms()).min()
+    }
+
+    /// Forgets samples older than `before_ms`; tells the series that are without any for the second time.
+    pub fn truncate(&self, before_ms: i64) -> Vec<SeriesRef> {
+        self.all().iter().filter(|series| series.state.lock().truncate(before_ms)).map(|series| series.id).collect()
+    }
+
+    /// Forgets those of the series that are still without samples; tells how many. Nothing may be appended meanwhile: a
+    /// sample for a series that is being forgotten would be lost.
+    pub fn remove_empty(&self, ids: &[SeriesRef]) -> usize {
+        if ids.is_empty() {
+            return 0;
         }
+        let mut index = self.index.write();
+        let is_empty = |id: &&SeriesRef| index.get(**id).is_some_and(|series| series.state.lock().is_empty());
+        let done: HashSet<SeriesRef> = ids.iter().filter(is_empty).copied().collect();
+        index.remove(&done);
         done.len()
+    }
+
+    /// Series by their labels, at most `limit` of each list; knows nothing of samples.
+    pub fn cardinality(&self, limit: usize) -> Cardinality {
+        self.index.read().cardinality(limit)
     }
 
     /// Number of series, and bytes of their samples.
     pub fn size(&self) -> (usize, usize) {
-        let all: Vec<Arc<MemSeries>> = self.index.read().all().cloned().collect();
+        let all = self.all();
         (all.len(), all.iter().map(|s| s.state.lock().size()).sum())
     }
 

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 
 use super::head::MemSeries;
-use super::postings::{self, Postings, Slot};
-use crate::series::{Labels, Matcher, SeriesRef};
+use super::postings::{self, Postings, Slot, Values};
+use crate::api::views::{Cardinality, HeadStats, NamedCount};
+use crate::series::{Labels, METRIC_NAME, Matcher, SeriesRef};
 
 /// All series.
 #[derive(Default)]
@@ -84,6 +85,35 @@ impl Index {
         let value: Arc<str> = value.into();
         values.insert(value.clone(), vec![slot]);
         (name, value)
+    }
+
+    /// Series by their labels, at most `limit` of each list, the most first.
+    pub fn cardinality(&self, limit: usize) -> Cardinality {
+        let most = |counts: &mut dyn Iterator<Item = (String, usize)>| {
+            let mut counts: Vec<NamedCount> =
+                counts.map(|(name, count)| NamedCount { name, value: count as u64 }).collect();
+            counts.sort_by(|a, b| b.value.cmp(&a.value).then_with(|| a.name.cmp(&b.name)));
+            counts.truncate(limit);
+            counts
+        };
+        let by_name = || self.postings.iter().map(|(name, values)| (name.to_string(), values));
+        let bytes = |values: &Values| values.iter().map(|(value, slots)| value.len() * slots.len()).sum();
+        let metrics = self.postings.get(METRIC_NAME);
+        Cardinality {
+            head_stats: HeadStats {
+                num_series: self.len() as u64,
+                num_label_pairs: self.postings.values().map(|values| values.len() as u64).sum(),
+                ..HeadStats::default()
+            },
+            series_count_by_metric_name: most(
+                &mut metrics.into_iter().flatten().map(|(name, slots)| (name.to_string(), slots.len())),
+            ),
+            label_value_count_by_label_name: most(&mut by_name().map(|(name, values)| (name, values.len()))),
+            memory_in_bytes_by_label_name: most(&mut by_name().map(|(name, values)| (name, bytes(values)))),
+            series_count_by_label_value_pair: most(&mut by_name().flat_map(|(name, values)| {
+                values.iter().map(move |(value, slots)| (format!("{name}={value}"), slots.len()))
+            })),
+        }
     }
 
     /// Forgets series.

@@ -149,12 +149,6 @@ impl Log {
         self.file.clone()
     }
 
-    /// The oldest segment that is not being written.
-    pub fn oldest_closed(&self) -> Option<&Segment> {
-        let closed = self.segments.len() - usize::from(self.file.is_some());
-        self.segments[..closed].first()
-    }
-
     /// Deletes closed segments whose samples are all older than `before_ms`.
     pub fn drop_before(&mut self, before_ms: i64) -> io::Result<usize> {
         let closed = self.segments.len() - usize::from(self.file.is_some());
@@ -165,6 +159,22 @@ impl Log {
         }
         self.segments.drain(..dropped);
         Ok(dropped)
+    }
+
+    /// Ends the segment being written; tells how many are closed then.
+    pub fn close(&mut self) -> usize {
+        self.file = None;
+        self.segments.len()
+    }
+
+    /// Deletes the oldest closed segments.
+    pub fn drop_first(&mut self, count: usize) -> io::Result<()> {
+        let closed = self.segments.len() - usize::from(self.file.is_some());
+        for _ in 0..count.min(closed) {
+            fs::remove_file(&self.segments[0].path)?;
+            self.segments.remove(0);
+        }
+        Ok(())
     }
 
     pub fn bytes(&self) -> u64 {

@@ -5,12 +5,10 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read};
 use std::path::Path;
-use std::sync::Arc;
 
-use super::head::{Head, MemSeries};
 use super::log::{FILE_HEADER, MAGICS, RECORD_BYTES_MAX, RECORD_HEADER, Segment};
 use super::record::{RecordReader, Version};
-use crate::series::Point;
+use crate::series::{Labels, Point};
 
 /// What was found in the log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,14 +25,30 @@ pub struct Replayed {
     pub damaged_bytes: u64,
 }
 
-/// Reads all segments of `dir` into `head`; gives them, the next free number, and what was found.
-pub(super) fn replay(dir: &Path, head: &Head) -> io::Result<(Vec<Segment>, u64, Replayed)> {
+impl Replayed {
+    pub(super) fn add(&mut self, other: &Self) {
+        self.segments += other.segments;
+        self.records += other.records;
+        self.samples += other.samples;
+        self.damaged_segments += other.damaged_segments;
+        self.damaged_bytes += other.damaged_bytes;
+    }
+}
+
+/// Reads all segments of `dir`, which is made if need be: `declare` is told of series, `take` of samples. Gives the segments,
+/// the next free number, and what was found.
+pub(super) fn replay<S>(
+    dir: &Path,
+    mut declare: impl FnMut(Labels) -> S,
+    mut take: impl FnMut(&S, Point),
+) -> io::Result<(Vec<Segment>, u64, Replayed)> {
+    fs::create_dir_all(dir)?;
     let mut report = Replayed::default();
     let mut segments = Vec::new();
     let listed = listed(dir)?;
     let next_number = listed.last().map_or(1, |(number, _)| number.saturating_add(1));
     for (_, path) in listed {
-        match read_segment(&path, head, &mut report) {
+        match read_segment(&path, (&mut declare, &mut take), &mut report) {
             Ok(segment) => segments.push(segment),
             Err(error) => {
                 report.damaged_segments += 1;
@@ -61,13 +75,17 @@ fn listed(dir: &Path) -> io::Result<Vec<(u64, std::path::PathBuf)>> {
 }
 
 /// Reads a segment record by record, so that memory holds one of them and not the file; cuts off what is damaged.
-fn read_segment(path: &Path, head: &Head, report: &mut Replayed) -> io::Result<Segment> {
+fn read_segment<S>(
+    path: &Path,
+    (declare, take): (&mut impl FnMut(Labels) -> S, &mut impl FnMut(&S, Point)),
+    report: &mut Replayed,
+) -> io::Result<Segment> {
     let file = File::open(path)?;
     let bytes = file.metadata()?.len();
     let mut segment = Segment { path: path.to_owned(), bytes, newest_ms: i64::MIN };
     let mut content = BufReader::new(file);
     let good = match version(&mut content, bytes)? {
-        Some(version) => read_records(&mut content, version, head, &mut segment, report)?,
+        Some(version) => read_records(&mut content, version, (declare, take), &mut segment, report)?,
         None => 0,
     };
     report.segments += 1;
@@ -98,31 +116,23 @@ fn version(content: &mut impl Read, bytes: u64) -> io::Result<Option<Version>> {
 }
 
 /// Returns the length of the part that is whole.
-fn read_records(
+fn read_records<S>(
     content: &mut impl Read,
     version: Version,
-    head: &Head,
+    (declare, take): (&mut impl FnMut(Labels) -> S, &mut impl FnMut(&S, Point)),
     segment: &mut Segment,
     report: &mut Replayed,
 ) -> io::Result<u64> {
-    let mut reader: RecordReader<Arc<MemSeries>> = RecordReader::new(version);
+    let mut reader: RecordReader<S> = RecordReader::new(version);
     let mut good = FILE_HEADER as u64;
     let mut payload = Vec::new();
     while next_payload(content, &mut payload)? {
         let mut samples = 0;
-        let read = reader.read(
-            &payload,
-            |labels| head.resolve(&labels),
-            |series, point| {
-                samples += 1;
-                segment.newest_ms = segment.newest_ms.max(point.timestamp_ms());
-                let mut state = series.state.lock();
-                match point {
-                    Point::Float(sample) => _ = state.push(sample),
-                    Point::Histogram(sample) => _ = state.push_histogram(sample),
-                }
-            },
-        );
+        let read = reader.read(&payload, &mut *declare, |series, point| {
+            samples += 1;
+            segment.newest_ms = segment.newest_ms.max(point.timestamp_ms());
+            take(series, point);
+        });
         if read.is_none() {
             break;
         }

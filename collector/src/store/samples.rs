@@ -14,6 +14,8 @@ pub(super) enum Pushed {
     Repeated,
     Duplicate,
     OutOfOrder,
+    /// Older than what the head takes.
+    TooOld,
 }
 
 /// What changes as samples come in.
@@ -144,6 +146,21 @@ impl SeriesState {
     /// Whether there was never a sample, or none is left.
     pub fn is_empty(&self) -> bool {
         self.open.is_none() && self.histograms.is_none()
+    }
+
+    /// How many chunks there are.
+    pub fn chunk_count(&self) -> u64 {
+        let histograms = self.histograms.as_ref().map_or(0, |histograms| histograms.sealed.len() + 1);
+        (self.sealed.len() + usize::from(self.open.is_some()) + histograms) as u64
+    }
+
+    /// The time of the oldest sample.
+    pub fn first_ms(&self) -> Option<i64> {
+        let floats = self.sealed.first().map(|c| c.first_ms).or_else(|| self.open.as_ref().map(|c| c.first_ms));
+        let histograms = self.histograms.as_ref().map(|histograms| {
+            histograms.sealed.first().map_or_else(|| histograms.open.first_ms(), HistogramChunk::first_ms)
+        });
+        [floats, histograms].into_iter().flatten().min()
     }
 
     /// Whether a sample may lie in the range.

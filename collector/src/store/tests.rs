@@ -9,16 +9,20 @@ use proptest::prelude::*;
 use regex::Regex;
 
 use super::*;
-use crate::series::{CounterReset, Histogram, MatchOp, Unmetered, stale_nan};
+use crate::series::{CounterReset, Histogram, MatchOp, Queryable, SeriesSamples, Unmetered, stale_nan};
 
 const START_MS: i64 = 1_700_000_000_000;
 
 fn options() -> StoreOptions {
-    StoreOptions { retention: Duration::from_secs(3_600), wal_sync: WalSync::Os, head_bytes_max: HEAD_BYTES_MAX }
+    StoreOptions { retention: Duration::from_secs(3_600), ..StoreOptions::default() }
 }
 
 fn open(dir: &Path) -> Store {
     Store::open(dir, options(), Arc::new(ManualClock::at(START_MS))).unwrap().0
+}
+
+fn tend(store: &Store) {
+    store.tend(&|| false);
 }
 
 fn labels(name: &str, pod: &str) -> Labels {
@@ -222,8 +226,8 @@ fn forgets_what_is_older_than_the_retention() {
     }
     clock.advance_ms(7_200_000);
     store.append(&[(labels("new", "1"), sample(7_200, 1.0))]).unwrap();
-    store.truncate().unwrap();
-    store.truncate().unwrap();
+    tend(&store);
+    tend(&store);
     assert_eq!(pods(&store, &[]), ["new/1"]);
     assert_eq!(store.stats().series, 1);
     assert_eq!(std::fs::read_dir(dir.path().join("wal")).unwrap().count(), 1);
@@ -232,40 +236,12 @@ fn forgets_what_is_older_than_the_retention() {
 }
 
 #[test]
-fn forgets_the_oldest_when_memory_is_full() {
-    let dir = tempfile::tempdir().unwrap();
-    let clock = ManualClock::at(START_MS);
-    let options = StoreOptions { retention: Duration::from_secs(1 << 30), head_bytes_max: 30_000, ..options() };
-    let store = Store::open(dir.path(), options, Arc::new(clock.clone())).unwrap().0;
-    let mut at = 0;
-    let mut append_hour = || {
-        for i in 0..600 {
-            store.append(&[(labels("a", "1"), sample(at + i, ((at + i) as f64).sin()))]).unwrap();
-        }
-        at += 3_600;
-        clock.advance_ms(3_600_000);
-    };
-    (0..3).for_each(|_| append_hour());
-    let before = store.head_bytes();
-    assert!(before < 30_000);
-    store.truncate().unwrap();
-    assert_eq!(store.head_bytes(), before, "there is room");
-    (0..5).for_each(|_| append_hour());
-    assert!(store.head_bytes() > 30_000);
-    store.truncate().unwrap();
-    assert!(store.head_bytes() <= 30_000);
-    let kept = &all(&store)[0].samples;
-    assert!(kept[0].timestamp_ms > START_MS + 3_600_000);
-    assert_eq!(kept.last().unwrap().timestamp_ms, START_MS + (7 * 3_600 + 599) * 1_000);
-}
-
-#[test]
 fn a_handle_of_a_forgotten_series_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     let forgotten = store.resolve(&labels("a", "1"));
-    store.truncate().unwrap();
-    store.truncate().unwrap();
+    tend(&store);
+    tend(&store);
     let kept = store.resolve(&labels("b", "1"));
     let mut gone = Vec::new();
     let done = store.append_resolved(&[(forgotten, sample(0, 1.0)), (kept, sample(0, 2.0))], &mut gone).unwrap();
@@ -347,3 +323,5 @@ proptest! {
         prop_assert!(all(&open(dir.path())).iter().any(|s| s.samples.contains(&sample(100, 7.0))));
     }
 }
+
+mod sealing;

@@ -6,16 +6,19 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use collector::WalSync;
 use collector::series::{Appendable, Labels, Queryable, Sample, Unmetered};
-use collector::store::{HEAD_BYTES_MAX, Store, StoreOptions};
+use collector::store::{Store, StoreOptions};
 use lifecycle::ManualClock;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::task::JoinSet;
 
 use crate::running::{Running, Target, scrape};
 
 /// Set in the process that is to be killed: the folder of its store.
 const FOLDER: &str = "PLIMSOLL_TEST_STORE";
+
+/// Set in the process whose disk is full for a while: the folder of its store.
+const FULL: &str = "PLIMSOLL_TEST_FULL_DISK";
 
 /// Times it is killed.
 const KILLS: u64 = 8;
@@ -24,8 +27,7 @@ const KILLS: u64 = 8;
 const SERIES: i64 = 50;
 
 fn open(folder: &Path) -> Store {
-    let options =
-        StoreOptions { retention: Duration::from_secs(1 << 30), wal_sync: WalSync::Os, head_bytes_max: HEAD_BYTES_MAX };
+    let options = StoreOptions { retention: Duration::from_secs(1 << 30), ..StoreOptions::default() };
     Store::open(folder, options, Arc::new(ManualClock::at(0))).unwrap().0
 }
 
@@ -74,6 +76,60 @@ fn nothing_acknowledged_is_lost_when_it_is_killed() {
             let whole = series.samples.iter().zip(1..).all(|(s, number)| s.timestamp_ms == number);
             assert!(whole && series.samples.len() >= usize::try_from(acknowledged).unwrap(), "{}", series.labels);
         }
+    }
+}
+
+/// How the disk is filled: no file may grow, as if nothing were free. Lifted again it is as if there were room.
+fn files_may_grow(may: bool) {
+    let maximum = getrlimit(Resource::Fsize).maximum;
+    setrlimit(Resource::Fsize, Rlimit { current: if may { maximum } else { Some(0) }, maximum }).unwrap();
+}
+
+/// Not a test of its own: a store whose disk is full for a while, in a process that may be limited.
+#[test]
+fn goes_on_over_a_full_disk() {
+    let Some(folder) = std::env::var_os(FULL) else { return };
+    let store = open(Path::new(&folder));
+    let at = |minutes: i64| -> Vec<(Labels, Sample)> {
+        let timestamp_ms = minutes * 60_000;
+        batch(1).into_iter().map(|(labels, sample)| (labels, Sample { timestamp_ms, ..sample })).collect()
+    };
+    let newest = |store: &Store| store.latest(&[], 0, i64::MAX, &Unmetered).unwrap()[0].1.timestamp_ms() / 60_000;
+    (0..=200).for_each(|minutes| assert_eq!(store.append(&at(minutes)).unwrap().stored, 50));
+    files_may_grow(false);
+    let error = store.append(&at(201)).unwrap_err().to_string();
+    assert!(error.contains("the write-ahead log could not be written: "), "{error}");
+    assert!(store.append(&at(202)).is_err());
+    store.tend(&|| false);
+    let stats = store.stats();
+    assert_eq!((stats.log_failed, stats.blocks, stats.upkeep_failed[0]), (100, 0, ("seal", 1)));
+    assert!(newest(&store) >= 200, "reads go on");
+    files_may_grow(true);
+    for minutes in [201, 202, 203] {
+        assert_eq!(store.append(&at(minutes)).unwrap().stored, 50, "the sender tries again");
+    }
+    store.tend(&|| false);
+    assert_eq!(store.stats().blocks, 1);
+    println!("went on");
+}
+
+#[test]
+fn a_full_disk_is_said_costs_no_read_and_passes() {
+    let folder = tempfile::tempdir().unwrap();
+    // A process that meets the limit gets an error instead of a signal only if it ignores the signal, and inherits that.
+    let output = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args(["durability::goes_on_over_a_full_disk", "--exact", "--nocapture"])
+        .env(FULL, folder.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("went on"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let store = open(folder.path());
+    for series in store.select(&[], 0, i64::MAX, &Unmetered).unwrap() {
+        let minutes: Vec<i64> = series.samples.iter().map(|sample| sample.timestamp_ms / 60_000).collect();
+        assert!((0..=203).all(|minute| minutes.contains(&minute)), "{minutes:?}");
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) enum ApiError {
     #[error("{0}")]
     Canceled(String),
     #[error("{0}")]
+    Unavailable(String),
+    #[error("{0}")]
     Internal(String),
 }
 
@@ -38,6 +40,7 @@ impl ApiError {
             Self::Execution(_) => ("execution", StatusCode::UNPROCESSABLE_ENTITY),
             Self::Timeout(_) => ("timeout", StatusCode::SERVICE_UNAVAILABLE),
             Self::Canceled(_) => ("canceled", StatusCode::SERVICE_UNAVAILABLE),
+            Self::Unavailable(_) => ("unavailable", StatusCode::SERVICE_UNAVAILABLE),
             Self::Internal(_) => ("internal", StatusCode::INTERNAL_SERVER_ERROR),
         }
     }

@@ -181,9 +181,11 @@ impl<'w, 'a> Batch<'w, 'a> {
             done.stored += again.stored;
             done.out_of_order += again.out_of_order;
             done.duplicate += again.duplicate;
+            done.too_old += again.too_old;
         }
         self.outcome.reject(Reason::OutOfOrder, done.out_of_order, String::new);
         self.outcome.reject(Reason::Duplicate, done.duplicate, String::new);
+        self.outcome.reject(Reason::TooOld, done.too_old, String::new);
         Ok(done)
     }
 }

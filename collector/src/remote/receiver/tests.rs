@@ -17,7 +17,7 @@ use crate::series::{
     AppendError, Appendable, Appended, HistogramSample, Ingest, Labels, MetricMetadata, Queryable, Sample, SeriesRef,
     Unmetered, stale_nan,
 };
-use crate::store::{HEAD_BYTES_MAX, Store, StoreOptions, WalSync};
+use crate::store::{Store, StoreOptions};
 
 const CASES: &str = include_str!("../../../tests/remote_write/receiver.yml");
 
@@ -218,11 +218,8 @@ struct Receiver {
 impl Receiver {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let options = StoreOptions {
-            retention: Duration::from_millis(RETENTION_MS.unsigned_abs()),
-            wal_sync: WalSync::Os,
-            head_bytes_max: HEAD_BYTES_MAX,
-        };
+        let options =
+            StoreOptions { retention: Duration::from_millis(RETENTION_MS.unsigned_abs()), ..StoreOptions::default() };
         let clock = Arc::new(ManualClock::at(NOW_MS));
         let (store, _) = Store::open(folder.path(), options, clock.clone()).unwrap();
         let (store, noted) = (Arc::new(store), Arc::new(Noted::default()));

@@ -1,7 +1,6 @@
 //! One text after another against a real store: what is stored, what is stale, what is a problem.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use lifecycle::ManualClock;
 use proptest::prelude::*;
@@ -10,7 +9,7 @@ use super::*;
 use crate::api::views::ExemplarSource;
 use crate::config;
 use crate::series::{Queryable, Unmetered, is_stale};
-use crate::store::{HEAD_BYTES_MAX, Store, StoreOptions, WalSync};
+use crate::store::{Store, StoreOptions};
 
 struct Bench {
     job: ScrapeJob,
@@ -29,11 +28,7 @@ impl Bench {
         let path = dir.path().join("scrape.yml");
         let indented: String = yaml.lines().map(|line| format!("  {line}\n")).collect();
         std::fs::write(&path, format!("scrape_configs:\n- job_name: shop\n{indented}")).unwrap();
-        let options = StoreOptions {
-            retention: Duration::from_secs(3_600),
-            wal_sync: WalSync::Os,
-            head_bytes_max: HEAD_BYTES_MAX,
-        };
+        let options = StoreOptions::default();
         Self {
             job: config::load(&path).unwrap().jobs.remove(0),
             target: Labels::new([("job", "shop"), ("instance", "i")]),
