@@ -109,6 +109,8 @@ pub struct Learner {
     window: Window,
     unpaired: Counter,
     dropped: Counter,
+    /// Whether there was ever a span.
+    taught: bool,
     written_ms: Option<i64>,
 }
 
@@ -123,6 +125,7 @@ impl Learner {
             window: Window::default(),
             unpaired: Counter::new("traces_service_graph_unpaired_spans_total", &[]),
             dropped: Counter::new("traces_service_graph_dropped_spans_total", &[]),
+            taught: false,
             written_ms: None,
         }
     }
@@ -132,6 +135,7 @@ impl Learner {
         self.advance(now_ms);
         let (mut calls, mut settled) = (Vec::new(), Vec::new());
         for (trace, span) in spans {
+            self.taught = true;
             self.window.observe_span(span, now_ms);
             self.count_operation(span, now_ms);
             self.pairing.observe(trace, span, now_ms, &mut calls);
@@ -183,9 +187,13 @@ impl Learner {
         self.edges.write(now_ms, zero_ms, &mut samples);
         self.unpaired.set(self.pairing.unpaired());
         self.dropped.set(self.pairing.dropped() + self.edges.refused());
-        let mut page = Page::new(now_ms, Mark::Value, &mut samples);
-        self.unpaired.write(&mut page);
-        self.dropped.write(&mut page);
+        // A collector without traces has no series of them either: a sample of now would close its head to older ones, which
+        // a sender that catches up still has.
+        if self.taught {
+            let mut page = Page::new(now_ms, Mark::Value, &mut samples);
+            self.unpaired.write(&mut page);
+            self.dropped.write(&mut page);
+        }
         self.written_ms = Some(now_ms);
         samples
     }

@@ -68,6 +68,7 @@ impl Subject {
                 command.args([
                     "collector",
                     "--receive-metrics",
+                    "--enable-admin-api",
                     "--listen",
                     &address,
                     "--otlp-grpc",

@@ -48,6 +48,12 @@ fn series_have_the_names_that_dashboards_ask_for() {
 }
 
 #[test]
+fn nothing_is_appended_before_the_first_span() {
+    let mut learner = Learner::new(&LearnerLimits::default());
+    assert_eq!(learner.samples(START_MS), []);
+}
+
+#[test]
 fn operations_are_bounded() {
     let mut learner = Learner::new(&LearnerLimits { operations_max: 3, ..LearnerLimits::default() });
     let spans: Vec<Span> = (0..10).map(|id| span("a", &format!("GET /{id}"), Kind::Internal, id + 1, 0)).collect();
