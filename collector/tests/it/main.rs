@@ -3,6 +3,7 @@
 
 mod answers;
 mod cluster;
+mod delivery;
 mod durability;
 mod example;
 mod exposition;

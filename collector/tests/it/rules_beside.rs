@@ -156,16 +156,16 @@ async fn a_real_prometheus_tells_the_same_of_rules() {
     let target = Target::start(&mut tasks).await;
     target.prints(TEXT);
     let config = format!(
-        "global: {{ scrape_interval: 1s, external_labels: {{ site: s }} }}\nrule_files: ['*.rules']\nscrape_configs:\n\
+        "global: {{ scrape_interval: 1s, external_labels: {{ site: s }} }}\nrule_files: ['{}/*.rules']\nscrape_configs:\n\
          - job_name: t\n  honor_labels: true\n  static_configs: [{{ targets: [{:?}] }}]\n",
+        folder.path().display(),
         target.address
     );
-    std::fs::write(folder.path().join("scrape.yml"), &config).unwrap();
     std::fs::write(folder.path().join("a.rules"), RULES).unwrap();
     std::fs::write(folder.path().join("b.rules"), template_rules()).unwrap();
     let external = format!("--web.external-url={EXTERNAL_URL}");
     let arguments = [external.as_str(), "--web.route-prefix=/"];
-    let Some(prometheus) = Prometheus::start_with(folder.path(), &config, &arguments) else {
+    let Some(prometheus) = Prometheus::start_with(&folder.path().join("prometheus"), &config, &arguments) else {
         return;
     };
     let running = Running::start_with(&mut tasks, folder.path(), &config, |options| {
