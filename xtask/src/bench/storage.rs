@@ -1,6 +1,7 @@
 //! The same samples are written into both, and both are asked for a snapshot, which is a block of all of them: bytes a sample
 //! on disk, the index and everything else of the block included.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -33,7 +34,7 @@ pub async fn run(setup: &Setup, plimsoll: &Path, folder: &Path, history: History
         let before = subject.usage()?.cpu_seconds;
         fill(subject, &generator, setup.targets, span).await?;
         let filling_cpu = subject.usage()?.cpu_seconds - before;
-        outcomes.push(Outcome { filling_cpu, ..weigh(subject, span).await? });
+        outcomes.push(Outcome { filling_cpu, ..weigh(subject, &generator, span).await? });
     }
     let series = setup.targets * setup.series;
     let title = format!("storage: {series} series, {} h each {} s, as a block on disk", history.hours, span.interval);
@@ -63,7 +64,7 @@ pub async fn run(setup: &Setup, plimsoll: &Path, folder: &Path, history: History
 }
 
 #[expect(clippy::cast_precision_loss, reason = "bytes of a disk")]
-async fn weigh(subject: &Subject, span: Span) -> anyhow::Result<Outcome> {
+async fn weigh(subject: &Subject, generator: &Generator, span: Span) -> anyhow::Result<Outcome> {
     let (status, body, _) = subject.ask("/api/v1/admin/tsdb/snapshot", &[]).await?;
     if status != 200 {
         bail!("{} makes no snapshot: {}", subject.side.name(), String::from_utf8_lossy(&body));
@@ -71,14 +72,22 @@ async fn weigh(subject: &Subject, span: Span) -> anyhow::Result<Outcome> {
     let body: Value = serde_json::from_slice(&body).context("the answer is no JSON")?;
     let name = body["data"]["name"].as_str().context("the snapshot has no name")?;
     let bytes = size(&subject.data.join("snapshots").join(name))?;
-    // In portions, as no server holds them all at once: counting reads them.
-    let mut samples = 0.0;
-    let portion = 600;
-    for until in (span.start..=span.end + portion).step_by(portion as usize) {
-        let query = format!("sum(count_over_time({{__name__=~\".+\"}}[{portion}s] @ {until}))");
-        samples += subject.number(&query).await?.unwrap_or(0.0);
-    }
+    let samples = count(subject, generator, span).await?;
     Ok(Outcome { bytes: bytes as f64, samples, filling_cpu: 0.0 })
+}
+
+/// The samples that it answers for. In portions, since to count them a server reads them, and no server holds all at once.
+async fn count(subject: &Subject, generator: &Generator, span: Span) -> anyhow::Result<f64> {
+    const PORTION: u64 = 1_800;
+    let names: BTreeSet<&str> = generator.lines.iter().map(|line| line.name).collect();
+    let mut samples = 0.0;
+    for until in (span.start..span.end + PORTION).step_by(usize::try_from(PORTION)?) {
+        for name in &names {
+            let query = format!("sum(count_over_time({name}[{PORTION}s] @ {until}))");
+            samples += subject.number(&query).await?.unwrap_or(0.0);
+        }
+    }
+    Ok(samples)
 }
 
 /// Bytes of all files below a folder.
