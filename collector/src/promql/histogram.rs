@@ -21,7 +21,7 @@ pub(super) use layout::compact;
 pub(super) use mean::Mean;
 pub(super) use parts::{Combined, Incompatible, Parts};
 pub(super) use reset::{continues, was_reset};
-pub(super) use text::shown;
+pub(crate) use text::shown;
 pub(super) use trim::{Kept, trimmed};
 
 use super::numbers::Sum;

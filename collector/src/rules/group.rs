@@ -204,6 +204,9 @@ impl Group {
         if appended.duplicate > 0 {
             return Err(RuleError::Store("duplicate sample for timestamp".to_owned()));
         }
+        if appended.too_old > 0 {
+            return Err(RuleError::Store("too old sample".to_owned()));
+        }
         Ok(())
     }
 
@@ -268,19 +271,29 @@ fn append(samples: Vec<(Labels, Point)>, store: &dyn Ingest) -> Result<Appended,
         let also = store.append_histograms(&batch, &mut gone)?;
         appended.out_of_order += also.out_of_order;
         appended.duplicate += also.duplicate;
+        appended.too_old += also.too_old;
         histograms = gone.into_iter().filter_map(|i| histograms.get(i).cloned()).collect();
     }
     Ok(appended)
 }
 
+/// Marks series as gone, but those that somebody else goes on writing: a store that takes late samples would put the marker
+/// between theirs.
 fn end(gone: &[Labels], at_ms: i64, ruling: &Ruling) -> Result<(), RuleError> {
-    if gone.is_empty() {
+    let marker = Sample { timestamp_ms: at_ms, value: stale_nan() };
+    let ended = gone.iter().filter(|labels| !is_written_since(labels, at_ms, ruling));
+    let markers: Vec<(Labels, Sample)> = ended.map(|labels| (labels.clone(), marker)).collect();
+    if markers.is_empty() {
         return Ok(());
     }
-    let marker = Sample { timestamp_ms: at_ms, value: stale_nan() };
-    let markers: Vec<(Labels, Sample)> = gone.iter().map(|labels| (labels.clone(), marker)).collect();
-    // What another rule has gone on writing refuses the marker, as it should.
     ruling.store.append(&markers).map(|_| ()).map_err(|error| RuleError::Store(error.to_string()))
+}
+
+fn is_written_since(labels: &Labels, at_ms: i64, ruling: &Ruling) -> bool {
+    let matchers: Vec<Matcher> = labels.iter().map(|(name, value)| Matcher::equal(name, value)).collect();
+    let found = ruling.queryable.latest(&matchers, at_ms, i64::MAX, &Unmetered);
+    // What cannot be read is marked: the store refuses a marker that comes too late.
+    found.is_ok_and(|found| found.iter().any(|(known, _)| known == labels))
 }
 
 fn restore_rule(rule: &Rule, alerts: &mut Alerts, now_ms: i64, ruling: &Ruling) {

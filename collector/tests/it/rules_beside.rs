@@ -38,7 +38,7 @@ const RULES: &str = r#"groups:
   - { record: "scalar", expr: "42" }
   - { record: "text", expr: "'text'" }
   - { record: "on", expr: "load * on(host) group_left(job) (load @ end())" }
-  - { record: "quantile", expr: "quantile_over_time(0.9, load[1m:10s])" }
+  - { record: "quantile", expr: "quantile_over_time(0.9, load[30s:1s])" }
   - { record: "unless", expr: "-load unless ignoring (host) load{host!~'a|b'} or vector(1)" }
   - { record: "many", expr: "topk(2, load) > bool 1.5e3" }
 - name: alerts
@@ -174,6 +174,7 @@ async fn a_real_prometheus_tells_the_same_of_rules() {
     .await;
     let (ours, theirs) = (format!("http://{}", running.endpoints.http), format!("http://{}", prometheus.address));
     let bases = [ours.as_str(), theirs.as_str()];
+    both_until(bases, "query?query=count(quantile)", |data| data["result"][0]["value"][1] == "3").await;
     both_until(bases, "query?query=count(load:rate)", |data| data["result"][0]["value"][1] == "3").await;
     both_until(bases, "query?query=count(ALERTS{alertname=\"Pending\"})", |data| data["result"][0].is_object()).await;
     both_until(bases, "query?query=count(ALERTS{alertname=~\"T.*\"})>50", |data| data["result"][0].is_object()).await;

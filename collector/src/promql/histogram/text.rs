@@ -1,4 +1,4 @@
-//! A histogram as a text, as `count_values` makes it a label.
+//! A histogram as a text, as `count_values` makes it a label and templates print it.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use crate::promql::numbers::general;
 use crate::series::Histogram;
 
 /// Count, sum, and the buckets that hold something: `{count:3, sum:4.5, (1,2]:3}`.
-pub(in crate::promql) fn shown(histogram: &Histogram) -> String {
+pub(crate) fn shown(histogram: &Histogram) -> String {
     let mut text = format!("{{count:{}, sum:{}", general(histogram.count), general(histogram.sum));
     for bucket in ascending(histogram).filter(|bucket| bucket.count != 0.0) {
         let open = if bucket.lower_inclusive { '[' } else { '(' };

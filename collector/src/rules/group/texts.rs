@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::vector;
-use crate::promql::Stop;
+use crate::promql::{Stop, histogram};
 use crate::rules::Ruling;
 use crate::rules::file::{Rule, RuleKind, Texts, template_name};
 use crate::rules::template::{Facts, Number, Queries, Template, TemplateError, is_plain};
@@ -105,6 +105,6 @@ impl Queries for Expander<'_> {
 fn number(point: &Point) -> Number {
     match point {
         Point::Float(sample) => Number::Float(sample.value),
-        Point::Histogram(sample) => Number::Histogram(format!("{:?}", sample.histogram).into()),
+        Point::Histogram(sample) => Number::Histogram(histogram::shown(&sample.histogram).into()),
     }
 }
