@@ -15,7 +15,7 @@ const WHOLE_MAX: u64 = 1 << 53;
 const DIGITS_MAX: usize = 19;
 
 /// Reads `-12.5e+07` up to the first other byte: the number, and how long it is. `None` if it is of another kind, or if the
-/// nearest float takes more work: [`parse`] tells.
+/// nearest float takes more work: `parse` tells.
 pub fn leading(text: &[u8]) -> Option<(f64, usize)> {
     let negative = text.first() == Some(&b'-');
     let mut at = usize::from(negative);
