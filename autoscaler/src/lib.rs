@@ -93,9 +93,8 @@ impl Autoscaler {
         let metrics = Metrics::default();
         let instruments = Instruments::new(&metrics);
         let (lead, liveness) = (Lead::default(), Liveness::default());
-        let (listens, has_token) = (address, token.is_some());
-        if !has_token && !listens.ip().is_loopback() {
-            tracing::info!(%listens, "without --api-token-file the API is changed from this machine alone");
+        if token.is_none() && !address.ip().is_loopback() {
+            tracing::info!(%address, "without --api-token-file the API is changed from this machine alone");
         }
         Ok(Self { listener, address, options, cluster, journal, pauses, token, instruments, metrics, lead, liveness })
     }

@@ -26,11 +26,11 @@ pub enum Pauses {
     Memory,
 }
 
-/// Why a pause was not kept, and so does not count.
+/// Why a pause is not known to be kept, and so does not count.
 #[derive(Debug, thiserror::Error)]
 pub enum PauseError {
-    /// The API server did not take it.
-    #[error("the policy was not changed: {0}")]
+    /// The API server refused it, or did not say whether it took it; if it did, the watch tells.
+    #[error("the API server did not confirm it: {0}")]
     Store(#[from] StoreError),
     /// The file was not written.
     #[error("{} was not written: {source}", path.display())]

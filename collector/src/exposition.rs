@@ -8,7 +8,7 @@ mod strict;
 
 use std::fmt;
 
-pub use self::number::leading as leading_number;
+pub(crate) use self::number::leading as leading_number;
 pub use self::series_text::{SeriesParts, parse_series};
 pub use self::strict::strict_openmetrics;
 use crate::api::views::Exemplar;

@@ -287,7 +287,6 @@ impl Collector {
         let (liveness, readiness) = (Liveness::default(), Readiness::default());
         let mut tasks = Supervisor::new(shutdown.child_token()).with_liveness(liveness.clone());
         let (configs, config) = watch::channel(Arc::new(self.config.clone()));
-        let store_config = config.clone();
         let pushed = self.pushed(config.clone());
         let http = self.http_routes(&readiness, &liveness, &pushed);
         let ruling = Arc::new(self.ruling());
@@ -314,11 +313,11 @@ impl Collector {
         tasks.spawn("alert delivery", delivery);
         tasks.spawn("rules", rules::run(config.clone(), ruling, tasks.shutdown()));
         let scraping = Scraping::new(self.ingest, self.report, self.clock, self.options.shard);
-        tasks.spawn("scrape", scrape::run(config, scraping, tasks.shutdown()));
+        tasks.spawn("scrape", scrape::run(config.clone(), scraping, tasks.shutdown()));
         if let WalSync::Every(period) = self.options.wal_sync {
             tasks.spawn("log sync", sync(self.store.clone(), period, tasks.shutdown()));
         }
-        tasks.spawn("store settings", store_settings(self.store.clone(), store_config, tasks.shutdown()));
+        tasks.spawn("store settings", store_settings(self.store.clone(), config, tasks.shutdown()));
         tasks.spawn("store upkeep", upkeep(self.store, tasks.shutdown()));
         readiness.set(true);
         let ended = tasks.run().await;
@@ -407,11 +406,11 @@ impl Collector {
             ("retention-size", options.retention_bytes.unwrap_or(0).to_string()),
             ("enable-admin-api", options.enable_admin_api.to_string()),
             ("receive-metrics", options.receive_metrics.to_string()),
-            ("query-timeout", protocol::duration::Display(options.queries.timeout).to_string()),
+            ("query-timeout", shown(options.queries.timeout)),
             ("query-max-concurrency", options.queries.queries_max.to_string()),
             ("query-max-samples", options.queries.samples_max.to_string()),
             ("query-max-series", options.queries.series_max.to_string()),
-            ("query-lookback-delta", protocol::duration::Display(options.queries.lookback).to_string()),
+            ("query-lookback-delta", shown(options.queries.lookback)),
             ("external-url", self.external_url.to_string()),
             ("alert-for-outage-tolerance", shown(options.rules.for_outage_tolerance)),
             ("alert-for-grace-period", shown(options.rules.for_grace_period)),

@@ -133,6 +133,24 @@ pub struct Sample {
     pub value: f64,
 }
 
+/// What has a time: a sample of either kind.
+pub(crate) trait Timed {
+    /// Milliseconds since the epoch.
+    fn timestamp_ms(&self) -> i64;
+}
+
+impl Timed for Sample {
+    fn timestamp_ms(&self) -> i64 {
+        self.timestamp_ms
+    }
+}
+
+impl Timed for HistogramSample {
+    fn timestamp_ms(&self) -> i64 {
+        self.timestamp_ms
+    }
+}
+
 /// A series with some of its samples, in order of time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SeriesSamples {

@@ -73,7 +73,7 @@ pub struct Arguments {
 struct Queries {
     /// The longest that a query may take, the time it waits included.
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = protocol::duration::parse)]
-    query_timeout: std::time::Duration,
+    query_timeout: Duration,
     /// How many queries are evaluated at once; more wait.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
     query_max_concurrency: u16,
@@ -85,7 +85,7 @@ struct Queries {
     query_max_series: usize,
     /// How far back a query looks for the newest sample of a series.
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = protocol::duration::parse)]
-    query_lookback_delta: std::time::Duration,
+    query_lookback_delta: Duration,
 }
 
 impl From<Queries> for EngineOptions {

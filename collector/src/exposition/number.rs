@@ -104,7 +104,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn as_the_standard_library_reads_it(text in "-?[0-9]{0,20}(\\.[0-9]{0,12})?([eE][+-]?[0-9]{1,3})?") {
+        fn as_the_standard_library_reads_it(text in "[+-]?[0-9]{0,20}(\\.[0-9]{0,12})?([eE][+-]?[0-9]{1,3})?") {
+            let wanted: Option<f64> = text.parse().ok();
+            prop_assert_eq!(parse(&text).map(f64::to_bits), wanted.map(f64::to_bits));
+        }
+
+        #[test]
+        fn words_are_as_the_standard_library_reads_them(text in "[+-]?([iI][nN][fF]([iI]nity)?|[nN][aA][nN]|[0-9.eE+_xp-]{1,6})") {
             let wanted: Option<f64> = text.parse().ok();
             prop_assert_eq!(parse(&text).map(f64::to_bits), wanted.map(f64::to_bits));
         }

@@ -13,6 +13,7 @@ use promql_parser::parser::token::{
     T_STDVAR, T_SUM, T_TOPK,
 };
 use promql_parser::parser::{AggregateExpr, Expr, LabelModifier};
+use protocol::number::{self, Exponent};
 
 use super::evaluator::Evaluator;
 use super::value::{Column, Grid, Series, Value, filtered, join_same, with_label};
@@ -193,7 +194,7 @@ fn count_values(
         let mut counts: HashMap<String, Column> = HashMap::new();
         for member in &group.members {
             let column = &series[*member].column;
-            let floats = column.floats().map(|(step, value)| (step, super::numbers::format_value(value)));
+            let floats = column.floats().map(|(step, value)| (step, number::text(value, Exponent::Never)));
             let histograms = column.histograms().iter().map(|(step, one)| (*step, super::histogram::shown(one)));
             for (step, text) in floats.chain(histograms) {
                 let column = counts.entry(text).or_insert_with(|| Column::absent(grid.count));

@@ -23,7 +23,8 @@ const SLAB: usize = 65_536;
 const WAIT: Duration = Duration::from_millis(50);
 
 /// Samples that all evaluations may hold together. Who finds no room waits; only the oldest may go on beyond the limit, so
-/// that one always ends: at most `samples_max` and one evaluation's own limit are held.
+/// that one always ends: at most `samples_max` and one evaluation's own limit are held, and what each thread that waits
+/// has read under the store's lock: a series of the head.
 #[derive(Debug)]
 pub(super) struct Pool {
     samples_max: usize,
@@ -98,8 +99,14 @@ impl<'a> Budget<'a> {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// Counts what is about to be held.
+    /// Counts what is about to be held, and waits until there is room for it.
     pub(super) fn charge(&self, samples: usize) -> Result<(), QueryError> {
+        let held = self.count(samples)?;
+        if held > self.granted.load(Ordering::Relaxed) { self.wait_for_room(held) } else { Ok(()) }
+    }
+
+    /// Counts what is about to be held within its own limits.
+    fn count(&self, samples: usize) -> Result<usize, QueryError> {
         let before = self.held.fetch_add(samples, Ordering::Relaxed);
         let held = before.saturating_add(samples);
         if held > self.samples_max {
@@ -108,7 +115,7 @@ impl<'a> Budget<'a> {
         if samples == 0 || before / SAMPLES_BETWEEN_LOOKS != held / SAMPLES_BETWEEN_LOOKS {
             self.stop.check()?;
         }
-        if held > self.granted.load(Ordering::Relaxed) { self.wait_for_room(held) } else { Ok(()) }
+        Ok(held)
     }
 
     /// So much less is held.
@@ -156,6 +163,10 @@ impl<'a> Budget<'a> {
 impl Meter for Budget<'_> {
     fn take(&self, samples: usize) -> Result<(), SelectError> {
         self.charge(samples).map_err(|error| self.refuse(error))
+    }
+
+    fn take_locked(&self, samples: usize) -> Result<(), SelectError> {
+        self.count(samples).map(|_| ()).map_err(|error| self.refuse(error))
     }
 
     fn begin(&self, series: usize) -> Result<(), SelectError> {

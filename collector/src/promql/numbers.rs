@@ -1,5 +1,4 @@
-//! Arithmetic that has to agree with Prometheus to the last digit that matters: compensated sums, means, quantiles, and how
-//! numbers are printed.
+//! Arithmetic that has to agree with Prometheus to the last digit that matters: compensated sums, means, quantiles.
 
 use std::cmp::Ordering;
 
@@ -156,27 +155,4 @@ pub(super) fn almost_equal(a: f64, b: f64, tolerance: f64) -> bool {
         return difference < tolerance * f64::MIN_POSITIVE;
     }
     difference / size.min(f64::MAX) < tolerance
-}
-
-/// A value as it becomes a label's: `NaN`, `+Inf`, `-Inf`, else all digits that are needed and never an exponent.
-pub(super) fn format_value(value: f64) -> String {
-    if value.is_finite() { format!("{value}") } else { protocol::prometheus::format_value(value) }
-}
-
-/// As Go's `%g` prints: the shortest digits that read back, with an exponent below 1e-4 and from 1e6 on.
-pub(super) fn general(value: f64) -> String {
-    const PLAIN_MIN: f64 = 1e-4;
-    const PLAIN_MAX: f64 = 1e6;
-    let size = value.abs();
-    if !value.is_finite() || size == 0.0 || (PLAIN_MIN..PLAIN_MAX).contains(&size) {
-        return protocol::prometheus::format_value(value);
-    }
-    let scientific = format!("{value:e}");
-    match scientific.split_once('e') {
-        Some((digits, exponent)) => match exponent.strip_prefix('-') {
-            Some(exponent) => format!("{digits}e-{exponent:0>2}"),
-            None => format!("{digits}e+{exponent:0>2}"),
-        },
-        None => scientific,
-    }
 }

@@ -8,10 +8,10 @@ mod sliding;
 mod trend;
 
 use promql_parser::parser::{Call, Expr};
+use protocol::number::{self, Exponent};
 
 use super::evaluator::Evaluator;
 use super::notes::Remarks;
-use super::numbers::general;
 use super::select::{RangeSeries, Ranges, Slide, WindowShape};
 use super::stop::Stop;
 use super::value::{Cell, Column, Grid, Series, Value};
@@ -240,7 +240,7 @@ impl Evaluator<'_> {
 
 /// A number in a note.
 pub(super) fn shown(value: f64) -> String {
-    general(value)
+    number::text(value, Exponent::General)
 }
 
 /// Samples that are looked at before the time is: about a millisecond's work.

@@ -10,7 +10,9 @@ use super::parallel;
 use super::parse::{at_ms, matchers, millis, offset_ms};
 use super::value::{Cell, Column, Grid, Series, Value};
 use crate::promql::QueryError;
-use crate::series::{CounterReset, Histogram, HistogramSample, Labels, Point, Sample, Scratch, Selection, is_stale};
+use crate::series::{
+    CounterReset, Histogram, HistogramSample, Labels, Point, Sample, Scratch, Selection, Timed, is_stale,
+};
 
 /// The step of a subquery that names none: Prometheus' default `evaluation_interval`.
 const SUBQUERY_STEP_MS: i64 = 60_000;
@@ -123,23 +125,6 @@ impl WindowShape {
 pub(super) struct Slide {
     pub low: usize,
     pub high: usize,
-}
-
-/// A sample of either kind, as far as windows are concerned.
-pub(super) trait Timed {
-    fn timestamp_ms(&self) -> i64;
-}
-
-impl Timed for Sample {
-    fn timestamp_ms(&self) -> i64 {
-        self.timestamp_ms
-    }
-}
-
-impl Timed for HistogramSample {
-    fn timestamp_ms(&self) -> i64 {
-        self.timestamp_ms
-    }
 }
 
 impl Slide {

@@ -8,6 +8,7 @@ mod queue;
 mod receiver;
 mod repeat;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -121,9 +122,22 @@ impl Delivery {
         &self.counts
     }
 
-    /// How each receiver does.
+    /// How each receiver does; one that two entries of the configuration name counts for both.
     pub fn receivers(&self) -> Vec<ReceiverStatus> {
-        self.routing.load().receivers.iter().map(|receiver| receiver.status()).collect()
+        let mut named: BTreeMap<String, ReceiverStatus> = BTreeMap::new();
+        for status in self.routing.load().receivers.iter().map(|receiver| receiver.status()) {
+            match named.get_mut(&status.name) {
+                Some(known) => {
+                    known.sent += status.sent;
+                    known.errors += status.errors;
+                    known.queued += status.queued;
+                }
+                None => {
+                    named.insert(status.name.clone(), status);
+                }
+            }
+        }
+        named.into_values().collect()
     }
 
     /// Addresses of the Alertmanagers.

@@ -12,10 +12,15 @@ use protocol::yaml::{self, Document, DocumentError};
 use super::glob::matching;
 use super::template::Template;
 use crate::promql;
-use crate::series::METRIC_NAME;
+use crate::series::{Labels, METRIC_NAME};
 
 /// Texts by name. Unlike in [`crate::series::Labels`], an empty text is kept: as a rule's label it takes the label away.
 pub type Texts = BTreeMap<String, String>;
+
+/// Labels as texts by name.
+pub(super) fn texts(labels: &Labels) -> Texts {
+    labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
 
 /// A group of rules, evaluated one after the other at the same times.
 #[derive(Debug, Clone, PartialEq, Eq)]

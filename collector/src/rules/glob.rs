@@ -46,7 +46,8 @@ fn regex(pattern: &str) -> Option<Regex> {
             '[' => {
                 let (set, rest) = chars.as_str().split_once(']')?;
                 let (not, set) = set.strip_prefix('^').map_or(("", set), |set| ("^", set));
-                regex.push_str(&format!("[{not}{}]", set.replace(['[', '&', '~', '^'], "")));
+                let literal = |c: char| if "[&~^".contains(c) { format!("\\{c}") } else { c.to_string() };
+                regex.push_str(&format!("[{not}{}]", set.chars().map(literal).collect::<String>()));
                 chars = rest.chars();
             }
             c => regex.push_str(&regex::escape(&c.to_string())),
@@ -69,6 +70,7 @@ mod tests {
             ("a?c", "ac", false),
             ("[a-c]x", "bx", true),
             ("[^a-c]x", "bx", false),
+            ("[&a]x", "&x", true),
             ("\\*", "*", true),
             ("\\*", "a", false),
             ("a+b", "a+b", true),

@@ -7,9 +7,9 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use self::texts::Templates;
+use self::texts::{Expander, Templates};
 use super::Ruling;
-use super::alert::{self, AlertState, Alerts, Seen, Timing};
+use super::alert::{self, Alert, AlertState, Alerts, Seen, Timing};
 use super::file::{Rule, RuleGroup, RuleKind, Texts};
 use super::notice::Notice;
 use super::outcome::{self, RuleError, alert_labels, alert_samples, for_state_labels, recorded};
@@ -72,17 +72,21 @@ impl Group {
             known.entry((&rule.name, &rule.labels)).or_default().push_back(i);
         }
         let mut states: Vec<Option<RuleState>> = before.rules.into_iter().map(Some).collect();
-        for (rule, state) in self.spec.rules.iter().zip(&mut self.rules) {
+        let status = before.report.status();
+        let mut alerts: Vec<Arc<Vec<Alert>>> = vec![Arc::default(); self.rules.len()];
+        for ((rule, state), alerts) in self.spec.rules.iter().zip(&mut self.rules).zip(&mut alerts) {
             let Some(i) = known.get_mut(&(&*rule.name, &rule.labels)).and_then(VecDeque::pop_front) else { continue };
             if let Some(old) = states[i].take() {
                 let templates = std::mem::take(&mut state.templates);
                 *state = RuleState { templates, ..old };
+                alerts.clone_from(&status.rules[i].alerts);
             }
         }
         self.leftover = before.leftover;
         self.leftover.extend(states.into_iter().flatten().flat_map(|state| state.returned));
-        let status = before.report.status();
         self.report.update(|own| {
+            // What fires goes on being shown until the next evaluation.
+            own.rules.iter_mut().zip(alerts).for_each(|(rule, alerts)| rule.alerts = alerts);
             (own.took, own.at_ms) = (status.took, status.at_ms);
             (own.iterations, own.missed) = (status.iterations, status.missed);
             (own.evaluations, own.failures) = (status.evaluations, status.failures);
@@ -157,7 +161,7 @@ impl Group {
         let RuleKind::Alerting { hold, keep_firing, .. } = &rule.kind else {
             return recorded(rule, result, spec.limit);
         };
-        let expander = texts::Expander { ruling, external_labels: &self.external_labels, slot_ms, stop };
+        let expander = Expander::new(ruling, &self.external_labels, slot_ms, stop);
         let seen: Vec<Seen> = result
             .into_iter()
             .map(|(labels, point)| {
@@ -166,6 +170,10 @@ impl Group {
                 Seen { labels: alert_labels(&labels, &rule_labels, &rule.name), annotations, value }
             })
             .collect();
+        // A template whose query was cancelled says so, and its label would make another alert of the same series.
+        if stop.check() == Err(QueryError::Cancelled) {
+            return Err(QueryError::Cancelled.into());
+        }
         let timing = Timing { hold_ms: millis(*hold), keep_firing_ms: millis(*keep_firing) };
         alert::advance(&mut state.alerts, seen, timing, slot_ms).map_err(|_| RuleError::SameLabels("alert"))?;
         let found = alert::active(&state.alerts);

@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 
 use super::Ruling;
-use super::file::{RuleGroup, Texts};
+use super::file::{RuleGroup, Texts, texts};
 use super::group::{Group, millis};
 use super::report::GroupReport;
 use super::schedule::{Schedule, Turn};
@@ -82,8 +82,7 @@ struct Manager {
 
 impl Manager {
     async fn configure(&mut self, config: &Config, is_first: bool) -> Result<(), RulesEnded> {
-        let labels = config.external_labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let external_labels: Arc<Texts> = Arc::new(labels.collect());
+        let external_labels = Arc::new(texts(&config.external_labels));
         let mut wanted: HashMap<Key, RuleGroup> =
             config.rule_groups.iter().map(|group| ((group.file.clone(), group.name.clone()), group.clone())).collect();
         self.stop_others(&mut wanted, &external_labels).await?;

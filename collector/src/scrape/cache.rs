@@ -4,6 +4,7 @@
 //! A target may have very many lines: each costs its text and the 40 bytes of an [`Entry`], and what is asked of each at
 //! every scrape lies in the order of printing.
 
+use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashTable;
@@ -31,7 +32,7 @@ pub(super) struct Entry {
     /// The line that followed it last.
     next: u32,
     pub kind: Kind,
-    /// Number of the scrape that printed it last; 0 is none, and a place that is free.
+    /// Number of the scrape that printed it last; 0 is none: it is forgotten.
     seen: u32,
     /// Of the exemplar behind its value; 0 is none.
     exemplar: u32,
@@ -44,17 +45,21 @@ pub(super) struct Entry {
 /// The place before the first line.
 const START: u32 = 0;
 
+/// Lines that scrapes which failed may add to twice those of the last good one, before those not printed again are forgotten:
+/// as in Prometheus, for a target that always exceeds a limit and prints other lines each time.
+const FAILED_LINES_MAX: usize = 1_000;
+
 /// A target's lines.
 #[derive(Debug)]
 pub(super) struct Cache {
-    /// The parts of lines that stay the same, in the order of the entries unless lines came and went.
+    /// The parts of lines that stay the same, in the order of the entries.
     texts: String,
     /// Bytes of `texts` that no entry has any more.
     texts_unused: usize,
-    /// Place [`START`] is a line that is never printed.
+    /// Place [`START`] is a line that is never printed. What is forgotten stays, unseen, until it is more than half.
     entries: Vec<Entry>,
+    /// The places of all that is known.
     by_key: HashTable<u32>,
-    free: Vec<u32>,
     hasher: RandomState,
     /// Number of the scrape.
     round: u32,
@@ -64,6 +69,8 @@ pub(super) struct Cache {
     grown: bool,
     /// The line before the one that is being looked for.
     previous: u32,
+    /// Lines after the last scrape that went well.
+    lines_good: usize,
 }
 
 impl Cache {
@@ -83,12 +90,12 @@ impl Cache {
             texts_unused: 0,
             entries: vec![start],
             by_key: HashTable::new(),
-            free: Vec::new(),
             hasher: RandomState::new(),
             round: 0,
             touched: 0,
             grown: false,
             previous: START,
+            lines_good: 0,
         }
     }
 
@@ -155,19 +162,13 @@ impl Cache {
             key_start: u32::try_from(self.texts.len()).ok()?,
             key_length: u32::try_from(text.len()).ok()?,
             kind,
+            next: START,
             ..self.entries[START as usize]
         };
-        let place = match self.free.pop() {
-            Some(place) => place,
-            None => u32::try_from(self.entries.len()).ok()?,
-        };
-        let entry = Entry { next: START, ..entry };
+        let place = u32::try_from(self.entries.len()).ok()?;
         self.grown = true;
         self.texts.push_str(text);
-        match self.entries.get_mut(place as usize) {
-            Some(free) => *free = entry,
-            None => self.entries.push(entry),
-        }
+        self.entries.push(entry);
         let Self { texts, entries, by_key, hasher, .. } = self;
         let hash = |place: &u32| hasher.hash_one(key(texts, &entries[*place as usize]));
         by_key.insert_unique(hash(&place), place, hash);
@@ -177,17 +178,57 @@ impl Cache {
     /// After a scrape that went well: its series are live; those with times of their own only if asked for. Gives series
     /// that were live and are gone, and forgets every line that was not printed.
     pub fn end(&mut self, with_own_times: bool) -> Vec<SeriesRef> {
-        let mut gone = Vec::new();
-        let all_printed = self.touched + self.free.len() + 1 == self.entries.len();
-        for place in START as usize + 1..self.entries.len() {
-            let entry = &mut self.entries[place];
-            if entry.seen == self.round {
-                entry.live = with_own_times || !entry.own_time;
-            } else if !all_printed && entry.seen != 0 {
-                self.forget(place as u32, &mut gone);
+        let round = self.round;
+        for entry in self.entries.iter_mut().filter(|entry| entry.seen == round) {
+            entry.live = with_own_times || !entry.own_time;
+        }
+        let mut gone = self.forget_others();
+        if !gone.is_empty() {
+            // Another line may print the same series now: labels in another order, or what relabelling makes the same.
+            for entry in self.entries.iter().filter(|entry| entry.live) {
+                if let Kind::Series(series) = entry.kind {
+                    gone.remove(&series);
+                }
             }
         }
-        if self.texts_unused > self.texts.len() / 2 {
+        self.lines_good = self.by_key.len();
+        gone.into_iter().collect()
+    }
+
+    /// After a scrape that failed, or the last one: all live series, which are no longer. Lines stay known, as long as they
+    /// do not become ever more.
+    pub fn all_live(&mut self) -> Vec<SeriesRef> {
+        let mut gone = Vec::new();
+        for entry in self.entries.iter_mut().filter(|entry| entry.live) {
+            entry.live = false;
+            if let Kind::Series(series) = entry.kind {
+                gone.push(series);
+            }
+        }
+        if self.by_key.len() > 2 * self.lines_good + FAILED_LINES_MAX {
+            self.forget_others();
+        }
+        gone
+    }
+
+    /// Forgets every line that this scrape did not print, and gives its series if it was live.
+    fn forget_others(&mut self) -> HashSet<SeriesRef> {
+        let mut gone = HashSet::new();
+        let Self { texts, entries, by_key, hasher, round, .. } = self;
+        if self.touched < by_key.len() {
+            for (place, entry) in (0u32..).zip(entries).filter(|(_, entry)| entry.seen != 0 && entry.seen != *round) {
+                let hash = hasher.hash_one(key(texts, entry));
+                if let Ok(known) = by_key.find_entry(hash, |other| *other == place) {
+                    known.remove();
+                }
+                if let (Kind::Series(series), true) = (entry.kind, entry.live) {
+                    gone.insert(series);
+                }
+                self.texts_unused += entry.key_length as usize;
+                *entry = Entry { key_length: 0, kind: Kind::Silent, seen: 0, live: false, ..*entry };
+            }
+        }
+        if self.texts_unused > self.texts.len() / 2 || self.by_key.len() < self.entries.len() / 2 {
             self.compact();
         }
         if !self.grown && self.texts.capacity() > self.texts.len() + self.texts.len() / 4 {
@@ -197,43 +238,29 @@ impl Cache {
         gone
     }
 
-    fn forget(&mut self, place: u32, gone: &mut Vec<SeriesRef>) {
-        let Self { texts, entries, by_key, hasher, .. } = self;
-        let entry = &mut entries[place as usize];
-        let hash = hasher.hash_one(key(texts, entry));
-        if let Ok(known) = by_key.find_entry(hash, |other| *other == place) {
-            known.remove();
-        }
-        if let (Kind::Series(series), true) = (entry.kind, entry.live) {
-            gone.push(series);
-        }
-        self.texts_unused += entry.key_length as usize;
-        *entry = Entry { key_start: 0, key_length: 0, kind: Kind::Silent, seen: 0, live: false, ..*entry };
-        self.free.push(place);
-    }
-
-    /// Copies the texts that are in use.
+    /// Copies what is known, to new places.
     fn compact(&mut self) {
         let mut texts = String::with_capacity(self.texts.len() - self.texts_unused);
-        for entry in &mut self.entries {
-            let start = texts.len() as u32;
-            texts.push_str(key(&self.texts, entry));
-            entry.key_start = start;
-        }
-        self.texts = texts;
-        self.texts_unused = 0;
-    }
-
-    /// After a scrape that failed, or the last one: all live series, which are no longer. Lines stay known.
-    pub fn all_live(&mut self) -> Vec<SeriesRef> {
-        let mut gone = Vec::new();
-        for entry in self.entries.iter_mut().filter(|entry| entry.live) {
-            entry.live = false;
-            if let Kind::Series(series) = entry.kind {
-                gone.push(series);
+        let mut entries = Vec::with_capacity(self.by_key.len() + 1);
+        let mut places = vec![START; self.entries.len()];
+        for (place, entry) in self.entries.iter().enumerate() {
+            if place == START as usize || entry.seen != 0 {
+                places[place] = entries.len() as u32;
+                entries.push(Entry { key_start: texts.len() as u32, ..*entry });
+                texts.push_str(key(&self.texts, entry));
             }
         }
-        gone
+        for entry in &mut entries {
+            entry.next = places[entry.next as usize];
+        }
+        let hash = |place: &u32| self.hasher.hash_one(key(&texts, &entries[*place as usize]));
+        let mut by_key = HashTable::with_capacity(entries.len());
+        for place in START + 1..entries.len() as u32 {
+            by_key.insert_unique(hash(&place), place, hash);
+        }
+        (self.texts, self.entries, self.by_key) = (texts, entries, by_key);
+        self.texts_unused = 0;
+        self.previous = START;
     }
 }
 
@@ -241,3 +268,6 @@ fn key<'a>(texts: &'a str, entry: &Entry) -> &'a str {
     let start = entry.key_start as usize;
     &texts[start..start + entry.key_length as usize]
 }
+
+#[cfg(test)]
+mod tests;

@@ -99,10 +99,7 @@ pub struct HistogramSample {
 impl HistogramSample {
     /// How many numbers' memory it takes, as a meter counts: in units of a [`Sample`], as Prometheus does.
     pub fn weight(&self) -> usize {
-        let histogram = &*self.histogram;
-        let buckets = histogram.positive_buckets.len() + histogram.negative_buckets.len();
-        let spans = histogram.positive_spans.len() + histogram.negative_spans.len();
-        (size_of::<Self>() + size_of::<Histogram>() + 8 * (buckets + spans)) / size_of::<Sample>()
+        self.histogram.weight()
     }
 }
 

@@ -22,11 +22,19 @@ pub enum SelectError {
 /// Is told of what a selection is about to hold. Asked by many threads at once.
 pub trait Meter: Sync {
     /// So many more samples are about to be held. Zero asks only whether to go on: do so every now and then in long work
-    /// that holds nothing.
+    /// that holds nothing. May wait until others hold less: never call it with a lock that they need, too.
     ///
     /// # Errors
     /// [`SelectError::Refused`]: give up, and pass the error on.
     fn take(&self, samples: usize) -> Result<(), SelectError>;
+
+    /// The same with a lock held: it does not wait. Once the lock is given back, [`Meter::take`] does, of zero at least.
+    ///
+    /// # Errors
+    /// As [`Meter::take`].
+    fn take_locked(&self, samples: usize) -> Result<(), SelectError> {
+        self.take(samples)
+    }
 
     /// So many series are about to be read.
     ///

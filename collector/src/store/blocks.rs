@@ -14,7 +14,7 @@ mod table;
 mod ulid;
 mod writer;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -50,8 +50,8 @@ pub(crate) struct Blocks {
     open: ArcSwap<Vec<Arc<Block>>>,
     indexes: Mutex<HashMap<Ulid, Cached>>,
     uses: AtomicU64,
-    /// What each block that cannot be used lacks.
-    damaged: Mutex<BTreeMap<PathBuf, String>>,
+    /// How many were left out when they were opened.
+    damaged: usize,
     /// Held while folders are removed.
     removal: Mutex<()>,
 }
@@ -76,7 +76,7 @@ impl Blocks {
     /// Opens all blocks of a folder, which is made if need be. One that is damaged is said and left alone.
     pub fn open(home: &Path) -> io::Result<(Self, FoundBlocks)> {
         fs::create_dir_all(home)?;
-        let (mut open, mut damaged, mut found) = (Vec::new(), BTreeMap::new(), FoundBlocks::default());
+        let (mut open, mut damaged, mut found) = (Vec::new(), 0, FoundBlocks::default());
         for entry in fs::read_dir(home)? {
             let path = entry?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -88,7 +88,7 @@ impl Blocks {
                     Ok(block) => open.push(Arc::new(block)),
                     Err(error) => {
                         tracing::error!(block = %path.display(), %error, "a damaged block is left out");
-                        damaged.insert(path, error.to_string());
+                        damaged += 1;
                     }
                 }
             }
@@ -99,13 +99,10 @@ impl Blocks {
             found.removed += 1;
         }
         open.sort_by_key(|block| (block.meta.min_time, block.meta.ulid));
-        (found.blocks, found.damaged) = (open.len(), damaged.len());
+        (found.blocks, found.damaged) = (open.len(), damaged);
         let open = ArcSwap::from_pointee(open);
-        let (indexes, damaged) = (Mutex::default(), Mutex::new(damaged));
-        Ok((
-            Self { home: home.to_owned(), open, indexes, uses: AtomicU64::new(0), damaged, removal: Mutex::default() },
-            found,
-        ))
+        let (home, indexes, uses, removal) = (home.to_owned(), Mutex::default(), AtomicU64::new(0), Mutex::default());
+        Ok((Self { home, open, indexes, uses, damaged, removal }, found))
     }
 
     /// The folder of all blocks.
@@ -118,9 +115,9 @@ impl Blocks {
         self.open.load_full()
     }
 
-    /// How many blocks cannot be used.
+    /// How many blocks were left out as damaged.
     pub fn damaged(&self) -> usize {
-        self.damaged.lock().len()
+        self.damaged
     }
 
     /// All that the head held before this time is in blocks.

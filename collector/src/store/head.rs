@@ -59,19 +59,24 @@ impl Head {
         self.index.read().matching(matchers)
     }
 
-    /// Series that fit all matchers, each with what `read` finds in its samples, sorted by labels.
+    /// Series that fit all matchers, each with what `read` finds in its samples and how much of it the meter has yet to be
+    /// told, sorted by labels.
     fn read<T>(
         &self,
         matchers: &[Matcher],
         meter: &dyn Meter,
-        read: impl Fn(&SeriesState) -> Result<Option<T>, SelectError>,
+        read: impl Fn(&SeriesState) -> Result<Option<(T, usize)>, SelectError>,
     ) -> Result<Vec<(Labels, T)>, SelectError> {
         let matching = self.matching(matchers);
         meter.begin(matching.len())?;
         let mut found = Vec::new();
         for series in &matching {
             let read = read(&series.state.lock())?;
-            found.extend(read.map(|read| (series.labels.clone(), read)));
+            // Not before the lock is given back: the meter may wait for another query, and that one for the series.
+            if let Some((read, weight)) = read {
+                meter.take(weight)?;
+                found.push((series.labels.clone(), read));
+            }
         }
         found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         Ok(found)
@@ -80,14 +85,14 @@ impl Head {
     pub fn select(
         &self,
         matchers: &[Matcher],
-        start_ms: i64,
-        end_ms: i64,
+        (start_ms, end_ms): (i64, i64),
         meter: &dyn Meter,
     ) -> Result<Vec<SeriesSamples>, SelectError> {
         let found = self.read(matchers, meter, |state| {
             let mut found = Scratch::default();
             state.read(start_ms, end_ms, &mut found, meter)?;
-            Ok(Some(found).filter(|found| !found.samples.is_empty() || !found.histograms.is_empty()))
+            let is_empty = found.samples.is_empty() && found.histograms.is_empty();
+            Ok((!is_empty).then_some((found, 0)))
         })?;
         let all = |(labels, Scratch { samples, histograms })| SeriesSamples { labels, samples, histograms };
         Ok(found.into_iter().map(all).collect())
@@ -97,8 +102,7 @@ impl Head {
     pub fn selection(
         &self,
         matchers: &[Matcher],
-        start_ms: i64,
-        end_ms: i64,
+        (start_ms, end_ms): (i64, i64),
         meter: &dyn Meter,
     ) -> Result<HeadSelection, SelectError> {
         let mut series = self.matching(matchers);
@@ -110,29 +114,25 @@ impl Head {
     pub fn latest(
         &self,
         matchers: &[Matcher],
-        start_ms: i64,
-        end_ms: i64,
+        (start_ms, end_ms): (i64, i64),
         meter: &dyn Meter,
     ) -> Result<Vec<(Labels, Point)>, SelectError> {
         self.read(matchers, meter, |state| {
             let newest = state.latest(start_ms, end_ms);
-            meter.take(newest.as_ref().map_or(0, Point::weight))?;
-            Ok(newest)
+            Ok(newest.map(|newest| {
+                let weight = newest.weight();
+                (newest, weight)
+            }))
         })
     }
 
     pub fn series(
         &self,
         matchers: &[Matcher],
-        start_ms: i64,
-        end_ms: i64,
+        (start_ms, end_ms): (i64, i64),
         meter: &dyn Meter,
     ) -> Result<Vec<Labels>, SelectError> {
-        let found = self.read(matchers, meter, |state| {
-            let inside = state.overlaps(start_ms, end_ms);
-            meter.take(usize::from(inside))?;
-            Ok(inside.then_some(()))
-        })?;
+        let found = self.read(matchers, meter, |state| Ok(state.overlaps(start_ms, end_ms).then_some(((), 1))))?;
         Ok(found.into_iter().map(|(labels, ())| labels).collect())
     }
 
@@ -198,6 +198,7 @@ impl Selection for HeadSelection {
     }
 
     fn read(&self, index: usize, into: &mut Scratch, meter: &dyn Meter) -> Result<(), SelectError> {
-        self.series[index].state.lock().read(self.start_ms, self.end_ms, into, meter)
+        self.series[index].state.lock().read(self.start_ms, self.end_ms, into, meter)?;
+        meter.take(0)
     }
 }

@@ -3,6 +3,7 @@
 //! looking at all of them is no matter.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::log::{Log, RECORD_BYTES_SPLIT};
+use super::options::WalSync;
 use super::record::LogMark;
 use super::replay::{self, Replayed};
 use super::samples::Pushed;
@@ -57,14 +59,14 @@ pub(super) struct Sealing {
 
 impl Late {
     /// Reads back what waited when the store ended.
-    pub fn open(dir: &Path, window: Duration, sync_always: bool) -> io::Result<(Self, Replayed)> {
+    pub fn open(dir: &Path, window: Duration, wal_sync: WalSync) -> io::Result<(Self, Replayed)> {
         let (mut waiting, mut count) = (Waiting::new(), 0);
         let take = |labels: &Labels, point: Point| {
             let series = waiting.entry(labels.clone()).or_default();
             count += usize::from(series.points.insert(point.timestamp_ms(), point).is_none());
         };
         let (segments, next_number, replayed) = replay::replay(dir, |labels: Labels| labels, take)?;
-        let log = Log::new(dir.to_owned(), segments, next_number, sync_always);
+        let log = Log::new(dir.to_owned(), segments, next_number, wal_sync);
         let inner = Mutex::new(Inner { log, waiting, sealing: Arc::default(), count });
         let late = Self { window_ms: AtomicI64::new(0), inner };
         late.set_window(window);
@@ -82,18 +84,17 @@ impl Late {
         (window > 0).then(|| time_ms >= newest_ms.saturating_sub(window))
     }
 
-    /// Logs and keeps late samples; tells what became of each.
-    pub fn append(&self, now_ms: i64, batch: Vec<(Labels, Point)>) -> io::Result<Vec<Pushed>> {
+    /// Logs and keeps late samples; tells what became of each. What cannot be logged is not kept: when it comes again, it must
+    /// not be taken for known.
+    pub fn append(&self, now_ms: i64, batch: &[(Labels, Point)]) -> io::Result<Vec<Pushed>> {
         let inner = &mut *self.inner.lock();
         inner.log.prepare(now_ms)?;
         let mut done = Vec::with_capacity(batch.len());
-        for (labels, point) in batch {
-            done.push(inner.push(&labels, point));
-            if inner.log.record.size() >= RECORD_BYTES_SPLIT {
-                inner.log.commit()?;
-            }
+        if let Err(error) = inner.push_all(batch, &mut done) {
+            let stored = batch.iter().zip(done).filter(|(_, pushed)| *pushed == Pushed::Stored);
+            stored.for_each(|((labels, point), _)| inner.take_back(labels, point.timestamp_ms()));
+            return Err(error);
         }
-        inner.log.commit()?;
         Ok(done)
     }
 
@@ -101,8 +102,7 @@ impl Late {
     pub fn select(
         &self,
         matchers: &[Matcher],
-        start_ms: i64,
-        end_ms: i64,
+        (start_ms, end_ms): (i64, i64),
         meter: &dyn Meter,
     ) -> Result<Vec<Vec<SeriesSamples>>, SelectError> {
         let inner = self.inner.lock();
@@ -111,12 +111,14 @@ impl Late {
             let mut series = Vec::new();
             for (labels, late) in source.iter().filter(|(labels, _)| matchers.iter().all(|m| m.fits(labels))) {
                 let points = || late.points.range(start_ms..=end_ms.max(start_ms)).map(|(_, point)| point);
-                meter.take(points().map(Point::weight).sum())?;
+                meter.take_locked(points().map(Point::weight).sum())?;
                 let one = split(labels.clone(), points().filter(|point| point.timestamp_ms() <= end_ms));
                 series.extend(Some(one).filter(|one| !one.is_empty()));
             }
             found.push(series);
         }
+        drop(inner);
+        meter.take(0)?;
         Ok(found)
     }
 
@@ -125,14 +127,20 @@ impl Late {
         self.inner.lock().count
     }
 
+    /// The file of the log that is being written.
+    pub fn log_file(&self) -> Option<Arc<File>> {
+        self.inner.lock().log.current()
+    }
+
     /// Bytes of the log.
     pub fn log_bytes(&self) -> u64 {
         self.inner.lock().log.bytes()
     }
 
     /// Hands out all that waits, to be sealed; it is found by queries until [`Late::sealed`].
-    pub fn begin_sealing(&self) -> Option<Sealing> {
+    pub fn begin_sealing(&self) -> io::Result<Option<Sealing>> {
         let inner = &mut *self.inner.lock();
+        let segments = inner.log.close()?;
         let mut all = std::mem::take(&mut inner.waiting);
         for (labels, before) in &*inner.sealing {
             // An attempt before this one failed.
@@ -142,8 +150,7 @@ impl Late {
             }
         }
         inner.sealing = Arc::new(all);
-        let segments = inner.log.close();
-        (!inner.sealing.is_empty()).then(|| Sealing { waiting: inner.sealing.clone(), segments })
+        Ok((!inner.sealing.is_empty()).then(|| Sealing { waiting: inner.sealing.clone(), segments }))
     }
 
     /// All that waits, to be copied.
@@ -167,6 +174,24 @@ impl Late {
 }
 
 impl Inner {
+    fn push_all(&mut self, batch: &[(Labels, Point)], done: &mut Vec<Pushed>) -> io::Result<()> {
+        for (labels, point) in batch {
+            done.push(self.push(labels, point.clone()));
+            if self.log.record.size() >= RECORD_BYTES_SPLIT {
+                self.log.commit()?;
+            }
+        }
+        self.log.commit()
+    }
+
+    fn take_back(&mut self, labels: &Labels, time_ms: i64) {
+        let Some(series) = self.waiting.get_mut(labels) else { return };
+        self.count -= usize::from(series.points.remove(&time_ms).is_some());
+        if series.points.is_empty() {
+            self.waiting.remove(labels);
+        }
+    }
+
     fn push(&mut self, labels: &Labels, point: Point) -> Pushed {
         let time_ms = point.timestamp_ms();
         let known = |waiting: &Waiting| waiting.get(labels).and_then(|series| series.points.get(&time_ms)).cloned();

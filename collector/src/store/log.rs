@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::options::WalSync;
 use super::record::{RecordWriter, Version};
 
 /// First bytes of every segment; the digits are the version of the format. The last one is what is written now.
@@ -57,12 +58,12 @@ pub(super) struct Log {
     next_number: u64,
     pub record: RecordWriter,
     buffer: Vec<u8>,
-    pub sync_always: bool,
+    wal_sync: WalSync,
 }
 
 impl Log {
     /// Continues after `segments`, in a segment of its own, whose number no file of the folder has.
-    pub fn new(dir: PathBuf, segments: Vec<Segment>, next_number: u64, sync_always: bool) -> Self {
+    pub fn new(dir: PathBuf, segments: Vec<Segment>, next_number: u64, wal_sync: WalSync) -> Self {
         Self {
             dir,
             segments,
@@ -71,7 +72,7 @@ impl Log {
             next_number,
             record: RecordWriter::default(),
             buffer: Vec::new(),
-            sync_always,
+            wal_sync,
         }
     }
 
@@ -81,14 +82,15 @@ impl Log {
         if self.file.is_some() && !full && now_ms.saturating_sub(self.created_ms) < SEGMENT_AGE_MAX_MS {
             return Ok(());
         }
-        self.file = None;
+        self.close()?;
         let number = self.next_number;
         let path = segment_path(&self.dir, number);
         let mut file = OpenOptions::new().append(true).create_new(true).open(&path)?;
         self.next_number += 1;
         let mut header = MAGICS[MAGICS.len() - 1].0.to_vec();
         header.extend_from_slice(&now_ms.to_le_bytes());
-        if let Err(error) = file.write_all(&header) {
+        let name_synced = || if self.wal_sync == WalSync::Os { Ok(()) } else { File::open(&self.dir)?.sync_all() };
+        if let Err(error) = file.write_all(&header).and_then(|()| name_synced()) {
             // Else a full disk would gather a file with every attempt.
             let _ = fs::remove_file(&path);
             return Err(error);
@@ -141,7 +143,7 @@ impl Log {
     fn write(&mut self) -> io::Result<()> {
         let Some(file) = &self.file else { return Err(io::Error::from(io::ErrorKind::NotFound)) };
         (&**file).write_all(&self.buffer)?;
-        if self.sync_always { file.sync_data() } else { Ok(()) }
+        if self.wal_sync == WalSync::Always { file.sync_data() } else { Ok(()) }
     }
 
     /// The file being written, to be synced without holding up appends.
@@ -161,10 +163,13 @@ impl Log {
         Ok(dropped)
     }
 
-    /// Ends the segment being written; tells how many are closed then.
-    pub fn close(&mut self) -> usize {
+    /// Ends the segment being written, for which no later [`Log::current`] stands; tells how many are closed then.
+    pub fn close(&mut self) -> io::Result<usize> {
+        if let (Some(file), WalSync::Every(_)) = (&self.file, self.wal_sync) {
+            file.sync_data()?;
+        }
         self.file = None;
-        self.segments.len()
+        Ok(self.segments.len())
     }
 
     /// Deletes the oldest closed segments.

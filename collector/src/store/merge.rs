@@ -2,24 +2,7 @@
 
 use std::cmp::Ordering;
 
-use crate::series::{HistogramSample, Labels, Point, Sample, Scratch, SeriesSamples};
-
-/// Has a time.
-trait Timed {
-    fn timestamp_ms(&self) -> i64;
-}
-
-impl Timed for Sample {
-    fn timestamp_ms(&self) -> i64 {
-        self.timestamp_ms
-    }
-}
-
-impl Timed for HistogramSample {
-    fn timestamp_ms(&self) -> i64 {
-        self.timestamp_ms
-    }
-}
+use crate::series::{Labels, Point, Scratch, SeriesSamples, Timed};
 
 /// Series of all sources, each of them sorted by labels; of samples with one time that of the first source stays.
 pub(super) fn series(mut sources: Vec<Vec<SeriesSamples>>) -> Vec<SeriesSamples> {
@@ -107,6 +90,7 @@ fn samples<T: Timed>(first: Vec<T>, second: Vec<T>) -> Vec<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::series::Sample;
     use proptest::prelude::*;
 
     fn of(pod: u8, times: &[i64], value: f64) -> SeriesSamples {

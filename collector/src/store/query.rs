@@ -28,7 +28,7 @@ impl Queryable for Store {
         meter: &dyn Meter,
     ) -> Result<Vec<SeriesSamples>, SelectError> {
         let _selecting = self.selecting();
-        let head = self.head.select(matchers, start_ms, end_ms, meter)?;
+        let head = self.head.select(matchers, (start_ms, end_ms), meter)?;
         let older = self.older(matchers, (start_ms, end_ms), meter)?;
         // Of samples with one time the one that came first stays.
         Ok(merge::series([head].into_iter().chain(older).collect()))
@@ -42,7 +42,7 @@ impl Queryable for Store {
         meter: &dyn Meter,
     ) -> Result<Box<dyn Selection + 'a>, SelectError> {
         let selecting = self.selecting();
-        let head = self.head.selection(matchers, start_ms, end_ms, meter)?;
+        let head = self.head.selection(matchers, (start_ms, end_ms), meter)?;
         let older = merge::series(self.older(matchers, (start_ms, end_ms), meter)?);
         Ok(Box::new(StoreSelection::new(head, older, selecting)))
     }
@@ -55,7 +55,7 @@ impl Queryable for Store {
         meter: &dyn Meter,
     ) -> Result<Vec<(Labels, Point)>, SelectError> {
         let _selecting = self.selecting();
-        let head = self.head.latest(matchers, start_ms, end_ms, meter)?;
+        let head = self.head.latest(matchers, (start_ms, end_ms), meter)?;
         let older = merge::series(self.older(matchers, (start_ms, end_ms), meter)?);
         if older.is_empty() {
             return Ok(head);
@@ -72,8 +72,8 @@ impl Queryable for Store {
         meter: &dyn Meter,
     ) -> Result<Vec<Labels>, SelectError> {
         let _selecting = self.selecting();
-        let head = self.head.series(matchers, start_ms, end_ms, meter)?;
-        let late = self.late.select(matchers, start_ms, end_ms, meter)?;
+        let head = self.head.series(matchers, (start_ms, end_ms), meter)?;
+        let late = self.late.select(matchers, (start_ms, end_ms), meter)?;
         let late = late.into_iter().map(|series| series.into_iter().map(|one| one.labels).collect());
         let blocks = self.counted(self.blocks.series(matchers, (start_ms, end_ms), meter))?;
         Ok(merge::labels(late.chain([head]).chain(blocks).collect()))
@@ -105,7 +105,7 @@ impl Store {
         (start_ms, end_ms): (i64, i64),
         meter: &dyn Meter,
     ) -> Result<Vec<Vec<SeriesSamples>>, SelectError> {
-        let late = self.late.select(matchers, start_ms, end_ms, meter)?;
+        let late = self.late.select(matchers, (start_ms, end_ms), meter)?;
         let mut all = self.counted(self.blocks.select(matchers, (start_ms, end_ms), meter))?;
         all.extend(late);
         all.retain(|list| !list.is_empty());

@@ -50,7 +50,7 @@ impl Histograms {
         let open = Some(&self.open).filter(|c| c.first_ms() <= end_ms && c.last.timestamp_ms >= start_ms);
         let mut add = |sample: HistogramSample| {
             if (start_ms..=end_ms).contains(&sample.timestamp_ms) {
-                meter.take(sample.weight())?;
+                meter.take_locked(sample.weight())?;
                 into.push(sample);
             }
             Ok(())
@@ -176,7 +176,7 @@ impl SeriesState {
     }
 
     /// Puts the samples in the range into `into`, and nothing else. The meter is told chunk by chunk, so that a long series is
-    /// refused before it is held.
+    /// refused before it is held; as the state is locked, it is asked to wait only by those who have given the lock back.
     pub fn read(&self, start_ms: i64, end_ms: i64, into: &mut Scratch, meter: &dyn Meter) -> Result<(), SelectError> {
         into.samples.clear();
         into.histograms.clear();
@@ -192,7 +192,7 @@ impl SeriesState {
             } else {
                 into.samples.extend(chunk.filter(|s| (start_ms..=end_ms).contains(&s.timestamp_ms)));
             }
-            meter.take(into.samples.len() - before)?;
+            meter.take_locked(into.samples.len() - before)?;
         }
         match &self.histograms {
             Some(histograms) => histograms.read(start_ms, end_ms, &mut into.histograms, meter),

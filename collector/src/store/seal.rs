@@ -77,14 +77,15 @@ impl Store {
 
     /// Makes blocks of the late samples, one for each window, then forgets those.
     pub(super) fn seal_late(&self, stop: &dyn Fn() -> bool) -> Result<(), BlockError> {
-        let Some(sealing) = self.late.begin_sealing() else { return Ok(()) };
+        let failed = |error| BlockError::io(&self.dir.join("wal-late"), &error);
+        let Some(sealing) = self.late.begin_sealing().map_err(failed)? else { return Ok(()) };
         for folder in self.write_late(self.blocks.home(), &sealing)? {
             self.blocks.add(&folder)?;
         }
         if !self.selections_ended(stop) {
             return Ok(());
         }
-        self.late.sealed(&sealing).map_err(|error| BlockError::io(&self.dir.join("wal-late"), &error))
+        self.late.sealed(&sealing).map_err(failed)
     }
 
     fn write_late(&self, home: &Path, sealing: &Sealing) -> Result<Vec<PathBuf>, BlockError> {

@@ -9,7 +9,10 @@ use proptest::prelude::*;
 use regex::Regex;
 
 use super::*;
-use crate::series::{CounterReset, Histogram, MatchOp, Queryable, SeriesSamples, Unmetered, stale_nan};
+use crate::series::{
+    Appendable, Appended, CounterReset, Histogram, HistogramSample, Ingest, Labels, MatchOp, Queryable, Sample,
+    SeriesSamples, Unmetered, stale_nan,
+};
 
 const START_MS: i64 = 1_700_000_000_000;
 

@@ -174,6 +174,21 @@ async fn a_webhook_hears_of_each_event_once() {
     assert!(shown.contains("webhooks") && !shown.contains("/hook"), "{shown}");
 }
 
+#[tokio::test]
+async fn a_webhook_that_was_away_hears_what_still_fires() {
+    let (mut tasks, folder) = (JoinSet::new(), tempfile::tempdir().unwrap());
+    let receiver = Receiver::start(&mut tasks).await;
+    receiver.answers(StatusCode::SERVICE_UNAVAILABLE);
+    let alerting = format!("  webhooks: [{{ url: 'http://{}/hook' }}]\n", receiver.address);
+    let (_target, running) = start(&mut tasks, folder.path(), &alerting).await;
+    // What was said once is true for four times the delay of 300 ms after which it is said again.
+    running.becomes("ALERTS_FOR_STATE{alertname=\"High\"} < bool time() - 3", 1.0).await;
+    receiver.answers(StatusCode::OK);
+    receiver.until("told", |body| body["status"] == "firing").await;
+    let metrics = running.get("/metrics").await.1;
+    assert!(metrics.contains("notifications_dropped_total{reason=\"expired\"} 0"), "{metrics}");
+}
+
 /// An Alertmanager of our own, ended when dropped.
 struct Alertmanager {
     child: Child,

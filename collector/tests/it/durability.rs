@@ -23,11 +23,15 @@ const FULL: &str = "PLIMSOLL_TEST_FULL_DISK";
 /// Times it is killed.
 const KILLS: u64 = 8;
 
+/// Minute of the samples that come late.
+const LATE_MINUTE: i64 = 190;
+
 /// Series of each batch.
 const SERIES: i64 = 50;
 
 fn open(folder: &Path) -> Store {
-    let options = StoreOptions { retention: Duration::from_secs(1 << 30), ..StoreOptions::default() };
+    let (retention, late_window) = (Duration::from_secs(1 << 30), Duration::from_secs(3_600));
+    let options = StoreOptions { retention, late_window, ..StoreOptions::default() };
     Store::open(folder, options, Arc::new(ManualClock::at(0))).unwrap().0
 }
 
@@ -110,6 +114,16 @@ fn goes_on_over_a_full_disk() {
     }
     store.tend(&|| false);
     assert_eq!(store.stats().blocks, 1);
+    let late = |ms: i64| -> Vec<(Labels, Sample)> {
+        let later =
+            |(labels, sample): (Labels, Sample)| (labels, Sample { timestamp_ms: sample.timestamp_ms + ms, ..sample });
+        at(LATE_MINUTE).into_iter().map(later).collect()
+    };
+    assert_eq!(store.append(&late(1)).unwrap().stored, 50);
+    files_may_grow(false);
+    assert!(store.append(&[late(2), late(3)].concat()).is_err());
+    files_may_grow(true);
+    assert_eq!(store.append(&[late(2), late(3)].concat()).unwrap().stored, 100, "the sender of late samples too");
     println!("went on");
 }
 
@@ -130,6 +144,7 @@ fn a_full_disk_is_said_costs_no_read_and_passes() {
     for series in store.select(&[], 0, i64::MAX, &Unmetered).unwrap() {
         let minutes: Vec<i64> = series.samples.iter().map(|sample| sample.timestamp_ms / 60_000).collect();
         assert!((0..=203).all(|minute| minutes.contains(&minute)), "{minutes:?}");
+        assert_eq!(minutes.iter().filter(|minute| **minute == LATE_MINUTE).count(), 4, "three of them late");
     }
 }
 

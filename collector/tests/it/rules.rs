@@ -120,6 +120,13 @@ async fn a_reload_changes_what_has_changed_and_nothing_else() {
     until(&address, "rules", "two groups", |data| data["groups"].as_array().unwrap().len() == 2).await;
     running.becomes("count(ALERTS{alertstate=\"pending\"})", 2.0).await;
     assert_eq!(since(&ask(&address, "alerts").await["data"]), before);
+
+    let slow = one("kept", "{ alert: Kept, expr: load > 1, for: 1h }").replace("100ms", "1h");
+    write(folder.path(), "a.rules", &slow);
+    assert_eq!(running.post("/-/reload").await.0, 200);
+    until(&address, "rules", "a slow group", |data| data["groups"][0]["interval"] == 3600).await;
+    let data = ask(&address, "alerts").await["data"].take();
+    assert_eq!(since(&data), before, "shown before the next evaluation, in an hour");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ pub mod duration;
 pub mod graph;
 pub mod http_client;
 pub mod jaeger;
+pub mod number;
 pub mod prometheus;
 pub mod quantity;
 pub mod scaling;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use url::Url;
 
 use crate::http_client::{CallError, HttpClient};
+use crate::number::{self, Exponent};
 
 mod histogram;
 
@@ -43,7 +44,7 @@ fn serialize_pair<V: Serialize, S: Serializer>(seconds: f64, value: &V, serializ
 impl Point {
     /// Writes a value as Prometheus does: `NaN`, `+Inf`, `-Inf`, else the shortest decimal that reads back.
     pub fn new(seconds: f64, value: f64) -> Self {
-        Self(seconds, format_value(value))
+        Self(seconds, number::text(value, Exponent::Json))
     }
 
     /// Stands where a series has a histogram and no number: NaN, at no time. It is never written.
@@ -68,27 +69,6 @@ impl Point {
             "-Inf" => f64::NEG_INFINITY,
             text => text.parse().unwrap_or(f64::NAN),
         }
-    }
-}
-
-/// A value as Prometheus prints it in JSON: the shortest digits that read back, with an exponent of at least two digits
-/// below 1e-6 and from 1e21 on.
-pub fn format_value(value: f64) -> String {
-    if value.is_nan() {
-        return "NaN".to_owned();
-    }
-    if value.is_infinite() {
-        return if value > 0.0 { "+Inf".to_owned() } else { "-Inf".to_owned() };
-    }
-    let size = value.abs();
-    if size == 0.0 || (1e-6..1e21).contains(&size) {
-        return format!("{value}");
-    }
-    let scientific = format!("{value:e}");
-    let Some((digits, exponent)) = scientific.split_once('e') else { return scientific };
-    match exponent.strip_prefix('-') {
-        Some(exponent) => format!("{digits}e-{exponent:0>2}"),
-        None => format!("{digits}e+{exponent:0>2}"),
     }
 }
 
@@ -297,19 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_written_as_prometheus_writes_them() {
-        for (value, text) in [
-            (0.1, "0.1"),
-            (-0.0, "-0"),
-            (1e20, "100000000000000000000"),
-            (1e21, "1e+21"),
-            (-1.5e300, "-1.5e+300"),
-            (0.000_001, "0.000001"),
-            (1.25e-7, "1.25e-07"),
-            (5e-324, "5e-324"),
-        ] {
-            assert_eq!(format_value(value), text);
-        }
+    fn whole_seconds_are_written_without_a_point() {
         let points = [Point::new(1_435_781_451.0, 1.0), Point::new(1_435_781_451.781, 1.0)];
         assert_eq!(serde_json::to_string(&points).unwrap(), r#"[[1435781451,"1"],[1435781451.781,"1"]]"#);
     }

@@ -54,6 +54,7 @@ mod tests {
         let address = first.release();
         assert!(TcpListener::bind(address).is_ok());
     }
+
     #[test]
     fn all_addresses_are_reached_at_this_machines_own() {
         let all = hold(lifecycle::listen::parse(":0").unwrap()).unwrap();

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use protocol::prometheus::{LabelMap, format_value};
+use protocol::number::{self, Exponent};
+use protocol::prometheus::LabelMap;
 use serde::Serialize;
 
 use super::Shared;
@@ -53,7 +54,7 @@ fn wire_series(series: &SeriesExemplars) -> WireSeries {
 fn wire_exemplar(exemplar: &Exemplar) -> WireExemplar {
     WireExemplar {
         labels: label_map(&exemplar.labels),
-        value: format_value(exemplar.value),
+        value: number::text(exemplar.value, Exponent::Json),
         timestamp: seconds(exemplar.timestamp_ms),
     }
 }

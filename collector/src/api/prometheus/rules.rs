@@ -4,19 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
+use protocol::number::{self, Exponent};
 use serde::{Serialize, Serializer};
 use serde_json::json;
 use sha1::{Digest, Sha1};
 
 use super::Shared;
-use super::answer::{ApiError, Json, success};
+use super::answer::{ApiError, Json, label_map, success};
 use super::params::Params;
 use super::status::rfc_3339;
 use crate::promql::parse_selector;
 use crate::rules::alert::Alert;
 use crate::rules::file::{Rule, RuleKind, Texts};
 use crate::rules::report::{GroupReport, Health, RuleStatus};
-use crate::series::{Labels, Matcher};
+use crate::series::Matcher;
 
 /// What Go writes for no time at all.
 const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -122,30 +123,13 @@ struct WireAlert {
 impl From<&Alert> for WireAlert {
     fn from(alert: &Alert) -> Self {
         Self {
-            labels: texts(&alert.labels),
+            labels: label_map(&alert.labels),
             annotations: alert.annotations.clone(),
             state: alert.state.word(),
             active_at: rfc_3339(alert.active_at_ms),
             keep_firing_since: alert.keep_firing_since_ms.map(rfc_3339),
-            value: with_exponent(alert.value),
+            value: number::text(alert.value, Exponent::Always),
         }
-    }
-}
-
-fn texts(labels: &Labels) -> Texts {
-    labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
-}
-
-/// A value as alerts show it: always with an exponent.
-fn with_exponent(value: f64) -> String {
-    if !value.is_finite() {
-        return protocol::prometheus::format_value(value);
-    }
-    let text = format!("{value:e}");
-    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    match exponent.strip_prefix('-') {
-        Some(exponent) => format!("{digits}e-{exponent:0>2}"),
-        None => format!("{digits}e+{exponent:0>2}"),
     }
 }
 

@@ -10,6 +10,8 @@ use opentelemetry_proto::tonic::metrics::v1::{
     HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, Summary, SummaryDataPoint,
 };
 
+use protocol::number::{self, Exponent};
+
 use super::attributes::{LabelMap, ResourceLabels, text};
 use super::exponential;
 use super::names::{self, Shape};
@@ -351,7 +353,7 @@ fn ms(time_ns: u64) -> i64 {
 
 /// A bound as Prometheus writes it in a label.
 fn bound_text(bound: f64) -> String {
-    if bound == f64::INFINITY { "+Inf".to_owned() } else { bound.to_string() }
+    number::text(bound, Exponent::Never)
 }
 
 fn exemplars(wire: &[WireExemplar]) -> Vec<RowExemplar> {

@@ -1,9 +1,15 @@
 //! Evaluations that share a pool: who waits, who goes on, and what is given back.
 
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread;
+use std::time::Instant;
+
+use lifecycle::ManualClock;
 
 use super::*;
+use crate::series::{Appendable, Labels, Queryable, Sample, Scratch};
+use crate::store::{Store, StoreOptions};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -78,4 +84,35 @@ fn many_heavy_evaluations_all_end_within_the_limit() {
         }
     });
     assert_eq!(pool.state.lock().held, 0);
+}
+
+#[test]
+fn who_waits_for_room_holds_up_neither_the_oldest_nor_a_scrape() {
+    const START_MS: i64 = 1_700_000_000_000;
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::at(START_MS));
+    let (store, _) = Store::open(folder.path(), StoreOptions::default(), clock).unwrap();
+    let sample = |at: i64| (Labels::new([("__name__", "x")]), Sample { timestamp_ms: START_MS + at, value: 1.0 });
+    let last = i64::try_from(SLAB).unwrap();
+    store.append(&(0..=last).map(sample).collect::<Vec<_>>()).unwrap();
+    let (pool, stop) = (Pool::new(SLAB), Stop::after(LONG));
+    let (oldest, younger) = (Budget::new(&options(), &pool, &stop), Budget::new(&options(), &pool, &stop));
+    oldest.charge(2 * SLAB).unwrap();
+    thread::scope(|threads| {
+        let waits = threads.spawn(|| {
+            let found = store.find(&[], i64::MIN, i64::MAX, &younger)?;
+            found.read(0, &mut Scratch::default(), &younger)
+        });
+        while younger.held() <= SLAB {
+            stop.check().unwrap();
+            thread::yield_now();
+        }
+        let began = Instant::now();
+        assert_eq!(store.select(&[], i64::MIN, i64::MAX, &oldest).map(|found| found.len()), Ok(1));
+        assert_eq!(store.append(&[sample(last + 1)]).unwrap().stored, 1);
+        assert!(began.elapsed() < LONG / 2, "{:?}", began.elapsed());
+        assert!(!waits.is_finished(), "there is no room");
+        oldest.release_to(0);
+        assert_eq!(waits.join().unwrap(), Ok(()));
+    });
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use promql_parser::parser::Expr;
+use protocol::number::{self, Exponent};
 
 use super::buckets::{self, Bucket, parse_bound};
 use crate::promql::QueryError;
@@ -219,7 +220,7 @@ fn collect(columns: &[(f64, &Column)], step: usize, buckets: &mut Vec<Bucket>) {
 
 /// As OpenMetrics writes `le` and `quantile`: with a point.
 fn open_metrics_float(value: f64) -> String {
-    let text = crate::promql::numbers::format_value(value);
+    let text = number::text(value, Exponent::Never);
     let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
     if plain { format!("{text}.0") } else { text }
 }

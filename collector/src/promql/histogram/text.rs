@@ -2,12 +2,14 @@
 
 use std::fmt::Write;
 
+use protocol::number::{self, Exponent};
+
 use super::buckets::ascending;
-use crate::promql::numbers::general;
 use crate::series::Histogram;
 
 /// Count, sum, and the buckets that hold something: `{count:3, sum:4.5, (1,2]:3}`.
 pub(crate) fn shown(histogram: &Histogram) -> String {
+    let general = |value: f64| number::text(value, Exponent::General);
     let mut text = format!("{{count:{}, sum:{}", general(histogram.count), general(histogram.sum));
     for bucket in ascending(histogram).filter(|bucket| bucket.count != 0.0) {
         let open = if bucket.lower_inclusive { '[' } else { '(' };

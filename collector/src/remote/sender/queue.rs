@@ -156,14 +156,16 @@ impl Queue {
         reader.read(&self.lanes[lane], reach, batch)
     }
 
-    /// Remembers what is on its way.
+    /// Remembers what is on its way: until it is acknowledged it may have arrived.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn sending(&self, readers: &[(usize, Reader)]) -> io::Result<()> {
+    pub fn sending(&self, readers: &mut [(usize, Reader)]) -> io::Result<()> {
         let mut cursor = self.cursor.lock();
         for (lane, reader) in readers {
-            cursor.lanes[*lane].sending = reader.position();
+            let sending = reader.doubtful.map_or(reader.position(), |until| until.max(reader.position()));
+            reader.doubtful = Some(sending).filter(|sending| *sending > reader.acknowledged);
+            cursor.lanes[*lane].sending = sending;
         }
         cursor.save()
     }

@@ -49,7 +49,6 @@ struct Prepared {
     tally: Tally,
     newest_ms: i64,
     is_doubtful: bool,
-    is_full: bool,
 }
 
 /// Gives readers back, whatever happens.
@@ -100,13 +99,10 @@ async fn work(outlet: &Arc<Outlet>, client: &Client, index: usize, shutdown: &Ca
         if is_due {
             match outlet.clone().prepare(lanes.collect()).await {
                 Some(prepared) => {
-                    let is_full = prepared.is_full;
                     outlet.deliver(client, prepared, shutdown).await;
                     waiting_since = None;
-                    if is_full {
-                        // There is more: as long as there is, nobody needs to wake us.
-                        continue;
-                    }
+                    // There may be more, and then nobody needs to wake us.
+                    continue;
                 }
                 // Somebody else has the lanes, or they must wait for others.
                 None => waiting_since = Some(Instant::now()),
@@ -196,17 +192,16 @@ impl Outlet {
             tally: batch.tally(),
             newest_ms: batch.newest_ms(),
             is_doubtful: doubtful.is_some(),
-            is_full: doubtful.is_some() || count >= self.per_send(),
         })
     }
 
     /// Sends a request until it has arrived or is refused; what is not finished at shutdown is sent at the next start.
     async fn deliver(&self, client: &Client, prepared: Prepared, shutdown: &CancellationToken) {
-        let Prepared { readers, read, body, tally, newest_ms, mut is_doubtful, is_full: _ } = prepared;
+        let Prepared { readers, read, body, tally, newest_ms, mut is_doubtful } = prepared;
         let mut held = Held { queue: &self.queue, readers };
         let has_things = tally != Tally::default();
         if has_things {
-            if let Err(error) = self.queue.sending(&held.readers) {
+            if let Err(error) = self.queue.sending(&mut held.readers) {
                 tracing::warn!(receiver = self.config.name, %error, "what is being sent cannot be remembered");
             }
             self.counts.sent.add(tally);

@@ -13,7 +13,6 @@ use super::repeat::Repeat;
 use super::{Delivery, Routing};
 use crate::config::Config;
 use crate::config::alerting::{AlertmanagerJob, Webhook};
-use crate::config::http::HttpOptions;
 use crate::discovery::kubernetes::{WatchCounts, Watches};
 use crate::discovery::relabel::{LabelSet, relabel};
 use crate::discovery::watch::{Listed, watch as watch_source};
@@ -162,7 +161,7 @@ impl Follower {
             name: format!("webhooks[{i}]"),
             url: webhook.url.clone(),
             language: Language::Webhook(repeat.into()),
-            transport: transport(&webhook.http),
+            transport: Arc::new(Transport::new(webhook.http.clone())),
             timeout: webhook.timeout,
             alert_relabel: webhook.alert_relabel.clone(),
             counts: self.delivery.counts.clone(),
@@ -214,9 +213,6 @@ impl Follower {
             };
             set.running.push(running);
         }
-        for gone in &before {
-            self.delivery.counts.latency.remove(&vec![("alertmanager", gone.receiver.name().to_owned())]);
-        }
         set.dropped = dropped;
     }
 
@@ -230,10 +226,6 @@ impl Follower {
             dropped: self.sets.iter().flat_map(|set| set.dropped.clone()).collect(),
         }));
     }
-}
-
-fn transport(options: &HttpOptions) -> Arc<Transport> {
-    Arc::new(Transport::new(options.clone()))
 }
 
 /// Where the listed Alertmanagers are posted to, each once, and the addresses that relabelling dropped.

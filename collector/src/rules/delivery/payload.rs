@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::rules::ALERT_NAME;
-use crate::rules::file::Texts;
+use crate::rules::file::{Texts, texts};
 use crate::rules::notice::Notice;
 use crate::series::Labels;
 
@@ -102,10 +102,6 @@ pub(super) fn name(notice: &Notice) -> &str {
 
 fn json(body: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(body).expect("texts by name and lists of them are JSON")
-}
-
-fn texts(labels: &Labels) -> Texts {
-    labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 fn time(millis: i64) -> String {

@@ -56,12 +56,19 @@ impl Queue {
         dropped
     }
 
+    /// Takes the newest words for an event that waits; one that does not wait stays away.
+    pub fn renew(&mut self, notice: Notice) {
+        if let Some(waiting) = self.waiting.get_mut(&event(&notice)) {
+            *waiting = notice;
+        }
+    }
+
     /// Takes the oldest out.
     pub fn take(&mut self, now_ms: i64) -> Batch {
         let mut batch = Batch::default();
         while batch.notices.len() < BATCH_MAX {
             let Some(notice) = self.order.pop_front().and_then(|event| self.waiting.remove(&event)) else { break };
-            if is_expired(&notice, now_ms) {
+            if valid_until_ms(&notice) < now_ms {
                 batch.expired += 1;
             } else {
                 batch.notices.push(notice);
@@ -90,8 +97,6 @@ impl Queue {
 }
 
 /// A firing alert that was not said again has been forgotten by whoever evaluates it; an end that is long past interests nobody.
-fn is_expired(notice: &Notice, now_ms: i64) -> bool {
-    let valid_until_ms =
-        if notice.is_resolved { notice.ends_at_ms.saturating_add(RESOLVED_KEPT_MS) } else { notice.ends_at_ms };
-    valid_until_ms < now_ms
+pub(super) fn valid_until_ms(notice: &Notice) -> i64 {
+    if notice.is_resolved { notice.ends_at_ms.saturating_add(RESOLVED_KEPT_MS) } else { notice.ends_at_ms }
 }

@@ -17,7 +17,7 @@ use url::Url;
 use super::payload;
 use super::queue::Queue;
 use super::repeat::Repeat;
-use super::{DeliveryCounts, Dropped, ReceiverStatus, relabelled};
+use super::{DeliveryCounts, Dropped, ReceiverLabels, ReceiverStatus, relabelled};
 use crate::discovery::relabel::RelabelRule;
 use crate::rules::notice::Notice;
 use crate::series::Labels;
@@ -89,6 +89,10 @@ impl Receiver {
         &self.parts.name
     }
 
+    fn labels(&self) -> ReceiverLabels {
+        vec![("alertmanager", self.parts.name.clone())]
+    }
+
     pub fn is_alertmanager(&self) -> bool {
         matches!(self.parts.language, Language::Alertmanager)
     }
@@ -112,6 +116,8 @@ impl Receiver {
             if let Language::Webhook(repeat) = &self.parts.language
                 && !repeat.lock().admits(&notice, now_ms)
             {
+                // Saying it again keeps one that still waits from expiring.
+                self.queue.lock().renew(notice);
                 continue;
             }
             dropped += self.queue.lock().push(notice);
@@ -147,6 +153,7 @@ impl Receiver {
         let _ = timeout(LAST_WORDS_MAX, last_words).await;
         let left = self.queue.lock().len();
         self.parts.counts.lose(Dropped::Ended, left);
+        self.parts.counts.latency.remove(&self.labels());
     }
 
     async fn tell(&self, now_ms: i64) -> Told {
@@ -162,8 +169,7 @@ impl Receiver {
             let body = self.body(&unfinished.notices[..count]);
             let began = Instant::now();
             let result = self.post(body).await;
-            let labels = vec![("alertmanager", self.parts.name.clone())];
-            self.parts.counts.latency.get_or_create(&labels).observe(began.elapsed().as_secs_f64());
+            self.parts.counts.latency.get_or_create(&self.labels()).observe(began.elapsed().as_secs_f64());
             self.say_change(result.as_ref().err());
             match result {
                 Ok(()) => {

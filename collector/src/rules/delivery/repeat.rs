@@ -3,10 +3,9 @@
 
 use std::collections::HashMap;
 
+use super::queue::{QUEUE_MAX, valid_until_ms};
 use crate::rules::notice::Notice;
 use crate::series::Labels;
-
-use super::queue::QUEUE_MAX;
 
 /// Remembers what was told.
 #[derive(Debug)]
@@ -32,11 +31,7 @@ impl Repeat {
 
     /// Whether the webhook is to be told; it counts as told then.
     pub fn admits(&mut self, notice: &Notice, now_ms: i64) -> bool {
-        let until_ms = if notice.is_resolved {
-            notice.ends_at_ms.saturating_add(super::super::alert::RESOLVED_KEPT_MS)
-        } else {
-            notice.ends_at_ms
-        };
+        let until_ms = valid_until_ms(notice);
         let before = self.told.get_mut(&notice.labels).filter(|told| told.starts_at_ms == notice.starts_at_ms);
         let is_due = match before {
             // Who never heard that it began need not hear that it ended.

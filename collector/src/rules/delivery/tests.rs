@@ -1,13 +1,18 @@
 //! What is queued, what is repeated, and what is posted.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::payload::{for_alertmanager, for_webhook};
 use super::queue::{BATCH_MAX, Queue};
+use super::receiver::{Language, Parts};
 use super::repeat::Repeat;
 use super::*;
+use crate::config::http::HttpOptions;
 use crate::discovery::relabel::Action;
 use crate::rules::file::Texts;
+use crate::transport::Transport;
 
 const MINUTE_MS: i64 = 60_000;
 
@@ -63,6 +68,38 @@ fn what_is_not_true_any_more_is_not_told() {
     assert_eq!((names(&batch.notices), batch.expired), (vec!["ended"], 1));
     queue.push(notice("ended", 0, 4, true));
     assert_eq!(queue.take(20 * MINUTE_MS).expired, 1);
+}
+
+#[test]
+fn what_waits_is_renewed_and_what_does_not_stays_away() {
+    let mut queue = Queue::default();
+    queue.push(notice("a", 0, 4, false));
+    queue.renew(notice("a", 0, 8, false));
+    queue.renew(notice("b", 0, 8, false));
+    let batch = queue.take(5 * MINUTE_MS);
+    assert_eq!((names(&batch.notices), batch.expired), (vec!["a"], 0));
+}
+
+#[test]
+fn receivers_of_one_name_are_counted_as_one() {
+    let url: Arc<Url> = Arc::new("http://h/".parse().unwrap());
+    let delivery = Delivery::new(Arc::new(lifecycle::SystemClock), url.clone());
+    let receiver = || {
+        Arc::new(Receiver::new(Parts {
+            name: "http://h/".to_owned(),
+            url: (*url).clone(),
+            language: Language::Alertmanager,
+            transport: Arc::new(Transport::new(HttpOptions::default())),
+            timeout: Duration::from_secs(1),
+            alert_relabel: Vec::new(),
+            counts: delivery.counts.clone(),
+            external_url: url.clone(),
+        }))
+    };
+    delivery.routing.store(Arc::new(Routing { receivers: vec![receiver(), receiver()], ..Routing::default() }));
+    delivery.send(vec![notice("a", 0, 4, false)]);
+    let status = ReceiverStatus { name: "http://h/".to_owned(), sent: 0, errors: 0, queued: 2 };
+    assert_eq!(delivery.receivers(), [status]);
 }
 
 #[test]

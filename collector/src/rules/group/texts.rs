@@ -2,10 +2,12 @@
 
 use std::rc::Rc;
 
+use url::Url;
+
 use super::vector;
 use crate::promql::{Stop, histogram};
 use crate::rules::Ruling;
-use crate::rules::file::{Rule, RuleKind, Texts, template_name};
+use crate::rules::file::{Rule, RuleKind, Texts, template_name, texts};
 use crate::rules::template::{Facts, Number, Queries, Template, TemplateError, is_plain};
 use crate::series::{Labels, Point};
 
@@ -27,10 +29,11 @@ enum Text {
 
 /// What templates are filled in with, besides a series.
 pub(super) struct Expander<'a> {
-    pub ruling: &'a Ruling,
-    pub external_labels: &'a Texts,
-    pub slot_ms: i64,
-    pub stop: &'a Stop,
+    ruling: &'a Ruling,
+    external_labels: Rc<Texts>,
+    external_url: Rc<Url>,
+    slot_ms: i64,
+    stop: &'a Stop,
 }
 
 impl Templates {
@@ -68,14 +71,18 @@ impl Templates {
     }
 }
 
-impl Expander<'_> {
+impl<'a> Expander<'a> {
+    pub fn new(ruling: &'a Ruling, external_labels: &Texts, slot_ms: i64, stop: &'a Stop) -> Self {
+        let external_url = Rc::new((*ruling.external_url).clone());
+        Self { ruling, external_labels: Rc::new(external_labels.clone()), external_url, slot_ms, stop }
+    }
+
     fn facts(&self, series: &Labels, point: &Point) -> Facts {
-        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         Facts {
-            labels: Rc::new(series.iter().map(owned).collect()),
+            labels: Rc::new(texts(series)),
             value: number(point),
-            external_labels: Rc::new(self.external_labels.clone()),
-            external_url: Rc::new((*self.ruling.external_url).clone()),
+            external_labels: self.external_labels.clone(),
+            external_url: self.external_url.clone(),
             now_ms: self.slot_ms,
         }
     }

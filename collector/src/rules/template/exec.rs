@@ -8,12 +8,13 @@ use super::functions::{self, Function, Kind};
 use super::tree::{Arg, ArgKind, Branch, Command, Node, Pipe, Tree};
 use super::value::{Sample, Value};
 use super::{Facts, Queries, TemplateError, time};
+use crate::rules::file::texts;
 
 /// Steps of one expansion: hundreds of times what real templates take, and some milliseconds.
 const STEPS_MAX: usize = 100_000;
 
 /// Bytes of all texts that one expansion makes: more than any annotation should have, and no danger to memory.
-const BYTES_MAX: usize = 1 << 20;
+pub(super) const BYTES_MAX: usize = 1 << 20;
 
 /// Templates that call templates, one inside of the other.
 const CALLS_MAX: usize = 50;
@@ -71,10 +72,8 @@ impl<'a> Run<'a> {
 
     pub fn query(&self, query: &str) -> Result<Value, String> {
         let found = self.queries.query(query)?;
-        let samples = found.into_iter().map(|(labels, value)| {
-            let labels = labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-            Rc::new(Sample { labels: Rc::new(labels), value })
-        });
+        let samples =
+            found.into_iter().map(|(labels, value)| Rc::new(Sample { labels: Rc::new(texts(&labels)), value }));
         Ok(Value::Samples(Rc::new(samples.collect())))
     }
 
@@ -104,7 +103,11 @@ impl<'a> Run<'a> {
     /// Counts a text that was made.
     fn charge(&self, bytes: usize) -> Done<()> {
         self.bytes.set(self.bytes.get().saturating_add(bytes));
-        if self.bytes.get() > BYTES_MAX {
+        self.affords(self.bytes.get())
+    }
+
+    fn affords(&self, bytes: usize) -> Done<()> {
+        if bytes > BYTES_MAX {
             return Err(Stop::Error(format!("the template makes more than {BYTES_MAX} bytes")));
         }
         Ok(())
@@ -425,10 +428,12 @@ impl<'a> Run<'a> {
 
     fn call(&mut self, function: &Function, args: &[Value], at: &Arg, context: &str) -> Done<Value> {
         self.check_count(function, args.len(), at)?;
+        // Before it is made: one call may join what a thousand variables hold.
+        self.affords(args.iter().map(Value::bytes).sum())?;
         match (function.call)(self, args) {
             Ok(value) => {
-                if let Value::Text(text) = &value {
-                    self.charge(text.len())?;
+                if let Value::Text(_) | Value::Args(_) = &value {
+                    self.charge(value.bytes())?;
                 }
                 Ok(value)
             }

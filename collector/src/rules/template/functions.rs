@@ -8,7 +8,7 @@ use std::rc::Rc;
 use regex::Regex;
 
 use super::builtins;
-use super::exec::Run;
+use super::exec::{BYTES_MAX, Run};
 use super::humanize::{humanize, humanize_1024, humanize_duration, humanize_percentage};
 use super::numbers::{float_g, go_float, quote};
 use super::time;
@@ -60,6 +60,9 @@ const fn variadic(
     Function { name, args, is_variadic: true, call }
 }
 
+/// The length of a text times that of its replacement: a page of each, and never much more than a text may have.
+const REPLACED_MAX: usize = 16 * BYTES_MAX;
+
 use Kind::{Any, Text};
 
 /// All functions. `and` and `or` stand here to be known; they look at no more arguments than they need.
@@ -101,7 +104,12 @@ const FUNCTIONS: &[Function] = &[
         let regex = Regex::new(pattern).map_err(|error| {
             format!("regexp: Compile({}): error parsing regexp: {}", quote(pattern), first_line(&error))
         })?;
-        Ok(regex.replace_all(text(&args[2]), text(&args[1])).into_owned().into())
+        let (replacement, text) = (text(&args[1]), text(&args[2]));
+        // As often as the text is long, and each time with all of it.
+        if replacement.len().saturating_mul(text.len()) > REPLACED_MAX {
+            return Err("the text and what is put in are too long together".to_owned());
+        }
+        Ok(regex.replace_all(text, replacement).into_owned().into())
     }),
     fixed("match", &[Text, Text], |_, args| {
         let regex = Regex::new(text(&args[0]));

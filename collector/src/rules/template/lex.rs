@@ -200,7 +200,7 @@ impl Lexer<'_> {
 
     fn number(&mut self) -> Result<(), Wrong> {
         let rest = self.rest();
-        let unsigned = rest.trim_start_matches(['+', '-']);
+        let unsigned = rest.strip_prefix(['+', '-']).unwrap_or(rest);
         let is_hex = unsigned.starts_with("0x") || unsigned.starts_with("0X");
         let mut end = rest.len() - unsigned.len() + if is_hex { 2 } else { 0 };
         let mut previous = ' ';

@@ -1,5 +1,7 @@
 //! Literals as Go reads them: numbers, characters, quoted texts; and numbers as `strconv` writes them. Pure.
 
+use protocol::number::Exponent;
+
 /// A number or character: whole, if it is, and as a float.
 pub(super) fn number(text: &str) -> Option<(Option<i64>, f64)> {
     if let Some(quoted) = text.strip_prefix('\'') {
@@ -124,21 +126,16 @@ pub(super) fn float_g(value: f64, precision: Option<usize>) -> String {
     if let Some(special) = special(value) {
         return special.to_owned();
     }
-    let scientific = match precision {
-        Some(precision) => format!("{value:.*e}", precision.max(1) - 1),
-        None => format!("{value:e}"),
+    let Some(precision) = precision.map(|precision| precision.max(1)) else {
+        return protocol::number::text(value, Exponent::General);
     };
+    let scientific = format!("{value:.*e}", precision - 1);
     let Some((mantissa, exponent)) = scientific.split_once('e') else { return scientific };
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let mantissa = if mantissa.contains('.') { mantissa.trim_end_matches('0').trim_end_matches('.') } else { mantissa };
     let digits = i32::try_from(mantissa.bytes().filter(u8::is_ascii_digit).count()).unwrap_or(0);
-    let limit = match precision {
-        None => 6,
-        Some(precision) => {
-            let limit = i32::try_from(precision.max(1)).unwrap_or(i32::MAX);
-            if limit > digits && digits > exponent { digits } else { limit }
-        }
-    };
+    let limit = i32::try_from(precision).unwrap_or(i32::MAX);
+    let limit = if limit > digits && digits > exponent { digits } else { limit };
     if exponent < -4 || exponent >= limit {
         return with_exponent(mantissa, exponent);
     }

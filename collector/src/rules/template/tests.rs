@@ -71,6 +71,16 @@ fn a_template_is_bounded() {
     for (text, message) in [
         ("{{ range 1000 }}{{ range 1000 }}{{ end }}{{ end }}", "takes more than 100000 steps"),
         ("{{ $x := \"aaaaaaaa\" }}{{ range 60 }}{{ $x = print $x $x }}{{ end }}", "makes more than 1048576 bytes"),
+        ("{{ $x := args \"a\" }}{{ range 60 }}{{ $x = args $x $x }}{{ end }}{{ $x }}", "makes more than 1048576 bytes"),
+        ("{{ $x := args 1 }}{{ range 90000 }}{{ $x = args $x }}{{ end }}", "makes more than 1048576 bytes"),
+        (
+            "{{ $x := \"aaaaaaaa\" }}{{ range 15 }}{{ $x = print $x $x }}{{ end }}{{ print $x $x $x $x $x }}",
+            "makes more than 1048576 bytes",
+        ),
+        (
+            "{{ $x := \"aaaaaaaa\" }}{{ range 15 }}{{ $x = print $x $x }}{{ end }}{{ reReplaceAll \"\" $x $x }}",
+            "what is put in are too long together",
+        ),
         ("{{ define \"x\" }}{{ template \"x\" }}{{ end }}{{ template \"x\" }}", "call each other more than 50 deep"),
     ] {
         let error = expand(text).unwrap_err().to_string();

@@ -47,20 +47,14 @@ pub(super) fn text(millis: i64) -> String {
 pub(super) fn duration_text(nanos: i64) -> String {
     let size = nanos.unsigned_abs();
     let sign = if nanos < 0 { "-" } else { "" };
-    let decimal = |unit: u64| {
-        let fraction = format!("{:0width$}", size % unit, width = usize::try_from(unit.ilog10()).unwrap_or(0));
-        let fraction = fraction.trim_end_matches('0');
-        let point = if fraction.is_empty() { "" } else { "." };
-        format!("{}{point}{fraction}", size / unit)
-    };
     match size {
         0 => "0s".to_owned(),
         1..1_000 => format!("{sign}{size}ns"),
-        1_000..1_000_000 => format!("{sign}{}µs", decimal(1_000)),
-        1_000_000..1_000_000_000 => format!("{sign}{}ms", decimal(1_000_000)),
+        1_000..1_000_000 => format!("{sign}{}µs", decimal(size, 1_000)),
+        1_000_000..1_000_000_000 => format!("{sign}{}ms", decimal(size, 1_000_000)),
         _ => {
             let (hours, minutes) = (size / 3_600_000_000_000, size / 60_000_000_000 % 60);
-            let seconds = duration_seconds(size % 60_000_000_000);
+            let seconds = decimal(size % 60_000_000_000, 1_000_000_000);
             match (hours, minutes) {
                 (0, 0) => format!("{sign}{seconds}s"),
                 (0, _) => format!("{sign}{minutes}m{seconds}s"),
@@ -70,11 +64,12 @@ pub(super) fn duration_text(nanos: i64) -> String {
     }
 }
 
-fn duration_seconds(nanos: u64) -> String {
-    let fraction = format!("{:09}", nanos % 1_000_000_000);
+/// Nanoseconds in a unit of a power of ten of them.
+fn decimal(nanos: u64, unit: u64) -> String {
+    let fraction = format!("{:0width$}", nanos % unit, width = usize::try_from(unit.ilog10()).unwrap_or(0));
     let fraction = fraction.trim_end_matches('0');
     let point = if fraction.is_empty() { "" } else { "." };
-    format!("{}{point}{fraction}", nanos / 1_000_000_000)
+    format!("{}{point}{fraction}", nanos / unit)
 }
 
 /// The parts of a layout, the longer before those that they begin with.

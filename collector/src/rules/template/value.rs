@@ -100,6 +100,17 @@ impl Value {
         }
     }
 
+    /// About how many bytes it is written with; a query's series count as one each, because they are bounded elsewhere.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Text(text) | Self::Histogram(text) => text.len(),
+            Self::Texts(texts) => texts.iter().map(|(name, text)| name.len() + 2 + text.len()).sum(),
+            Self::Args(args) => args.iter().map(|(name, value)| name.len() + 2 + value.bytes()).sum(),
+            Self::Samples(samples) => samples.len(),
+            _ => 0,
+        }
+    }
+
     /// As it stands in the output; nothing at all is `<no value>`.
     pub fn printed(&self) -> String {
         if *self == Self::Nil { "<no value>".to_owned() } else { self.text() }

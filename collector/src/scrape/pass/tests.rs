@@ -98,6 +98,16 @@ fn a_series_that_vanishes_is_marked_once_and_may_return() {
 }
 
 #[test]
+fn a_series_whose_labels_change_places_is_not_marked() {
+    let mut bench = Bench::new("honor_labels: false");
+    for text in ["a{b=\"1\",c=\"2\"} 1\n", "a{c=\"2\",b=\"1\"} 2\n"] {
+        bench.scrape(text, Format::Text).unwrap();
+        assert_eq!(bench.batch.samples.len(), 1, "no marker that the store must refuse: {text}");
+    }
+    assert_eq!(bench.stored(), ["a{b=\"1\", c=\"2\"} 1@1 2@2"]);
+}
+
+#[test]
 fn a_failed_scrape_marks_every_series() {
     let mut bench = Bench::new("sample_limit: 2");
     bench.scrape("a 1\nb 1\n", Format::Text).unwrap();
@@ -260,6 +270,24 @@ proptest! {
                 }
             }
         }
+    }
+
+    /// Whatever stands behind a series that is known is read as behind one that is new.
+    #[test]
+    fn a_known_line_says_what_a_new_one_says(rest in "[ \t\r]{0,2}[-+0-9.einfNaE]{0,6}[ #\t\r]{0,2}[0-9x]{0,3}\r?", openmetrics in any::<bool>()) {
+        let format = if openmetrics { Format::OpenMetrics } else { Format::Text };
+        let (mut new, mut known) = (Bench::new("honor_labels: false"), Bench::new("honor_labels: false"));
+        known.scrape("a 1\nb 1\n# EOF\n", format).unwrap();
+        let text = format!("a{rest}\nb 2\n# EOF\n");
+        new.at_ms = known.at_ms;
+        let (mut in_new, in_known) = (new.scrape(&text, format).unwrap(), known.scrape(&text, format).unwrap());
+        in_new.added = in_known.added;
+        prop_assert_eq!(in_new, in_known);
+        let values = |bench: &Bench| {
+            let samples = bench.batch.samples.iter().map(|(_, sample)| (sample.timestamp_ms, sample.value.to_bits()));
+            samples.filter(|(_, bits)| *bits != stale_nan().to_bits()).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(values(&new), values(&known));
     }
 
     #[test]

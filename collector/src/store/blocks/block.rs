@@ -3,9 +3,10 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::columns::ParquetFile;
-use super::file::{BlockError, Written};
+use super::file::{BlockError, CheckedFile};
 use super::histograms::{self, HISTOGRAMS_FILE};
 use super::meta::{META_FILE, Meta};
 use super::samples::{self, SAMPLES_FILE};
@@ -23,7 +24,8 @@ pub(crate) struct Block {
     pub meta: Meta,
     samples: ParquetFile,
     histograms: Option<ParquetFile>,
-    series: Written,
+    /// Held open: whoever asks may do so after another block has replaced this one.
+    series: Arc<CheckedFile>,
 }
 
 impl Block {
@@ -35,7 +37,9 @@ impl Block {
             written.remove(name).ok_or_else(missing)
         };
         let samples = ParquetFile::open(&folder.join(SAMPLES_FILE), take(SAMPLES_FILE)?)?;
-        let series = take(SERIES_FILE)?;
+        let path = folder.join(SERIES_FILE);
+        let series = CheckedFile::open(&path, take(SERIES_FILE)?).map_err(|error| BlockError::io(&path, &error))?;
+        let series = Arc::new(series);
         let histograms = match take(HISTOGRAMS_FILE) {
             Ok(written) => Some(ParquetFile::open(&folder.join(HISTOGRAMS_FILE), written)?),
             Err(_) => None,
@@ -46,7 +50,7 @@ impl Block {
     /// Reads which series there are.
     pub fn index(&self) -> Result<Index, BlockError> {
         let path = self.folder.join(SERIES_FILE);
-        let table = series_file::read(&ParquetFile::open(&path, self.series.clone())?)?;
+        let table = series_file::read(&ParquetFile::of(&path, self.series.clone())?)?;
         let sum =
             |of: fn(&super::table::Row) -> u64| table.rows.iter().try_fold(0u64, |sum, row| sum.checked_add(of(row)));
         let histogram_rows = self.histograms.as_ref().map_or(0, ParquetFile::rows);

@@ -162,17 +162,22 @@ pub(super) struct ColumnValues<T> {
 }
 
 impl ParquetFile {
-    /// Reads the end of a file, which says where everything is.
+    /// Opens a file and reads its end.
     pub fn open(path: &Path, written: Written) -> Result<Self, BlockError> {
         let file = CheckedFile::open(path, written).map_err(|error| BlockError::io(path, &error))?;
+        Self::of(path, Arc::new(file))
+    }
+
+    /// Reads the end of a file, which says where everything is.
+    pub fn of(path: &Path, file: Arc<CheckedFile>) -> Result<Self, BlockError> {
         let reader = ParquetMetaDataReader::new().with_offset_index_policy(PageIndexPolicy::Required);
-        let metadata = reader.parse_and_finish(&file).map_err(|error| BlockError::parquet(path, error))?;
+        let metadata = reader.parse_and_finish(&*file).map_err(|error| BlockError::parquet(path, error))?;
         let mut starts = vec![0u64];
         for group in metadata.row_groups() {
             let rows = u64::try_from(group.num_rows()).unwrap_or(0);
             starts.push(starts.last().map_or(0, |start| start.saturating_add(rows)));
         }
-        Ok(Self { path: path.to_owned(), file: Arc::new(file), metadata, starts })
+        Ok(Self { path: path.to_owned(), file, metadata, starts })
     }
 
     pub fn rows(&self) -> u64 {
@@ -230,12 +235,9 @@ impl ParquetFile {
         let mut found = ColumnValues { values: Vec::with_capacity(count), defined: Vec::new(), repeated: Vec::new() };
         let mut at = 0;
         for range in rows {
-            let mut got = reader.skip_records(range.start - at)?;
-            if got == range.start - at {
-                let ColumnValues { values, defined, repeated } = &mut found;
-                (got, ..) = reader.read_records(range.len(), Some(defined), Some(repeated), values)?;
-            }
-            if got != range.len() {
+            let is_there = reader.skip_records(range.start - at)? == range.start - at;
+            let ColumnValues { values, defined, repeated } = &mut found;
+            if !is_there || reader.read_records(range.len(), Some(defined), Some(repeated), values)?.0 != range.len() {
                 return Err(ParquetError::EOF(format!("row group {group} ends before row {}", range.end)));
             }
             at = range.end;

@@ -212,7 +212,7 @@ pub(super) fn read<E: From<BlockError>>(
 
 /// What a histogram weighs beyond a number.
 fn weight(histogram: &Arc<Histogram>) -> usize {
-    HistogramSample { timestamp_ms: 0, histogram: histogram.clone() }.weight().saturating_sub(1)
+    histogram.weight().saturating_sub(1)
 }
 
 fn read_group(

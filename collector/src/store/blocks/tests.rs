@@ -1,5 +1,6 @@
 //! Blocks: what is written comes back to the bit, costs little, and damage is named.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use proptest::prelude::*;
@@ -64,6 +65,17 @@ fn histogram(seed: i32) -> Histogram {
         negative_buckets: if seed % 3 == 0 { Vec::new() } else { vec![9.0] },
         custom_bounds: Default::default(),
     }
+}
+
+#[test]
+fn a_block_that_was_removed_is_read_by_who_found_it_before() {
+    let home = tempfile::tempdir().unwrap();
+    write(home.path(), 1, &mut counted(3, 10));
+    let (blocks, _) = Blocks::open(home.path()).unwrap();
+    let found = blocks.list()[0].clone();
+    blocks.remove(&HashSet::from([found.meta.ulid])).unwrap();
+    let index = found.index().unwrap();
+    assert_eq!(found.select(&index, &[], (i64::MIN, i64::MAX), &Unmetered).unwrap(), counted(3, 10));
 }
 
 #[test]

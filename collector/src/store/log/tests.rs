@@ -19,7 +19,7 @@ fn fill(log: &mut Log) {
 fn a_full_disk_gathers_no_segments_and_writing_goes_on_when_there_is_room() {
     let dir = tempfile::tempdir().unwrap();
     let files = || fs::read_dir(dir.path()).unwrap().count();
-    let mut log = Log::new(dir.path().to_owned(), Vec::new(), 1, false);
+    let mut log = Log::new(dir.path().to_owned(), Vec::new(), 1, WalSync::Os);
     for _ in 0..10 {
         fill(&mut log);
         assert_eq!(add(&mut log).unwrap_err().kind(), io::ErrorKind::StorageFull);

@@ -185,7 +185,7 @@ impl State {
         let record = self.workloads.get(workload)?;
         let parts = record.template.parts.iter().filter(|part| part.role != Role::Init);
         let wanted = parts.map(|part| {
-            let given = self.living(record.uid).filter_map(|(_, pod)| pod.shape.part(&part.name));
+            let given = self.living(record.uid).filter_map(|(_, pod)| pod.shape.resources(&part.name));
             let given = given.reduce(|one, other| Resources {
                 cpu_request: one.cpu_request.and(other.cpu_request),
                 cpu_limit: one.cpu_limit.and(other.cpu_limit),
@@ -244,7 +244,7 @@ impl State {
                         workload: workload.clone(),
                         pod: pod.target(key, room),
                         step,
-                        differs: sizes.keys().any(|name| pod.shape.part(name) != record.template.part(name)),
+                        differs: sizes.keys().any(|name| pod.shape.resources(name) != record.template.resources(name)),
                     }),
                 }
             }

@@ -119,8 +119,7 @@ impl Steering {
         resources: Resources,
     ) -> Result<(), ClusterError> {
         let target = self.target(workload).await?;
-        let part = target.template.parts.iter().find(|part| *part.name == *container);
-        let Some(part) = part else {
+        let Some(part) = target.template.part(container) else {
             let known: Vec<&str> = target.template.parts.iter().map(|part| &*part.name).collect();
             let reason = format!("it has no container {container:?}, only {}", known.join(", "));
             return Err(ClusterError::Refused { workload: workload.clone(), reason });

@@ -291,7 +291,7 @@ impl<W: Watched> Watch<W> {
         };
         let mut request = built.map_err(|error| Trouble::Failed { reason: words(&error) })?;
         request.extensions_mut().insert("watch");
-        // A compressed watch keeps lines back until there are enough of them.
+        // As kube asks for watches of its own: a compressed one is not read line by line.
         request.headers_mut().insert(http::header::ACCEPT_ENCODING, http::HeaderValue::from_static("identity"));
         let answer = timeout(BEGIN_PATIENCE, self.client.request_stream(request)).await;
         let late = || Trouble::Failed { reason: format!("no answer within {} s", BEGIN_PATIENCE.as_secs()) };

@@ -16,7 +16,8 @@ pub struct Reader {
     lane: usize,
     /// What comes first that did not arrive.
     pub acknowledged: Position,
-    /// What was on its way when the process ended: it may have arrived, so it is sent again alone and in one piece.
+    /// What was on its way and was never answered, as where the process ended: it may have arrived, so it is sent again alone and in
+    /// one piece.
     pub doubtful: Option<Position>,
     at: Position,
     file: Option<(u64, File)>,

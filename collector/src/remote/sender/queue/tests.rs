@@ -53,7 +53,7 @@ impl Queued {
         if arrives {
             damaged = self.queue.acknowledge(&mut readers, &[read]).unwrap();
         } else {
-            self.queue.sending(&readers).unwrap();
+            self.queue.sending(&mut readers).unwrap();
         }
         let (lane, mut reader) = readers.remove(0);
         reader.back();
@@ -113,6 +113,35 @@ fn what_was_on_its_way_comes_again_in_the_same_piece() {
     let queued = queued.restart();
     assert_eq!(queued.read(0, 9, true).0, [1.0, 2.0], "no more than what may have arrived");
     assert_eq!(queued.read(0, 9, true).0, [3.0]);
+}
+
+#[test]
+fn what_was_on_its_way_comes_again_in_the_same_piece_without_a_restart_too() {
+    let mut queued = Queued::new();
+    queued.put(0, 0, &[1.0, 2.0, 3.0], 10);
+    assert_eq!(queued.read(0, 2, false).0, [1.0, 2.0]);
+    assert_eq!(
+        queued.read(0, 9, true).0,
+        [1.0, 2.0],
+        "as when settings change, or the collector stops, before there is an answer"
+    );
+    assert_eq!(queued.read(0, 9, true).0, [3.0]);
+}
+
+#[test]
+fn what_is_put_in_behind_a_request_is_as_old_as_it_is() {
+    let mut queued = Queued::new();
+    queued.put(0, 0, &[1.0], 10);
+    let mut readers = queued.queue.take(0..2);
+    let reach = Reach { entries: 9, until_ms: i64::MAX, until: None };
+    let read = |at: usize, reader: &mut Reader| queued.queue.read(at, reader, &reach, &mut Batch::default()).unwrap();
+    let reads: Vec<Read> = readers.iter_mut().map(|(lane, reader)| read(*lane, reader)).collect();
+    for lane in [0, 1] {
+        queued.put(lane, 7, &[2.0], 20);
+        queued.put(lane, 7, &[3.0], 30);
+    }
+    queued.queue.acknowledge(&mut readers, &reads).unwrap();
+    assert_eq!((queued.queue.pending(0), queued.queue.pending(1)), ((2, Some(20)), (2, Some(20))));
 }
 
 #[test]

@@ -89,7 +89,7 @@ impl Plan {
         };
         let mut plan = Self::default();
         for (container, Entry { resources: Amounts(planned), over }) in entries {
-            let now = match template.parts.iter().find(|part| *part.name == *container) {
+            let now = match template.part(&container) {
                 None => Err("the pod template has no such container"),
                 Some(Part { role: Role::Init, .. }) => Err("it is an init container now"),
                 Some(part) => Ok(part.resources),
@@ -119,8 +119,7 @@ impl Plan {
 /// The annotation for these sizes over this template; `None` where there is nothing to annotate.
 pub(in crate::kubernetes) fn write(sizes: &Planned, template: &Shape) -> Option<String> {
     let entry = |(container, resources): (&String, &Resources)| {
-        let part = template.parts.iter().find(|part| *part.name == **container);
-        let over = part.map(|part| Amounts(part.resources));
+        let over = template.resources(container).map(Amounts);
         (container.clone(), Entry { resources: Amounts(*resources), over })
     };
     let entries: BTreeMap<String, Entry> = sizes.iter().map(entry).collect();

@@ -42,9 +42,14 @@ pub(in crate::kubernetes) struct Shape {
 }
 
 impl Shape {
-    /// The resources of a container that is here.
-    pub fn part(&self, container: &str) -> Option<Resources> {
-        self.parts.iter().find(|part| *part.name == *container).map(|part| part.resources)
+    /// The container of this name.
+    pub fn part(&self, container: &str) -> Option<&Part> {
+        self.parts.iter().find(|part| *part.name == *container)
+    }
+
+    /// Its resources.
+    pub fn resources(&self, container: &str) -> Option<Resources> {
+        self.part(container).map(|part| part.resources)
     }
 }
 
@@ -88,7 +93,7 @@ pub(in crate::kubernetes) enum Nodes<'a> {
 
 /// Why a container's resources can never be changed in place in pods of this shape; `None` when they may be.
 pub(in crate::kubernetes) fn out_of_reach(shape: &Shape, container: &str) -> Option<String> {
-    match shape.parts.iter().find(|part| *part.name == *container) {
+    match shape.part(container) {
         None => {
             let known: Vec<&str> = shape.parts.iter().map(|part| &*part.name).collect();
             Some(format!("it has no container {container:?}, only {}", known.join(", ")))
@@ -115,7 +120,7 @@ pub(in crate::kubernetes) fn step(shape: &Shape, planned: &Planned, nodes: Nodes
 fn changes(shape: &Shape, planned: &Planned) -> Result<Vec<Change>, String> {
     let mut changes = Vec::new();
     for (name, wanted) in planned {
-        let part = shape.parts.iter().find(|part| *part.name == **name && part.role != Role::Init);
+        let part = shape.part(name).filter(|part| part.role != Role::Init);
         let Some(part) = part else { continue };
         wanted.check()?;
         // As the API server fills them in.
