@@ -49,6 +49,8 @@ pub struct Lane {
     pending: u64,
     /// When the oldest of them was put in, if that is known better than by its segment.
     next_ms: Option<i64>,
+    /// When the first entry was put in since the reader had read all.
+    unread_ms: Option<i64>,
 }
 
 /// Where a segment's file is.
@@ -80,6 +82,7 @@ impl Lane {
             file: None,
             pending: 0,
             next_ms: None,
+            unread_ms: None,
         };
         for segment in found {
             if segment < from.segment {
@@ -167,6 +170,7 @@ impl Lane {
         if self.pending == 0 {
             self.next_ms = Some(at_ms);
         }
+        self.unread_ms.get_or_insert(at_ms);
         self.pending += entries;
         Ok(record.len() as u64)
     }
@@ -175,6 +179,16 @@ impl Lane {
     pub fn segment_from(&self, number: u64) -> Option<(u64, u64)> {
         let at = self.segments.partition_point(|segment| segment.number < number);
         self.segments.get(at).map(|segment| (segment.number, segment.bytes))
+    }
+
+    /// Whether a reader at this place has read all: what is put in from now on is new to it.
+    pub fn is_read(&mut self, (segment, offset): (u64, u64)) -> bool {
+        let is_behind = |last: &Segment| (last.number, last.bytes) > (segment, offset);
+        let is_read = !self.segments.back().is_some_and(is_behind);
+        if is_read {
+            self.unread_ms = None;
+        }
+        is_read
     }
 
     /// Writes no more to a segment.
@@ -210,7 +224,7 @@ impl Lane {
             }
         }
         // Without a word of it, what comes next was put in since the last look.
-        self.next_ms = next_ms.or(self.segments.back().map(|segment| segment.newest_ms));
+        self.next_ms = next_ms.or(self.unread_ms);
         let mut freed = 0;
         while self.segments.front().is_some_and(|segment| segment.number < position.segment) {
             freed += self.remove_front().0;

@@ -178,6 +178,9 @@ impl Reader {
             return Ok(Some(loaded));
         }
         loop {
+            if lane.lock().is_read((self.at.segment, self.at.offset)) {
+                return Ok(None);
+            }
             let Some((segment, bytes)) = lane.lock().segment_from(self.at.segment) else { return Ok(None) };
             if segment != self.at.segment {
                 self.at = Position { segment, offset: 0, index: 0 };
@@ -193,8 +196,6 @@ impl Reader {
                         lane.lock().close(segment);
                     }
                 }
-            } else if lane.lock().segment_from(segment + 1).is_none() {
-                return Ok(None);
             }
             self.at = Position { segment: segment + 1, offset: 0, index: 0 };
         }
