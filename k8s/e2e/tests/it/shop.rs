@@ -152,13 +152,21 @@ async fn crash(stage: &Stage, service: &str, unharmed: &[&str]) -> anyhow::Resul
     let restarts =
         pods.iter().map(|pod| pod["status"]["containerStatuses"][0]["restartCount"].as_u64().unwrap_or(0)).sum::<u64>();
     let report = load.finish().await?;
-    // What crashed is waited for by nobody but the next claim: a new pod does not wait for the old one's back-off.
+    // A new pod does not wait for the old one's back-off.
     let selector = format!("app.kubernetes.io/name={service}");
     stage.kubectl.run(&["delete", "pods", "-n", SHOP, "-l", &selector]).await?;
+    let replaced = Instant::now();
+    until("the shop to be well again", SEEN, async || {
+        let report = async { stage.load("after the crash", RATE, 3).await?.finish().await }.await;
+        let report = report.map_err(|error: anyhow::Error| format!("{error:#}"))?;
+        few_errors(&report, &[]).map(|_| ()).map_err(|error| format!("{error:#}"))
+    })
+    .await?;
+    let well = replaced.elapsed().as_secs();
     if restarts < 2 {
         bail!("{service} was told {crashes} times to crash, and restarted {restarts} times: nothing was tried");
     }
     let words = few_errors(&report, unharmed).with_context(|| format!("{service} restarted {restarts} times"))?;
     let (requests, errors) = report.counts(&[]);
-    holds(format!("{service} restarted {restarts} times in 60 s; {words}; of all journeys {errors} of {requests}"))
+    holds(format!("{service} restarted {restarts} times in 60 s; {words}; of all journeys {errors} of {requests}; all well again within {well} s"))
 }
