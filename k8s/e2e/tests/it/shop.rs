@@ -168,5 +168,7 @@ async fn crash(stage: &Stage, service: &str, unharmed: &[&str]) -> anyhow::Resul
     }
     let words = few_errors(&report, unharmed).with_context(|| format!("{service} restarted {restarts} times"))?;
     let (requests, errors) = report.counts(&[]);
-    holds(format!("{service} restarted {restarts} times in 60 s; {words}; of all journeys {errors} of {requests}; all well again within {well} s"))
+    holds(format!(
+        "{service} restarted {restarts} times in 60 s; {words}; of all journeys {errors} of {requests}; all well again within {well} s"
+    ))
 }
