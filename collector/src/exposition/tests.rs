@@ -1,5 +1,7 @@
 //! The parser: what each line means, what is a problem, and that nothing makes it panic.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -138,5 +140,37 @@ proptest! {
         let found = Labels::new(parts.into_iter().map(|(n, v)| (n.into_owned(), v.into_owned())));
         prop_assert_eq!(found, Labels::new([(METRIC_NAME.to_owned(), name), (label, value)]));
         prop_assert!(reading.value == v || (reading.value.is_nan() && v.is_nan()));
+    }
+
+    /// Where the other parser is right: no empty value, none of `,` `=` `}` in a label's value, nothing to unescape, one space.
+    #[test]
+    fn as_another_parser_reads_what_it_reads_right(
+        lines in prop::collection::vec(
+            (
+                "[a-z_][a-z0-9_]{0,9}",
+                prop::collection::btree_map("[a-z_][a-z0-9_]{0,5}", "[a-zA-Z0-9 .:/;+*#{(-]{0,9}[a-z0-9]", 0..4),
+                prop_oneof![any::<f64>().prop_map(|v| v.to_string()), "[+-]Inf|NaN|-?[0-9]{1,5}[.][0-9]{1,3}(e[+-]?[0-9]{1,2})?"],
+                prop::option::of(-99_999_999_999_999i64..99_999_999_999_999),
+            ),
+            0..20,
+        )
+    ) {
+        let text = |(name, labels, value, time): &(String, BTreeMap<String, String>, String, Option<i64>)| {
+            let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={}", quoted(value))).collect();
+            let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+            format!("{name}{labels} {value}{}", time.map(|at| format!(" {at}")).unwrap_or_default())
+        };
+        let texts: Vec<String> = lines.iter().map(text).collect();
+        let theirs = prometheus_parse::Scrape::parse(texts.iter().cloned().map(Ok)).unwrap().samples;
+        prop_assert_eq!(theirs.len(), texts.len());
+        for ((text, theirs), (_, _, _, time)) in texts.iter().zip(theirs).zip(&lines) {
+            let (series, value, at_ms) = sample(text, Format::Text).unwrap();
+            let prometheus_parse::Value::Untyped(wanted) = theirs.value else { panic!("{theirs:?}") };
+            let name = [(METRIC_NAME, &*theirs.metric)];
+            let labels = theirs.labels.iter().map(|(name, value)| (&**name, &**value));
+            prop_assert_eq!(series, Labels::new(labels.chain(name)).to_string());
+            prop_assert!(value == wanted || value.is_nan() && wanted.is_nan(), "{} {}", value, wanted);
+            prop_assert_eq!(at_ms, time.map(|_| theirs.timestamp.timestamp_millis()));
+        }
     }
 }
