@@ -157,7 +157,7 @@ async fn crash(stage: &Stage, service: &str, unharmed: &[&str]) -> anyhow::Resul
     stage.kubectl.run(&["delete", "pods", "-n", SHOP, "-l", &selector]).await?;
     let replaced = Instant::now();
     until("the shop to be well again", SEEN, async || {
-        let report = async { stage.load("after the crash", RATE, 3).await?.finish().await }.await;
+        let report = async { stage.load("after-the-crash", RATE, 3).await?.finish().await }.await;
         let report = report.map_err(|error: anyhow::Error| format!("{error:#}"))?;
         few_errors(&report, &[]).map(|_| ()).map_err(|error| format!("{error:#}"))
     })
