@@ -5,6 +5,7 @@
 pub mod alerting;
 pub mod http;
 pub mod kubernetes;
+pub mod limits;
 pub mod otlp;
 mod raw;
 pub mod remote_write;
@@ -21,6 +22,7 @@ use url::Url;
 use self::alerting::Alerting;
 use self::http::HttpOptions;
 use self::kubernetes::KubernetesDiscovery;
+use self::limits::Limits;
 use self::otlp::OtlpOptions;
 use self::remote_write::RemoteWrite;
 use crate::discovery::TargetGroup;
@@ -88,29 +90,16 @@ pub struct ScrapeJob {
     pub enable_compression: bool,
     /// Whether to follow redirects.
     pub follow_redirects: bool,
-    /// What fails a scrape.
+    /// What fails a scrape, and what it sheds.
     pub limits: Limits,
+    /// Whether each target says its timeout, its `sample_limit` and the bytes of its text in series of their own.
+    pub extra_scrape_metrics: bool,
     /// Where targets come from.
     pub discovery: Vec<Discovery>,
     /// Applied to targets.
     pub relabel: Vec<RelabelRule>,
     /// Applied to series.
     pub metric_relabel: Vec<RelabelRule>,
-}
-
-/// What fails a whole scrape when exceeded; `None` is no limit, as in Prometheus.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// Samples after metric relabelling.
-    pub samples: Option<usize>,
-    /// Labels of a series.
-    pub labels: Option<usize>,
-    /// Bytes of a label's name.
-    pub label_name_length: Option<usize>,
-    /// Bytes of a label's value.
-    pub label_value_length: Option<usize>,
-    /// Bytes of the text, after decompression.
-    pub body_bytes: Option<usize>,
 }
 
 /// Where targets come from.
@@ -174,19 +163,26 @@ struct Checker<'a> {
     folder: &'a Path,
 }
 
+/// What scrape configurations have from `global` where they say nothing.
+struct Inherited {
+    interval: Duration,
+    timeout: Duration,
+    limits: Limits,
+    extra_scrape_metrics: bool,
+}
+
 impl Checker<'_> {
     fn config(&self, raw: raw::Config, text: String) -> Result<Config, DocumentError> {
-        let global = raw.global.unwrap_or_default();
-        let interval = self.interval("global.scrape_interval", global.scrape_interval, INTERVAL_DEFAULT)?;
+        let mut global = raw.global.unwrap_or_default();
+        let inherited = self.inherited(&mut global)?;
         let defaults = Defaults {
             interval: self.interval("global.evaluation_interval", global.evaluation_interval, INTERVAL_DEFAULT)?,
             query_offset: global.rule_query_offset.unwrap_or_default(),
         };
-        let timeout = self.timeout("global.scrape_timeout", global.scrape_timeout, TIMEOUT_DEFAULT, interval)?;
         let mut jobs: Vec<ScrapeJob> = Vec::new();
         for (i, job) in raw.scrape_configs.into_iter().enumerate() {
             let place = format!("scrape_configs[{i}]");
-            let job = self.job(&place, job, interval, timeout)?;
+            let job = self.job(&place, job, &inherited)?;
             if jobs.iter().any(|known| known.name == job.name) {
                 return Err(self.wrong(&place, "job_name", &format!("the name {:?} is used twice", job.name)));
             }
@@ -201,6 +197,17 @@ impl Checker<'_> {
         let tsdb = raw.storage.and_then(|storage| storage.tsdb).unwrap_or_default();
         let late_window = tsdb.out_of_order_time_window.unwrap_or_default();
         Ok(Config { external_labels, jobs, remote_write, otlp, rule_groups, alerting, late_window, text })
+    }
+
+    fn inherited(&self, global: &mut raw::Global) -> Result<Inherited, DocumentError> {
+        let interval = self.interval("global.scrape_interval", global.scrape_interval, INTERVAL_DEFAULT)?;
+        let limits = Limits::check(&global.take_limits(), Limits::default());
+        Ok(Inherited {
+            interval,
+            timeout: self.timeout("global.scrape_timeout", global.scrape_timeout, TIMEOUT_DEFAULT, interval)?,
+            limits: limits.map_err(|(field, message)| self.wrong("global", field, &message))?,
+            extra_scrape_metrics: global.extra_scrape_metrics.unwrap_or(false),
+        })
     }
 
     fn remote_write(&self, raw: Vec<raw::remote_write::RemoteWriteConfig>) -> Result<Vec<RemoteWrite>, DocumentError> {
@@ -226,13 +233,7 @@ impl Checker<'_> {
         })
     }
 
-    fn job(
-        &self,
-        place: &str,
-        mut raw: raw::ScrapeConfig,
-        interval: Duration,
-        timeout: Duration,
-    ) -> Result<ScrapeJob, DocumentError> {
+    fn job(&self, place: &str, mut raw: raw::ScrapeConfig, inherited: &Inherited) -> Result<ScrapeJob, DocumentError> {
         if raw.job_name.is_empty() {
             return Err(self.wrong(place, "job_name", "is empty; a scrape configuration needs a name of its own"));
         }
@@ -242,12 +243,12 @@ impl Checker<'_> {
         }
         let http = http::check(raw.take_http(), self.folder);
         let http = http.map_err(|(field, message)| self.wrong(place, field, &message))?;
-        let scrape_interval = self.interval(&format!("{place}.scrape_interval"), raw.scrape_interval, interval)?;
+        let scrape_interval =
+            self.interval(&format!("{place}.scrape_interval"), raw.scrape_interval, inherited.interval)?;
         let scrape_timeout =
-            self.timeout(&format!("{place}.scrape_timeout"), raw.scrape_timeout, timeout, scrape_interval)?;
-        let body_bytes = raw.body_size_limit.as_deref().map(raw::parse_size).transpose();
-        let body_bytes = body_bytes.map_err(|message| self.wrong(place, "body_size_limit", &message))?.flatten();
-        let limit = |raw: Option<usize>| raw.filter(|limit| *limit > 0);
+            self.timeout(&format!("{place}.scrape_timeout"), raw.scrape_timeout, inherited.timeout, scrape_interval)?;
+        let limits = Limits::check(&raw.take_limits(), inherited.limits);
+        let limits = limits.map_err(|(field, message)| self.wrong(place, field, &message))?;
         Ok(ScrapeJob {
             name: std::mem::take(&mut raw.job_name),
             scrape_interval,
@@ -261,13 +262,8 @@ impl Checker<'_> {
             track_timestamps_staleness: raw.track_timestamps_staleness.unwrap_or(false),
             enable_compression: raw.enable_compression.unwrap_or(true),
             follow_redirects: raw.follow_redirects.unwrap_or(true),
-            limits: Limits {
-                samples: limit(raw.sample_limit),
-                labels: limit(raw.label_limit),
-                label_name_length: limit(raw.label_name_length_limit),
-                label_value_length: limit(raw.label_value_length_limit),
-                body_bytes,
-            },
+            limits,
+            extra_scrape_metrics: raw.extra_scrape_metrics.unwrap_or(inherited.extra_scrape_metrics),
             relabel: self.relabelling(&format!("{place}.relabel_configs"), std::mem::take(&mut raw.relabel_configs))?,
             metric_relabel: self.relabelling(
                 &format!("{place}.metric_relabel_configs"),

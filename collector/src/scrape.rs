@@ -2,10 +2,13 @@
 //! Start at `run`, which owns a task per source and per target, in a `pool` a job; one scrape's work is in `pass`, its memory in
 //! `cache`, its connection in `crate::transport`.
 
+mod apart;
+mod automatic;
 mod buffers;
 mod cache;
 mod fetch;
 mod labels;
+mod legacy;
 mod pass;
 mod pool;
 mod report;
@@ -23,6 +26,7 @@ use crate::discovery::shard::Shard;
 use crate::discovery::watch::{Listed, watch as watch_source};
 use crate::series::Ingest;
 
+use self::apart::Places;
 use self::buffers::Buffers;
 pub(crate) use self::fetch::{USER_AGENT, cause};
 use self::pool::Pool;
@@ -44,12 +48,13 @@ pub struct Scraping {
     clock: Arc<dyn Clock>,
     shard: Option<Shard>,
     buffers: Arc<Buffers>,
+    places: Arc<Places>,
 }
 
 impl Scraping {
     /// Samples go to `store`; `report` is told how it goes; of all targets those of `shard` are ours, `None` is all.
     pub fn new(store: Arc<dyn Ingest>, report: Arc<ScrapeReport>, clock: Arc<dyn Clock>, shard: Option<Shard>) -> Self {
-        Self { store, report, clock, shard, buffers: Arc::default() }
+        Self { store, report, clock, shard, buffers: Arc::default(), places: Arc::default() }
     }
 }
 

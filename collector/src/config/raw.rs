@@ -3,6 +3,7 @@
 pub(super) mod alerting;
 pub(super) mod http;
 pub(super) mod kubernetes;
+pub(super) mod limits;
 pub(super) mod otlp;
 pub(super) mod remote_write;
 
@@ -75,19 +76,36 @@ pub(super) struct Global {
     scrape_protocols: Option<Unsupported>,
     #[serde(default, with = "protocol::duration::option")]
     pub rule_query_offset: Option<Duration>,
-    body_size_limit: Option<Unsupported>,
-    sample_limit: Option<Unsupported>,
-    label_limit: Option<Unsupported>,
-    label_name_length_limit: Option<Unsupported>,
-    label_value_length_limit: Option<Unsupported>,
-    target_limit: Option<Unsupported>,
-    keep_dropped_targets: Option<Unsupported>,
+    body_size_limit: Option<String>,
+    sample_limit: Option<usize>,
+    series_limit: Option<i64>,
+    label_limit: Option<usize>,
+    label_name_length_limit: Option<usize>,
+    label_value_length_limit: Option<usize>,
+    target_limit: Option<usize>,
+    keep_dropped_targets: Option<usize>,
     metric_name_validation_scheme: Option<Unsupported>,
     metric_name_escaping_scheme: Option<Unsupported>,
     scrape_native_histograms: Option<Unsupported>,
     convert_classic_histograms_to_nhcb: Option<Unsupported>,
     always_scrape_classic_histograms: Option<Unsupported>,
-    extra_scrape_metrics: Option<Unsupported>,
+    pub extra_scrape_metrics: Option<bool>,
+}
+
+impl Global {
+    /// Takes the limits out.
+    pub fn take_limits(&mut self) -> limits::Limits {
+        limits::Limits {
+            body_size_limit: self.body_size_limit.take(),
+            sample_limit: self.sample_limit,
+            series_limit: self.series_limit,
+            label_limit: self.label_limit,
+            label_name_length_limit: self.label_name_length_limit,
+            label_value_length_limit: self.label_value_length_limit,
+            target_limit: self.target_limit,
+            keep_dropped_targets: self.keep_dropped_targets,
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -108,11 +126,15 @@ pub(super) struct ScrapeConfig {
     pub track_timestamps_staleness: Option<bool>,
     pub enable_compression: Option<bool>,
     pub follow_redirects: Option<bool>,
-    pub sample_limit: Option<usize>,
-    pub label_limit: Option<usize>,
-    pub label_name_length_limit: Option<usize>,
-    pub label_value_length_limit: Option<usize>,
-    pub body_size_limit: Option<String>,
+    body_size_limit: Option<String>,
+    sample_limit: Option<usize>,
+    series_limit: Option<i64>,
+    label_limit: Option<usize>,
+    label_name_length_limit: Option<usize>,
+    label_value_length_limit: Option<usize>,
+    target_limit: Option<usize>,
+    keep_dropped_targets: Option<usize>,
+    pub extra_scrape_metrics: Option<bool>,
     #[serde(default)]
     pub static_configs: Vec<StaticConfig>,
     #[serde(default)]
@@ -125,15 +147,12 @@ pub(super) struct ScrapeConfig {
     pub relabel_configs: Vec<RelabelConfig>,
     #[serde(default)]
     pub metric_relabel_configs: Vec<RelabelConfig>,
-    target_limit: Option<Unsupported>,
-    keep_dropped_targets: Option<Unsupported>,
     scrape_protocols: Option<Unsupported>,
     fallback_scrape_protocol: Option<Unsupported>,
     scrape_failure_log_file: Option<Unsupported>,
     scrape_native_histograms: Option<Unsupported>,
     convert_classic_histograms_to_nhcb: Option<Unsupported>,
     always_scrape_classic_histograms: Option<Unsupported>,
-    extra_scrape_metrics: Option<Unsupported>,
     native_histogram_bucket_limit: Option<Unsupported>,
     native_histogram_min_bucket_factor: Option<Unsupported>,
     metric_name_validation_scheme: Option<Unsupported>,
@@ -180,6 +199,20 @@ pub(super) struct ScrapeConfig {
 }
 
 impl ScrapeConfig {
+    /// Takes the limits out.
+    pub fn take_limits(&mut self) -> limits::Limits {
+        limits::Limits {
+            body_size_limit: self.body_size_limit.take(),
+            sample_limit: self.sample_limit,
+            series_limit: self.series_limit,
+            label_limit: self.label_limit,
+            label_name_length_limit: self.label_name_length_limit,
+            label_value_length_limit: self.label_value_length_limit,
+            target_limit: self.target_limit,
+            keep_dropped_targets: self.keep_dropped_targets,
+        }
+    }
+
     /// Takes the options of the HTTP client out.
     pub fn take_http(&mut self) -> http::HttpClient {
         http::HttpClient {

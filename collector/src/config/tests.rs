@@ -34,6 +34,37 @@ fn reads_what_prometheus_reads_with_its_defaults() {
 }
 
 #[test]
+fn jobs_inherit_limits_as_they_do_in_prometheus() {
+    let config = read(
+        "global: { body_size_limit: 1MB, sample_limit: 1, series_limit: 2, label_limit: 3, label_name_length_limit: 4, \
+         label_value_length_limit: 5, target_limit: 6, keep_dropped_targets: 7, extra_scrape_metrics: true }\n\
+         scrape_configs:\n- job_name: a\n- job_name: b\n  body_size_limit: 2MB\n  sample_limit: 10\n  series_limit: 20\n  \
+         label_limit: 30\n  label_name_length_limit: 40\n  label_value_length_limit: 50\n  target_limit: 60\n  \
+         keep_dropped_targets: 70\n  extra_scrape_metrics: false\n\
+         - job_name: c\n  sample_limit: 0\n  target_limit: 0\n  body_size_limit: 0\n  series_limit: 0\n",
+    )
+    .unwrap();
+    let [a, b, c] = config.jobs.as_slice() else { panic!() };
+    let limits = |factor: usize, mib: usize| Limits {
+        samples: Some(factor),
+        series: Some(2 * factor),
+        labels: Some(3 * factor),
+        label_name_length: Some(4 * factor),
+        label_value_length: Some(5 * factor),
+        targets: Some(6 * factor),
+        dropped_targets: Some(7 * factor),
+        body_bytes: Some(mib << 20),
+    };
+    assert_eq!((a.limits, a.extra_scrape_metrics), (limits(1, 1), true));
+    assert_eq!((b.limits, b.extra_scrape_metrics), (limits(10, 2), false));
+    // 0 is what is inherited; but a job can be without a series_limit, as in vmagent.
+    assert_eq!(c.limits, Limits { series: None, ..limits(1, 1) });
+    assert!(config.text.contains("target_limit: 60"), "{}", config.text);
+    let none = read("scrape_configs: [{ job_name: a, series_limit: -1 }]\n").unwrap().jobs.remove(0);
+    assert_eq!((none.limits, none.extra_scrape_metrics), (Limits::default(), false));
+}
+
+#[test]
 fn says_file_place_and_what_is_wrong() {
     let job = |rest: &str| format!("scrape_configs:\n- job_name: a\n  {rest}\n");
     for (text, message) in [
@@ -55,6 +86,8 @@ fn says_file_place_and_what_is_wrong() {
         (job("scrape_interval: 0s"), "scrape_configs[0].scrape_interval: must be longer than 0"),
         (job("scheme: ftp"), "scrape_configs[0].scheme: \"ftp\" is not a scheme; there are http and https"),
         (job("body_size_limit: lots"), "scrape_configs[0].body_size_limit: \"lots\" is not a size"),
+        ("global: { body_size_limit: 1 }\n".to_owned(), "global.body_size_limit: \"1\" is not a size"),
+        (job("target_limit: -1"), "scrape_configs[0].target_limit: "),
         (job("relabel_configs: [{ action: explode }]"), "relabel_configs[0].action: \"explode\" is not an action"),
         (job("relabel_configs: [{ regex: '(' }]"), "scrape_configs[0].relabel_configs[0].regex: "),
         (job("relabel_configs: [{ action: hashmod, target_label: a }]"), "relabel_configs[0].modulus: "),

@@ -78,6 +78,7 @@ mod tests {
             url: format!("http://{address}/metrics").parse().unwrap(),
             interval: Duration::from_secs(1),
             timeout: Duration::from_secs(1),
+            series_max: None,
         }
     }
 

@@ -8,7 +8,11 @@ use url::{Position, Url};
 use super::Group;
 use super::relabel::{LabelSet, relabel};
 use crate::config::ScrapeJob;
+use crate::config::limits::series_max;
 use crate::series::Labels;
+
+/// What relabelling may set to give a target a `series_limit` of its own: vmagent's name.
+const SERIES_LIMIT: &str = "__series_limit__";
 
 /// Where a target was listed. Its labels before relabelling are put together when they are asked for: they are many, and few
 /// ask.
@@ -49,15 +53,11 @@ pub struct Target {
     pub interval: Duration,
     /// How long a scrape may take.
     pub timeout: Duration,
+    /// How many series it may hold at once; `None` is no limit.
+    pub series_max: Option<usize>,
 }
 
 impl Target {
-    /// Whether scraping one is scraping the other: what it was discovered with may differ.
-    pub fn is_same(&self, other: &Self) -> bool {
-        (&self.labels, &self.url, self.interval, self.timeout)
-            == (&other.labels, &other.url, other.interval, other.timeout)
-    }
-
     /// What is connected to: `host:port`.
     pub fn address(&self) -> &str {
         &self.url[Position::BeforeHost..Position::AfterPort]
@@ -119,10 +119,14 @@ fn finish(job: &ScrapeJob, origin: &Origin, mut labels: LabelSet) -> Result<Targ
     if timeout > interval {
         return Err("its scrape timeout is longer than its interval".to_owned());
     }
+    let series_max = match labels.get(SERIES_LIMIT).filter(|text| !text.is_empty()) {
+        Some(text) => series_max(text.parse().map_err(|_| format!("{SERIES_LIMIT} is {text:?}, which is no number"))?),
+        None => job.limits.series,
+    };
     let url = url(job, &labels, &address)?;
     labels.entry("instance".to_owned()).or_insert(address);
     labels.retain(|name, _| !name.starts_with("__"));
-    Ok(Target { origin: origin.clone(), labels: Labels::new(labels), url, interval, timeout })
+    Ok(Target { origin: origin.clone(), labels: Labels::new(labels), url, interval, timeout, series_max })
 }
 
 fn url(job: &ScrapeJob, labels: &LabelSet, address: &str) -> Result<Url, String> {
@@ -196,6 +200,26 @@ mod tests {
         assert_eq!(target.url.as_str(), "http://other:7/metrics2?a=b");
         assert_eq!((target.interval, target.timeout), (Duration::from_secs(5), Duration::from_secs(1)));
         assert_eq!(target.labels.get("instance"), Some("me"));
+    }
+
+    #[test]
+    fn relabelling_may_give_a_target_a_series_limit_of_its_own() {
+        let rule = "relabel_configs: [{ source_labels: [__meta_limit], target_label: __series_limit__ }]";
+        for (own, job, wanted) in [
+            ("", "0", None),
+            ("", "9", Some(9)),
+            ("7", "0", Some(7)),
+            ("7", "9", Some(7)),
+            ("0", "9", None),
+            ("-1", "9", None),
+        ] {
+            let yaml = format!("series_limit: {job}\n{rule}");
+            let Placed::Active(target) = placed(&yaml, "h:1", &[("__meta_limit", own)]) else { panic!("{own:?}") };
+            assert_eq!(target.series_max, wanted, "{own:?} {job}");
+            assert_eq!(target.labels.len(), 2, "it is no label of series");
+        }
+        let Placed::Invalid(_, reason) = placed(rule, "h:1", &[("__meta_limit", "many")]) else { panic!() };
+        assert_eq!(reason, "__series_limit__ is \"many\", which is no number");
     }
 
     #[test]

@@ -112,6 +112,10 @@ impl Collector for OwnMetrics {
             ("too_old", stats.too_old),
             ("log_failed", stats.log_failed),
             ("relabelled_away", read(&counts.relabelled_away)),
+            ("series_limit", read(&counts.shed)),
+            ("printed_twice", read(&counts.repeated)),
+            ("too_far_ahead", read(&counts.ahead)),
+            ("scrape_failed", read(&counts.failed_samples)),
         ];
         let by_block_state = vec![("readable", stats.blocks), ("damaged", stats.blocks_damaged)];
         let scrapes = vec![("succeeded", read(&counts.succeeded)), ("failed", read(&counts.failed))];

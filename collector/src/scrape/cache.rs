@@ -65,6 +65,10 @@ pub(super) struct Cache {
     round: u32,
     /// Lines printed in this scrape.
     touched: usize,
+    /// Of them, those of series.
+    series_printed: usize,
+    /// Known lines of series.
+    series_known: usize,
     /// Whether some of them are new.
     grown: bool,
     /// The line before the one that is being looked for.
@@ -93,6 +97,8 @@ impl Cache {
             hasher: RandomState::new(),
             round: 0,
             touched: 0,
+            series_printed: 0,
+            series_known: 0,
             grown: false,
             previous: START,
             lines_good: 0,
@@ -103,8 +109,31 @@ impl Cache {
     pub fn begin(&mut self) {
         self.round = self.round.checked_add(1).unwrap_or(1);
         self.touched = 0;
+        self.series_printed = 0;
         self.grown = false;
         self.previous = START;
+    }
+
+    /// Goes back to the first line, for another look at the same text. What is added from now on has this place or a later
+    /// one.
+    pub fn rewind(&mut self) -> usize {
+        self.previous = START;
+        self.entries.len()
+    }
+
+    #[cfg(test)]
+    pub fn lines(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// Lines of series that are known, whether this scrape printed them or not.
+    pub fn series_known(&self) -> usize {
+        self.series_known
+    }
+
+    /// Lines of series that this scrape printed.
+    pub fn series_printed(&self) -> usize {
+        self.series_printed
     }
 
     /// The line that came at this place last time.
@@ -128,14 +157,20 @@ impl Cache {
         self.by_key.find(self.hasher.hash_one(wanted), is_it).copied()
     }
 
-    /// Notes that a line was printed; says whether it was for the first time in this scrape.
-    pub fn touch(&mut self, place: u32, own_time: bool) -> bool {
+    /// Notes that a line came next.
+    pub fn pass_by(&mut self, place: u32) {
         self.entries[self.previous as usize].next = place;
         self.previous = place;
+    }
+
+    /// Notes that a line was printed; says whether it was for the first time in this scrape.
+    pub fn touch(&mut self, place: u32, own_time: bool) -> bool {
+        self.pass_by(place);
         let entry = &mut self.entries[place as usize];
         entry.own_time = own_time;
         let first = std::mem::replace(&mut entry.seen, self.round) != self.round;
         self.touched += usize::from(first);
+        self.series_printed += usize::from(first && matches!(entry.kind, Kind::Series(_)));
         first
     }
 
@@ -167,6 +202,7 @@ impl Cache {
         };
         let place = u32::try_from(self.entries.len()).ok()?;
         self.grown = true;
+        self.series_known += usize::from(matches!(kind, Kind::Series(_)));
         self.texts.push_str(text);
         self.entries.push(entry);
         let Self { texts, entries, by_key, hasher, .. } = self;
@@ -214,15 +250,18 @@ impl Cache {
     /// Forgets every line that this scrape did not print, and gives its series if it was live.
     fn forget_others(&mut self) -> HashSet<SeriesRef> {
         let mut gone = HashSet::new();
-        let Self { texts, entries, by_key, hasher, round, .. } = self;
+        let Self { texts, entries, by_key, hasher, round, series_known, .. } = self;
         if self.touched < by_key.len() {
             for (place, entry) in (0u32..).zip(entries).filter(|(_, entry)| entry.seen != 0 && entry.seen != *round) {
                 let hash = hasher.hash_one(key(texts, entry));
                 if let Ok(known) = by_key.find_entry(hash, |other| *other == place) {
                     known.remove();
                 }
-                if let (Kind::Series(series), true) = (entry.kind, entry.live) {
-                    gone.insert(series);
+                if let Kind::Series(series) = entry.kind {
+                    *series_known -= 1;
+                    if entry.live {
+                        gone.insert(series);
+                    }
                 }
                 self.texts_unused += entry.key_length as usize;
                 *entry = Entry { key_length: 0, kind: Kind::Silent, seen: 0, live: false, ..*entry };

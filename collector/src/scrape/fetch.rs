@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use url::{Position, Url};
 
+use super::apart::{BYTES_APART, apart};
 use crate::config::ScrapeJob;
 use crate::discovery::target::Target;
 use crate::exposition::Format;
@@ -29,6 +30,23 @@ const REDIRECTS_MAX: usize = 10;
 /// The longest text that is read where no `body_size_limit` is set: far more than any honest target prints.
 const BODY_BYTES_MAX: usize = 256 << 20;
 
+/// Why there is no text.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FetchError {
+    /// It is longer than it may be.
+    #[error("the text is longer than body_size_limit ({0} bytes)")]
+    TooLong(usize),
+    /// It did not come, or is no text of ours.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<String> for FetchError {
+    fn from(reason: String) -> Self {
+        Self::Failed(reason)
+    }
+}
+
 /// The innermost cause: "connection refused" says more than "error sending request".
 pub(crate) fn cause(error: &(dyn std::error::Error + 'static)) -> String {
     let mut current = error;
@@ -45,13 +63,13 @@ pub(super) async fn fetch(
     target: &Target,
     body: &mut Vec<u8>,
     compressed: &mut Vec<u8>,
-) -> Result<Format, String> {
+) -> Result<Format, FetchError> {
     body.clear();
     let body_bytes_max = job.limits.body_bytes.unwrap_or(BODY_BYTES_MAX);
     let answer = async {
         let response = answer(transport, job, target).await?;
         if response.status() != StatusCode::OK {
-            return Err(format!("the target answered {}", response.status()));
+            return Err(FetchError::Failed(format!("the target answered {}", response.status())));
         }
         let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let format = Format::from_content_type(content_type.unwrap_or_default()).ok_or_else(|| match content_type {
@@ -69,7 +87,7 @@ pub(super) async fn fetch(
     };
     match tokio::time::timeout(target.timeout, answer).await {
         Ok(result) => result,
-        Err(_) => Err(format!("no answer within {}", protocol::duration::Display(target.timeout))),
+        Err(_) => Err(format!("no answer within {}", protocol::duration::Display(target.timeout)).into()),
     }
 }
 
@@ -130,26 +148,27 @@ fn is_gzip(headers: &HeaderMap) -> bool {
     headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"gzip"))
 }
 
-fn too_long(body_bytes_max: usize) -> String {
-    format!("the text is longer than body_size_limit ({body_bytes_max} bytes)")
-}
-
-async fn collect(response: Response<Incoming>, body_bytes_max: usize, body: &mut Vec<u8>) -> Result<(), String> {
+async fn collect(response: Response<Incoming>, body_bytes_max: usize, body: &mut Vec<u8>) -> Result<(), FetchError> {
     let mut incoming = response.into_body();
     while let Some(frame) = incoming.frame().await {
         let frame = frame.map_err(|error| cause(&error))?;
         let Some(data) = frame.data_ref() else { continue };
         if body.len() + data.len() > body_bytes_max {
-            return Err(too_long(body_bytes_max));
+            return Err(FetchError::TooLong(body_bytes_max));
         }
         body.extend_from_slice(data);
     }
     Ok(())
 }
 
-fn decompress(compressed: &[u8], body_bytes_max: usize, body: &mut Vec<u8>) -> Result<(), String> {
+fn decompress(compressed: &[u8], body_bytes_max: usize, body: &mut Vec<u8>) -> Result<(), FetchError> {
     let limit = u64::try_from(body_bytes_max).unwrap_or(u64::MAX).saturating_add(1);
-    let read = MultiGzDecoder::new(compressed).take(limit).read_to_end(body);
+    let mut text = MultiGzDecoder::new(compressed).take(limit);
+    let mut read = text.by_ref().take(BYTES_APART as u64).read_to_end(body);
+    // How long it is, only the end tells.
+    if read.as_ref().is_ok_and(|bytes| *bytes == BYTES_APART) {
+        read = apart(|| text.read_to_end(body));
+    }
     read.map_err(|error| format!("the text is no gzip: {error}"))?;
-    if body.len() > body_bytes_max { Err(too_long(body_bytes_max)) } else { Ok(()) }
+    if body.len() > body_bytes_max { Err(FetchError::TooLong(body_bytes_max)) } else { Ok(()) }
 }

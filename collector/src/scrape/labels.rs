@@ -1,6 +1,7 @@
 //! The labels that a scraped series is stored with: the target's and its own, metric relabelling, limits. Pure.
 
-use crate::config::{Limits, ScrapeJob};
+use crate::config::ScrapeJob;
+use crate::config::limits::Limits;
 use crate::discovery::relabel::{LabelSet, relabel};
 use crate::exposition::SeriesParts;
 use crate::series::{Labels, METRIC_NAME};
@@ -14,6 +15,20 @@ pub(super) fn stored_labels(
     target: &Labels,
     parts: SeriesParts<'_>,
 ) -> Result<Option<Labels>, String> {
+    Ok(relabelled(job, target, parts)?.map(Labels::new))
+}
+
+/// Whether relabelling keeps a series, which is not to be stored.
+///
+/// # Errors
+/// As [`stored_labels`].
+pub(super) fn is_kept(job: &ScrapeJob, target: &Labels, parts: SeriesParts<'_>) -> Result<bool, String> {
+    // A target that exceeds its limit may print very many of these.
+    let nothing_to_ask = job.metric_relabel.is_empty() && !job.limits.judge_labels();
+    Ok(nothing_to_ask || relabelled(job, target, parts)?.is_some())
+}
+
+fn relabelled(job: &ScrapeJob, target: &Labels, parts: SeriesParts<'_>) -> Result<Option<LabelSet>, String> {
     let scraped: LabelSet = parts
         .into_iter()
         .filter(|(_, value)| !value.is_empty())
@@ -24,7 +39,7 @@ pub(super) fn stored_labels(
         return Ok(None);
     }
     check_limits(&job.limits, &labels)?;
-    Ok(Some(Labels::new(labels)))
+    Ok(Some(labels))
 }
 
 fn merged(mut labels: LabelSet, target: &Labels, honor_labels: bool) -> LabelSet {

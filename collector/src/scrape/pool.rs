@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lifecycle::CancellationToken;
@@ -10,8 +11,9 @@ use tokio::task::JoinSet;
 use url::Url;
 
 use super::Scraping;
+use super::legacy::Legacy;
 use super::report::{DroppedTargets, Reason, TargetReport};
-use super::target_loop::TargetLoop;
+use super::target_loop::{Assignment, TargetLoop};
 use crate::config::{Discovery, ScrapeJob};
 use crate::discovery::Group;
 use crate::discovery::target::{Placed, Target, place};
@@ -31,6 +33,10 @@ pub(super) struct Pool {
     /// Groups by their place in memory, which is theirs as long as they are held here.
     placed: HashMap<usize, (Arc<Group>, Vec<Placed>)>,
     running: HashMap<Identity, Running>,
+    /// How many targets there are, for the tasks: with too many of them, all fail.
+    targets: Arc<AtomicUsize>,
+    /// Whether there are too many.
+    is_full: bool,
 }
 
 /// One of the job's sources.
@@ -52,6 +58,9 @@ struct Running {
     /// Ends the task; another goes on with its series.
     replaced: CancellationToken,
     job: Arc<ScrapeJob>,
+    series_max: Option<usize>,
+    /// What the task leaves when it is replaced.
+    legacy: Legacy,
 }
 
 impl Pool {
@@ -63,6 +72,8 @@ impl Pool {
             sources: Vec::new(),
             placed: HashMap::new(),
             running: HashMap::new(),
+            targets: Arc::default(),
+            is_full: false,
         }
     }
 
@@ -118,7 +129,7 @@ impl Pool {
             });
         }
         self.place_all();
-        let mut dropped = DroppedTargets::default();
+        let mut dropped = DroppedTargets::new(self.job.limits.dropped_targets);
         let mut wanted: HashMap<Identity, &Target> = HashMap::new();
         for group in self.sources.iter().flat_map(|source| source.groups.iter().flatten()) {
             let Some((_, placed)) = self.placed.get(&address_of(group)) else { continue };
@@ -134,6 +145,7 @@ impl Pool {
                 }
             }
         }
+        note_count(&self.job, wanted.len(), &self.targets, &mut self.is_full);
         self.running.retain(|identity, running| {
             let is_wanted = wanted.contains_key(identity);
             if !is_wanted {
@@ -144,14 +156,16 @@ impl Pool {
         let mut started = Vec::new();
         for (identity, target) in wanted {
             match self.running.get(&identity) {
-                Some(running) if Arc::ptr_eq(&running.job, &self.job) => {
+                Some(running) if Arc::ptr_eq(&running.job, &self.job) && running.series_max == target.series_max => {
                     running.status.rediscovered(target.origin.clone());
                 }
                 known => {
-                    if let Some(known) = known {
+                    let before = known.map(|known| {
                         known.replaced.cancel();
-                    }
-                    started.push((identity, self.start(target.clone(), tasks, shutdown)));
+                        known.legacy.clone()
+                    });
+                    let running = self.start(target.clone(), before.unwrap_or_default(), tasks, shutdown);
+                    started.push((identity, running));
                 }
             }
         }
@@ -179,14 +193,21 @@ impl Pool {
         self.placed = placed;
     }
 
-    fn start(&self, target: Target, tasks: &mut JoinSet<()>, shutdown: &CancellationToken) -> Running {
-        let target = Arc::new(target);
-        let status = Arc::new(TargetReport::new(self.job.clone(), &target));
+    fn start(&self, target: Target, before: Legacy, tasks: &mut JoinSet<()>, shutdown: &CancellationToken) -> Running {
+        let (job, series_max, legacy) = (self.job.clone(), target.series_max, Legacy::default());
+        let status = Arc::new(TargetReport::new(job.clone(), &target));
         let (removed, replaced) = (CancellationToken::new(), shutdown.child_token());
-        let (job, transport) = (self.job.clone(), self.transport.clone());
-        let target_loop = TargetLoop::new(job.clone(), target, transport, self.scraping.clone(), status.clone());
-        tasks.spawn(target_loop.run(removed.clone(), replaced.clone()));
-        Running { status, removed, replaced, job }
+        let own = Assignment {
+            job: job.clone(),
+            target: Arc::new(target),
+            transport: self.transport.clone(),
+            status: status.clone(),
+            targets: self.targets.clone(),
+            before,
+            after: legacy.clone(),
+        };
+        tasks.spawn(TargetLoop::new(own, self.scraping.clone()).run(removed.clone(), replaced.clone()));
+        Running { status, removed, replaced, job, series_max, legacy }
     }
 
     /// The job is gone: so are its targets, and their series.
@@ -194,6 +215,20 @@ impl Pool {
         self.sources.iter().for_each(|source| source.stop.cancel());
         self.running.values().for_each(|running| running.removed.cancel());
         self.scraping.report.remove_pool(&self.job.name);
+    }
+}
+
+/// Tells the tasks how many targets there are, and the log when that is too many and when it no longer is.
+fn note_count(job: &ScrapeJob, count: usize, targets: &AtomicUsize, is_full: &mut bool) {
+    targets.store(count, Ordering::Relaxed);
+    let was_full = std::mem::replace(is_full, job.limits.targets.is_some_and(|max| count > max));
+    let (job, limit) = (&job.name, job.limits.targets.unwrap_or(0));
+    match (was_full, *is_full) {
+        (false, true) => {
+            tracing::warn!(job, count, limit, "a job has more targets than its target_limit: none is scraped");
+        }
+        (true, false) => tracing::info!(job, count, limit, "a job's targets are within its target_limit again"),
+        _ => {}
     }
 }
 

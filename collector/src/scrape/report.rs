@@ -14,13 +14,14 @@ use crate::api::views::{LastReload, TargetsView};
 use crate::config::ScrapeJob;
 use crate::discovery::kubernetes::WatchCounts;
 use crate::discovery::target::{Origin, Target};
+use crate::exposition::Problem;
 use crate::remote::receiver::MetadataSink;
 use crate::series::{Labels, MetricMetadata};
 
 /// Metrics whose metadata is kept; a target that invents names must not fill the memory.
 const METADATA_MAX: usize = 50_000;
 
-/// Dropped targets of a job that are listed one by one; all are counted.
+/// Dropped targets of a job that are listed one by one, unless `keep_dropped_targets` says how many; all are counted.
 const DROPPED_LISTED_MAX: usize = 1_000;
 
 /// How a scrape ended.
@@ -30,6 +31,7 @@ pub(super) struct Scraped {
     pub duration: Duration,
     /// Why it failed.
     pub error: Option<String>,
+    pub body_bytes: u64,
     pub found: Shown,
 }
 
@@ -39,14 +41,21 @@ pub(super) struct Shown {
     pub samples: u64,
     pub problems: u64,
     pub first_problem: String,
+    pub series: u64,
+    pub shed: u64,
+    pub first_shed: String,
 }
 
 impl From<&Found> for Shown {
     fn from(found: &Found) -> Self {
+        let shown = |problem: &Option<Problem>| problem.as_ref().map(ToString::to_string).unwrap_or_default();
         Self {
             samples: found.scraped as u64,
             problems: found.problems as u64,
-            first_problem: found.first_problem.as_ref().map(ToString::to_string).unwrap_or_default(),
+            first_problem: shown(&found.first_problem),
+            series: found.series as u64,
+            shed: found.shed as u64,
+            first_shed: shown(&found.first_shed),
         }
     }
 }
@@ -59,6 +68,7 @@ pub struct TargetReport {
     url: String,
     interval: Duration,
     timeout: Duration,
+    series_max: Option<usize>,
     origin: Mutex<Origin>,
     last: Mutex<Option<Scraped>>,
 }
@@ -71,6 +81,7 @@ impl TargetReport {
             url: target.url.to_string(),
             interval: target.interval,
             timeout: target.timeout,
+            series_max: target.series_max,
             origin: Mutex::new(target.origin.clone()),
             last: Mutex::new(None),
         }
@@ -96,6 +107,7 @@ impl TargetReport {
             Some(_) => "down",
         };
         let last = last.unwrap_or_default();
+        let limit = |max: Option<usize>| max.unwrap_or(0) as u64;
         ActiveTarget {
             discovered_labels: self.origin.lock().labels(&self.job),
             labels: self.labels.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
@@ -110,8 +122,29 @@ impl TargetReport {
             scrape_timeout: protocol::duration::Display(self.timeout).to_string(),
             last_scrape_samples: last.found.samples,
             last_scrape_problems: last.found.problems,
+            last_shed: self.explanation(&last.found),
             last_problem: last.found.first_problem,
+            last_scrape_bytes: last.body_bytes,
+            last_scrape_series: last.found.series,
+            last_scrape_series_shed: last.found.shed,
+            body_size_limit: limit(self.job.limits.body_bytes),
+            sample_limit: limit(self.job.limits.samples),
+            series_limit: limit(self.series_max),
         }
+    }
+
+    /// What series were shed for, and what to do about it.
+    fn explanation(&self, found: &Shown) -> String {
+        if found.shed == 0 {
+            return String::new();
+        }
+        format!(
+            "{} samples of new series were not stored, because the target holds as many as its series_limit ({}) allows; the first: {}. \
+             Have the target print fewer, drop some with metric_relabel_configs, or raise series_limit.",
+            found.shed,
+            self.series_max.unwrap_or(0),
+            found.first_shed
+        )
     }
 }
 
@@ -136,14 +169,31 @@ pub struct ScrapeCounts {
     pub samples: AtomicU64,
     /// Samples that metric relabelling dropped.
     pub relabelled_away: AtomicU64,
+    /// Samples of new series that a target's `series_limit` had no room for.
+    pub shed: AtomicU64,
+    /// Samples of series that had come before in the same text.
+    pub repeated: AtomicU64,
+    /// Samples with a time too far ahead.
+    pub ahead: AtomicU64,
+    /// Samples of scrapes that a limit failed.
+    pub failed_samples: AtomicU64,
 }
 
 impl ScrapeCounts {
-    pub(super) fn add(&self, found: &Found) {
-        self.succeeded.fetch_add(1, Ordering::Relaxed);
-        self.problems.fetch_add(found.problems as u64, Ordering::Relaxed);
-        self.samples.fetch_add(found.scraped as u64, Ordering::Relaxed);
-        self.relabelled_away.fetch_add((found.scraped - found.kept) as u64, Ordering::Relaxed);
+    /// Counts each sample that was read and does not go to the store, once.
+    pub(super) fn add(&self, found: &Found, is_up: bool) {
+        let add = |counter: &AtomicU64, n: usize| counter.fetch_add(n as u64, Ordering::Relaxed);
+        add(if is_up { &self.succeeded } else { &self.failed }, 1);
+        add(&self.problems, found.problems);
+        add(&self.samples, found.scraped);
+        add(&self.relabelled_away, found.scraped - found.kept);
+        if is_up {
+            add(&self.shed, found.shed);
+            add(&self.repeated, found.repeated);
+            add(&self.ahead, found.ahead);
+        } else {
+            add(&self.failed_samples, found.kept);
+        }
     }
 }
 
@@ -163,17 +213,24 @@ const REASONS: [(Reason, &str); 3] =
     [(Reason::Relabelled, "relabelling"), (Reason::OtherShard, "shard"), (Reason::Invalid, "invalid")];
 
 /// Targets of a job that are not scraped: all are counted, the first are listed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct DroppedTargets {
     listed: Vec<(Origin, &'static str)>,
+    listed_max: usize,
     counts: [u64; REASONS.len()],
 }
 
 impl DroppedTargets {
+    /// None so far; `listed_max` is how many are to be listed, where somebody has said so.
+    pub fn new(listed_max: Option<usize>) -> Self {
+        let listed_max = listed_max.unwrap_or(DROPPED_LISTED_MAX);
+        Self { listed: Vec::new(), listed_max, counts: Default::default() }
+    }
+
     pub fn add(&mut self, origin: &Origin, reason: Reason) {
         let Some(place) = REASONS.iter().position(|(known, _)| *known == reason) else { return };
         self.counts[place] += 1;
-        if self.listed.len() < DROPPED_LISTED_MAX {
+        if self.listed.len() < self.listed_max {
             self.listed.push((origin.clone(), REASONS[place].1));
         }
     }

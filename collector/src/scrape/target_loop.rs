@@ -2,77 +2,73 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lifecycle::CancellationToken;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::Scraping;
+use super::apart::{BYTES_APART, apart};
+use super::automatic::{self, Facts};
 use super::buffers::Buffer;
 use super::cache::Cache;
-use super::fetch::fetch;
+use super::fetch::{FetchError, fetch};
+use super::legacy::{Legacy, Memory};
 use super::pass::{Batch, Found, Pass};
 use super::report::{Scraped, TargetReport};
 use crate::config::ScrapeJob;
 use crate::discovery::target::Target;
-use crate::series::{AppendError, Ingest, Labels, METRIC_NAME, Sample, SeriesRef};
+use crate::exposition::Format;
+use crate::series::{AppendError, Sample, SeriesRef};
 use crate::transport::Transport;
 
 /// Times this close to the schedule are moved onto it, so that they compress: Prometheus' `ScrapeTimestampTolerance`.
 const ALIGNMENT_TOLERANCE_MS: i64 = 2;
 
-/// The series that every target has, besides what it prints.
-const AUTOMATIC: [&str; 5] = [
-    "up",
-    "scrape_duration_seconds",
-    "scrape_samples_scraped",
-    "scrape_samples_post_metric_relabeling",
-    "scrape_series_added",
-];
+/// Samples that are stored at once: the log is locked meanwhile, some milliseconds, and others wait.
+const SAMPLES_AT_ONCE: usize = 10_000;
+
+/// What a task is to do.
+pub(super) struct Assignment {
+    pub job: Arc<ScrapeJob>,
+    pub target: Arc<Target>,
+    pub transport: Arc<Transport>,
+    pub status: Arc<TargetReport>,
+    /// How many targets the job has.
+    pub targets: Arc<AtomicUsize>,
+    /// Of the task that had the target before.
+    pub before: Legacy,
+    /// For the one that has it next.
+    pub after: Legacy,
+}
 
 /// Scrapes one target.
 pub struct TargetLoop {
-    job: Arc<ScrapeJob>,
-    target: Arc<Target>,
-    transport: Arc<Transport>,
+    own: Assignment,
     scraping: Scraping,
-    status: Arc<TargetReport>,
     cache: Cache,
-    automatic: [SeriesRef; AUTOMATIC.len()],
+    automatic: Vec<SeriesRef>,
     /// The last time that lies on the schedule.
     scheduled_ms: Option<i64>,
     /// Whether the last batch could not be stored.
     store_failed: bool,
+    /// Whether the last scrape shed series.
+    shedding: bool,
 }
 
 impl TargetLoop {
-    pub(super) fn new(
-        job: Arc<ScrapeJob>,
-        target: Arc<Target>,
-        transport: Arc<Transport>,
-        scraping: Scraping,
-        status: Arc<TargetReport>,
-    ) -> Self {
-        let automatic = resolve_automatic(&target, scraping.store.as_ref());
-        Self {
-            job,
-            target,
-            transport,
-            scraping,
-            status,
-            cache: Cache::new(),
-            automatic,
-            scheduled_ms: None,
-            store_failed: false,
-        }
+    pub(super) fn new(own: Assignment, scraping: Scraping) -> Self {
+        let automatic = automatic::resolve(&own.job, &own.target, scraping.store.as_ref());
+        let cache = Cache::new();
+        Self { own, scraping, cache, automatic, scheduled_ms: None, store_failed: false, shedding: false }
     }
 
     /// Scrapes until `removed`, which ends the target's series, or `replaced`, which does not: the collector stops, or another
     /// task goes on.
     pub(super) async fn run(mut self, removed: CancellationToken, replaced: CancellationToken) {
         let first = Instant::now() + self.first_delay();
-        let mut ticks = interval_at(first, self.target.interval);
+        let mut ticks = interval_at(first, self.own.target.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             let scraped = async {
@@ -81,7 +77,10 @@ impl TargetLoop {
             };
             tokio::select! {
                 biased;
-                () = replaced.cancelled() => return,
+                () = replaced.cancelled() => {
+                    self.leave();
+                    return;
+                }
                 () = removed.cancelled() => break,
                 () = scraped => {}
             }
@@ -91,9 +90,9 @@ impl TargetLoop {
 
     /// Spreads targets over the interval, each always at the same place.
     fn first_delay(&self) -> Duration {
-        let interval_ms = i64::try_from(self.target.interval.as_millis()).unwrap_or(i64::MAX).max(1);
+        let interval_ms = i64::try_from(self.own.target.interval.as_millis()).unwrap_or(i64::MAX).max(1);
         let mut hasher = DefaultHasher::new();
-        (&self.target.labels, self.target.url.as_str()).hash(&mut hasher);
+        (&self.own.target.labels, self.own.target.url.as_str()).hash(&mut hasher);
         let offset = i64::try_from(hasher.finish() >> 1).unwrap_or(0) % interval_ms;
         let now = self.scraping.clock.now_ms();
         Duration::from_millis(u64::try_from((offset - now).rem_euclid(interval_ms)).unwrap_or(0))
@@ -103,29 +102,85 @@ impl TargetLoop {
         let began = Instant::now();
         let at_ms = self.aligned(self.scraping.clock.now_ms());
         let mut buffer = self.scraping.buffers.take();
-        let Buffer { body, compressed, batch } = &mut buffer;
-        let result = match fetch(&self.transport, &self.job, &self.target, body, compressed).await {
+        let Buffer { body, compressed, .. } = &mut buffer;
+        let fetched = match self.too_many_targets() {
+            Some(reason) => Err(reason.into()),
+            None => fetch(&self.own.transport, &self.own.job, &self.own.target, body, compressed).await,
+        };
+        if fetched.is_ok() && body.len() >= BYTES_APART {
+            let places = self.scraping.places.clone();
+            let _place = places.take().await;
+            apart(|| self.take_in(&mut buffer, fetched, began, at_ms));
+        } else {
+            self.take_in(&mut buffer, fetched, began, at_ms);
+        }
+        self.scraping.buffers.give_back(buffer);
+    }
+
+    /// Why no target of the job is scraped, if it has more than it may: Prometheus' words.
+    fn too_many_targets(&self) -> Option<String> {
+        let (max, targets) = (self.own.job.limits.targets?, self.own.targets.load(Ordering::Relaxed));
+        (targets > max).then(|| format!("target_limit exceeded (number of targets: {targets}, limit: {max})"))
+    }
+
+    /// Ends, and another goes on.
+    fn leave(self) {
+        let Assignment { job, before, after, .. } = self.own;
+        let own = Memory { job, cache: self.cache, automatic: self.automatic };
+        // Whoever has not scraped yet hands on what was left to it.
+        after.leave(before.find().unwrap_or(own));
+    }
+
+    /// Goes on with what another task knew of the target; gives back what no longer holds.
+    fn inherit(&mut self) -> Option<Memory> {
+        let mut memory = self.own.before.find()?;
+        if self.cache.series_known() == 0 && memory.holds_for(&self.own.job, self.own.target.series_max) {
+            std::mem::swap(&mut self.cache, &mut memory.cache);
+        }
+        Some(memory)
+    }
+
+    /// Stores what was fetched, or that nothing was.
+    fn take_in(&mut self, buffer: &mut Buffer, fetched: Result<Format, FetchError>, began: Instant, at_ms: i64) {
+        let Buffer { body, batch, .. } = buffer;
+        let body_bytes = match &fetched {
+            Ok(_) => i64::try_from(body.len()).unwrap_or(i64::MAX),
+            Err(FetchError::TooLong(_)) => -1,
+            Err(FetchError::Failed(_)) => 0,
+        };
+        let left = self.inherit();
+        let (found, result) = match fetched {
             Ok(format) => self.pass(batch).read(body, format, at_ms),
-            Err(reason) => {
+            Err(error) => {
                 self.pass(batch).fail(at_ms);
-                Err(reason)
+                (Found::default(), Err(error.to_string()))
             }
         };
         let duration = began.elapsed();
-        match &result {
-            Ok(found) => self.scraping.report.counts.add(found),
-            Err(_) => _ = self.scraping.report.counts.failed.fetch_add(1, Ordering::Relaxed),
+        self.scraping.report.counts.add(&found, result.is_ok());
+        let (job, target, is_up) = (&*self.own.job, &*self.own.target, result.is_ok());
+        let facts = Facts { job, target, found: &found, is_up, duration, body_bytes };
+        batch.samples.extend(self.automatic.iter().copied().zip(automatic::samples(&facts, at_ms)));
+        if let Some(left) = left {
+            let orphans = left.orphans(batch);
+            batch.stale(orphans, at_ms);
         }
-        self.automatic_samples(batch, &result, duration, at_ms);
         let stored = self.append(batch, at_ms);
-        self.scraping.buffers.give_back(buffer);
-        let shown = result.as_ref().map(Into::into).unwrap_or_default();
-        let error = stored.and(result.map(|_| ())).err();
-        self.status.scraped(Scraped { at_ms, duration, error, found: shown });
+        if is_up {
+            self.note_shedding(&found);
+        }
+        let body_bytes = u64::try_from(body_bytes).unwrap_or(0);
+        self.own.status.scraped(Scraped {
+            at_ms,
+            duration,
+            error: stored.and(result).err(),
+            body_bytes,
+            found: (&found).into(),
+        });
     }
 
     fn aligned(&mut self, now_ms: i64) -> i64 {
-        let interval_ms = i64::try_from(self.target.interval.as_millis()).unwrap_or(i64::MAX).max(1);
+        let interval_ms = i64::try_from(self.own.target.interval.as_millis()).unwrap_or(i64::MAX).max(1);
         let scheduled = self.scheduled_ms.unwrap_or(now_ms);
         let scheduled = scheduled + (now_ms - scheduled).div_euclid(interval_ms) * interval_ms;
         self.scheduled_ms = Some(scheduled);
@@ -135,8 +190,9 @@ impl TargetLoop {
 
     fn pass<'a>(&'a mut self, batch: &'a mut Batch) -> Pass<'a> {
         Pass {
-            job: &self.job,
-            target: &self.target.labels,
+            job: &self.own.job,
+            target: &self.own.target.labels,
+            series_max: self.own.target.series_max,
             store: self.scraping.store.as_ref(),
             report: &self.scraping.report,
             cache: &mut self.cache,
@@ -144,45 +200,42 @@ impl TargetLoop {
         }
     }
 
-    fn automatic_samples(
-        &self,
-        batch: &mut Batch,
-        result: &Result<Found, String>,
-        duration: Duration,
-        timestamp_ms: i64,
-    ) {
-        let none = Found::default();
-        let found = result.as_ref().unwrap_or(&none);
-        let up = if result.is_ok() { 1.0 } else { 0.0 };
-        let values = [up, duration.as_secs_f64(), found.scraped as f64, found.kept as f64, found.added as f64];
-        let samples = values.map(|value| Sample { timestamp_ms, value });
-        batch.samples.extend(self.automatic.into_iter().zip(samples));
-    }
-
     /// Stores the batch; what the store has forgotten meanwhile is looked up and stored again.
     fn append(&mut self, batch: &mut Batch, at_ms: i64) -> Result<(), String> {
         let mut gone = Vec::new();
-        let mut result = self.scraping.store.append_resolved(&batch.samples, &mut gone).map(|_| ());
+        let mut result = self.store(&batch.samples, &mut gone);
         if !gone.is_empty() && result.is_ok() {
             let lost: Vec<(SeriesRef, Sample)> = gone.iter().map(|position| batch.samples[*position]).collect();
-            let old = self.automatic;
-            self.automatic = resolve_automatic(&self.target, self.scraping.store.as_ref());
+            let new = automatic::resolve(&self.own.job, &self.own.target, self.scraping.store.as_ref());
+            let old = std::mem::replace(&mut self.automatic, new);
             self.pass(batch).again(&gone);
             let renewed = |(series, sample): (SeriesRef, Sample)| {
                 let which = old.iter().position(|known| *known == series)?;
                 Some((self.automatic[which], sample))
             };
             batch.samples.extend(lost.into_iter().filter_map(renewed));
-            result = self.scraping.store.append_resolved(&batch.samples, &mut Vec::new()).map(|_| ());
+            result = self.store(&batch.samples, &mut Vec::new());
         }
         self.note(result.as_ref().err(), at_ms);
         result.map_err(|error| format!("the samples could not be stored: {error}"))
     }
 
+    /// Stores samples; positions of those whose series the store has forgotten are added to `gone`.
+    fn store(&self, samples: &[(SeriesRef, Sample)], gone: &mut Vec<usize>) -> Result<(), AppendError> {
+        let mut result = Ok(());
+        for (i, part) in samples.chunks(SAMPLES_AT_ONCE).enumerate() {
+            let before = gone.len();
+            // Goes on after an error, so that what is lost is counted.
+            result = result.and(self.scraping.store.append_resolved(part, gone).map(|_| ()));
+            gone[before..].iter_mut().for_each(|position| *position += i * SAMPLES_AT_ONCE);
+        }
+        result
+    }
+
     /// Logs the first failure, and the first success after it: not every scrape while a disk is full.
     fn note(&mut self, error: Option<&AppendError>, at_ms: i64) {
         let failed_before = std::mem::replace(&mut self.store_failed, error.is_some());
-        let url = &self.target.url;
+        let url = &self.own.target.url;
         match error {
             Some(error) if !failed_before => {
                 tracing::error!(%error, %url, at_ms, "the samples of a scrape could not be stored");
@@ -192,20 +245,28 @@ impl TargetLoop {
         }
     }
 
+    /// Logs when new series begin to be shed and when that ends: not every scrape in between.
+    fn note_shedding(&mut self, found: &Found) {
+        let shed_before = std::mem::replace(&mut self.shedding, found.shed > 0);
+        let (url, limit, shed) = (&self.own.target.url, self.own.target.series_max.unwrap_or(0), found.shed);
+        match &found.first_shed {
+            Some(first) if !shed_before => {
+                tracing::warn!(%url, limit, shed, %first, "a target is at its series_limit: new series are not stored");
+            }
+            None if shed_before => tracing::info!(%url, limit, "all series of a target are stored again"),
+            _ => {}
+        }
+    }
+
     /// The target is gone: so are its series.
     fn end(&mut self) {
         let now_ms = self.scraping.clock.now_ms();
         let mut batch = Batch::default();
+        let left = self.inherit();
         self.pass(&mut batch).fail(now_ms);
-        batch.stale(self.automatic.to_vec(), now_ms);
+        batch.stale(self.automatic.clone(), now_ms);
+        batch.stale(left.map(|left| left.orphans(&batch)).unwrap_or_default(), now_ms);
         // Logged; nobody asks how a target is that is gone.
         let _ = self.append(&mut batch, now_ms);
     }
-}
-
-fn resolve_automatic(target: &Target, store: &dyn Ingest) -> [SeriesRef; AUTOMATIC.len()] {
-    AUTOMATIC.map(|name| {
-        let own = target.labels.iter().chain(std::iter::once((METRIC_NAME, name)));
-        store.resolve(&Labels::new(own))
-    })
 }

@@ -10,6 +10,7 @@ mod exposition;
 mod fake_api;
 mod guards;
 mod kubernetes;
+mod limits;
 mod otlp_metrics;
 mod prometheus;
 mod questions;

@@ -208,6 +208,27 @@ pub struct ActiveTarget {
     /// Ours: the first such line with its problem; empty if there was none.
     #[serde(default)]
     pub last_problem: String,
+    /// Ours: bytes of the last text, decompressed.
+    #[serde(default)]
+    pub last_scrape_bytes: u64,
+    /// Ours: series that the target holds since the last scrape.
+    #[serde(default)]
+    pub last_scrape_series: u64,
+    /// Ours: samples of new series in the last scrape that `series_limit` had no room for, and that were left out.
+    #[serde(default)]
+    pub last_scrape_series_shed: u64,
+    /// Ours: why they were, the first of them, and what to do; empty if there were none.
+    #[serde(default)]
+    pub last_shed: String,
+    /// Ours: bytes that a text may have; 0 is no limit.
+    #[serde(default)]
+    pub body_size_limit: u64,
+    /// Ours: samples that a scrape may have; 0 is no limit.
+    #[serde(default)]
+    pub sample_limit: u64,
+    /// Ours: series that the target may hold; 0 is no limit.
+    #[serde(default)]
+    pub series_limit: u64,
 }
 
 /// A client for any Prometheus-compatible server.

@@ -12,6 +12,8 @@ fn print(cache: &mut Cache, lines: impl Iterator<Item = u64>) {
         assert_eq!((cache.key(place), cache.kind(place)), (text.as_str(), Kind::Series(SeriesRef(number))));
         cache.touch(place, false);
     }
+    let known = cache.entries.iter().filter(|entry| entry.seen != 0 && matches!(entry.kind, Kind::Series(_)));
+    assert_eq!(cache.series_known(), known.count());
 }
 
 fn bytes(cache: &Cache) -> usize {

@@ -6,7 +6,7 @@ use lifecycle::ManualClock;
 use proptest::prelude::*;
 
 use super::*;
-use crate::api::views::ExemplarSource;
+use crate::api::views::{ExemplarSource, TargetsView};
 use crate::config;
 use crate::series::{Queryable, Unmetered, is_stale};
 use crate::store::{Store, StoreOptions};
@@ -41,20 +41,43 @@ impl Bench {
         }
     }
 
-    /// A second later, the target prints this.
-    fn scrape(&mut self, text: impl AsRef<[u8]>, format: Format) -> Result<Found, String> {
-        self.at_ms += 1_000;
-        let pass = Pass {
+    fn pass(&mut self) -> Pass<'_> {
+        Pass {
             job: &self.job,
             target: &self.target,
+            series_max: self.job.limits.series,
             store: &self.store,
             report: &self.report,
             cache: &mut self.cache,
             batch: &mut self.batch,
-        };
-        let found = pass.read(text.as_ref(), format, self.at_ms);
+        }
+    }
+
+    /// A second later, the target prints this. What it held is told even if a limit failed it.
+    fn read(&mut self, text: impl AsRef<[u8]>, format: Format) -> (Found, Result<(), String>) {
+        self.at_ms += 1_000;
+        let at_ms = self.at_ms;
+        let read = self.pass().read(text.as_ref(), format, at_ms);
         self.store.append_resolved(&self.batch.samples, &mut Vec::new()).unwrap();
-        found
+        read
+    }
+
+    fn scrape(&mut self, text: impl AsRef<[u8]>, format: Format) -> Result<Found, String> {
+        let (found, result) = self.read(text, format);
+        result.map(|()| found)
+    }
+
+    /// A second later, the target does not answer.
+    fn fail(&mut self) {
+        self.at_ms += 1_000;
+        let at_ms = self.at_ms;
+        self.pass().fail(at_ms);
+        self.store.append_resolved(&self.batch.samples, &mut Vec::new()).unwrap();
+    }
+
+    /// Samples that go to the store, without stale markers.
+    fn taken(&self) -> usize {
+        self.batch.samples.iter().filter(|(_, sample)| !is_stale(sample.value)).count()
     }
 
     /// `name{labels without job and instance} value@seconds ...`, a stale marker as `x`.
@@ -116,6 +139,107 @@ fn a_failed_scrape_marks_every_series() {
     bench.scrape("a 1\nb 1\nc 1\n", Format::Text).unwrap_err();
     bench.scrape("a 7\n", Format::Text).unwrap();
     assert_eq!(bench.stored(), ["a{} 1@1 x@2 7@4", "b{} 1@1 x@2"]);
+}
+
+#[test]
+fn a_scrape_that_a_limit_fails_still_says_how_much_there_was() {
+    let mut bench = Bench::new("sample_limit: 2");
+    let text: String = (0..500).map(|s| format!("# HELP m{s} x\nm{s} 1\n")).collect();
+    for round in 0..3 {
+        let (found, result) = bench.read(&text, Format::Text);
+        assert!(result.is_err());
+        let added = if round == 0 { 2 } else { 0 };
+        assert_eq!((found.scraped, found.kept, found.added, found.series), (500, 500, added, 0), "{round}");
+        assert_eq!((bench.cache.lines(), bench.store.stats().series), (4, 2), "what is too much is not remembered");
+    }
+    // As in Prometheus, what comes twice is not stored and does not count.
+    assert_eq!(bench.scrape("a 1\na 2\nb 1\n", Format::Text).unwrap().repeated, 1);
+}
+
+#[test]
+fn new_series_are_shed_when_a_target_is_at_its_limit_and_the_others_go_on() {
+    let mut bench = Bench::new("series_limit: 2\nsample_limit: 2");
+    let mut scrape = |text: &str| {
+        let found = bench.scrape(text, Format::Text).unwrap();
+        assert_eq!(found.scraped, bench.taken() + (found.scraped - found.kept) + found.shed + found.repeated);
+        (found.kept, found.shed, found.added, found.first_shed.map(|first| first.to_string()))
+    };
+    let shed = |line| Some(format!("line {line}: there is no room for this series: c{{x=\"1\"}}"));
+    assert_eq!(scrape("a 1\nb 1\n"), (2, 0, 2, None));
+    assert_eq!(scrape("c{x=\"1\"} 1\na 2\nd 1\nb 2\nd 1 7\n"), (5, 3, 0, shed(1)));
+    assert_eq!(scrape("b 3\na 3\nc{x=\"1\"} 1\n"), (3, 1, 0, shed(3)));
+    assert_eq!(scrape("b 4\na 4\n"), (2, 0, 0, None));
+    assert_eq!(bench.stored(), ["a{} 1@1 2@2 3@3 4@4", "b{} 1@1 2@2 3@3 4@4"]);
+}
+
+#[test]
+fn a_series_that_vanishes_gives_its_room_to_one_that_comes_in_the_same_scrape() {
+    for texts in [["a 1\nb 1\n", "c 1\nb 1\n"], ["b 1\na 1\n", "b 1\nc 1\n"]] {
+        let mut bench = Bench::new("series_limit: 2");
+        for text in texts {
+            let found = bench.scrape(text, Format::Text).unwrap();
+            assert_eq!((found.kept, found.shed, found.series, found.first_shed), (2, 0, 2, None), "{text}");
+        }
+        assert_eq!(bench.stored(), ["a{} 1@1 x@2", "b{} 1@1 1@2", "c{} 1@2"]);
+    }
+}
+
+#[test]
+fn a_second_look_at_a_text_counts_and_keeps_nothing_twice() {
+    let mut bench = Bench::new("series_limit: 2");
+    bench.scrape("a 1\nb 1\n# EOF\n", Format::OpenMetrics).unwrap();
+    let text = "nonsense{ 1\n# TYPE n counter\nn_total 1 0.1 # {t=\"1\"} 1\nn_total 2 0.2 # {t=\"2\"} 2\nb 2\nb 3\n\
+                o 1\nn_total x\n# EOF\nlate 1\n";
+    let found = bench.scrape(text, Format::OpenMetrics).unwrap();
+    assert_eq!((found.scraped, found.kept, found.shed, found.repeated), (5, 5, 1, 1));
+    assert_eq!((found.problems, found.added, found.series), (4, 1, 2));
+    assert_eq!(found.first_shed.unwrap().to_string(), "line 7: there is no room for this series: o");
+    assert_eq!(bench.store.exemplars(&[vec![]], 0, 10_000)[0].exemplars.len(), 2);
+    assert_eq!(bench.stored(), ["a{} 1@1 x@2", "b{} 1@1 2@2", "n_total{} 1@0.1 2@0.2"]);
+    // The order is as the text has it: nothing is new, and nothing is looked for.
+    let found = bench.scrape("# TYPE n counter\nn_total 3\nb 4\n# EOF\n", Format::OpenMetrics).unwrap();
+    assert_eq!((found.added, found.shed, found.problems), (0, 0, 0));
+    // What came in is printed again behind what did not.
+    let found = bench.scrape("b 5\np 1\nq 1\np 2\n# EOF\n", Format::OpenMetrics).unwrap();
+    assert_eq!((found.added, found.shed, found.repeated, found.problems), (1, 1, 1, 1));
+}
+
+#[test]
+fn nothing_is_remembered_of_what_is_shed() {
+    let mut bench =
+        Bench::new("series_limit: 10\nmetric_relabel_configs: [{ source_labels: [d], regex: y, action: drop }]");
+    let text = |first: usize| -> String {
+        let family = |s: usize| format!("# HELP m{s} help\n# TYPE m{s} gauge\nm{s}{{d=\"n\"}} 1\n");
+        (0..10).chain(first..first + 5_000).map(family).collect()
+    };
+    for round in 0..4 {
+        let found = bench.scrape(text(10 + round * 5_000), Format::Text).unwrap();
+        assert_eq!((found.shed, found.series), (5_000, 10));
+        assert_eq!((bench.cache.lines(), bench.store.stats().series), (30, 10), "{round}");
+        assert_eq!(bench.report.metadata().len(), 10);
+    }
+    let found = bench.scrape("m0{d=\"n\"} 1\nm1{d=\"y\"} 1\n", Format::Text).unwrap();
+    assert_eq!((found.scraped, found.kept, found.shed), (2, 1, 0));
+}
+
+#[test]
+fn what_relabelling_drops_is_not_shed() {
+    let mut bench = Bench::new(
+        "series_limit: 1\nmetric_relabel_configs: [{ source_labels: [__name__], regex: 'd.*', action: drop }]",
+    );
+    for _ in 0..2 {
+        let found = bench.scrape("a 1\nd1 1\nb 1\nd2 1\n", Format::Text).unwrap();
+        assert_eq!((found.scraped, found.kept, found.shed, found.series), (4, 2, 1, 1));
+        assert_eq!(found.first_shed.unwrap().line, 3);
+    }
+}
+
+#[test]
+fn labels_are_judged_of_series_that_are_shed_too() {
+    for (limits, fails) in [("label_limit: 3", true), ("label_limit: 4", false)] {
+        let mut bench = Bench::new(&format!("series_limit: 1\n{limits}"));
+        assert_eq!(bench.scrape("a 1\nb{x=\"1\"} 1\n", Format::Text).is_err(), fails, "{limits}");
+    }
 }
 
 #[test]
@@ -290,12 +414,58 @@ proptest! {
         prop_assert_eq!(values(&new), values(&known));
     }
 
+    /// What is known goes on; of what is new comes in what there is room for, first come first served.
+    #[test]
+    fn a_target_holds_as_many_series_as_it_may_and_never_loses_one_for_another(
+        max in 1usize..6,
+        texts in prop::collection::vec(prop::option::weighted(0.9, prop::collection::vec(0usize..9, 0..10)), 1..7),
+    ) {
+        let mut bench = Bench::new(&format!("series_limit: {max}"));
+        let mut held: Vec<usize> = Vec::new();
+        let name = |s: &usize| format!("m{{s=\"{s}\"}}");
+        for lines in texts {
+            let Some(lines) = lines else {
+                bench.fail();
+                continue;
+            };
+            let text: String = lines.iter().map(|s| format!("# TYPE x{s} gauge\n{} 1\n", name(s))).collect();
+            let found = bench.scrape(&text, Format::Text).unwrap();
+            let mut printed: Vec<usize> = Vec::new();
+            for s in &lines {
+                if !printed.contains(s) {
+                    printed.push(*s);
+                }
+            }
+            let (known, new): (Vec<usize>, Vec<usize>) = printed.into_iter().partition(|s| held.contains(s));
+            held = known.iter().copied().chain(new.into_iter().take(max - known.len())).collect();
+            let kept = lines.iter().filter(|s| held.contains(s)).count();
+            prop_assert_eq!((found.scraped, found.kept, found.series), (lines.len(), lines.len(), held.len()));
+            prop_assert_eq!((found.shed, found.repeated), (lines.len() - kept, kept - held.len()));
+            prop_assert_eq!(found.problems, found.repeated);
+            prop_assert_eq!(found.scraped, bench.taken() + found.shed + found.repeated);
+            prop_assert_eq!(found.first_shed.is_some(), found.shed > 0);
+            let now = bench.store.select(&[], bench.at_ms, bench.at_ms, &Unmetered).unwrap();
+            let mut stored: Vec<usize> = now
+                .iter()
+                .filter(|series| !is_stale(series.samples[0].value))
+                .map(|series| series.labels.get("s").unwrap().parse().unwrap())
+                .collect();
+            stored.sort_unstable();
+            held.sort_unstable();
+            prop_assert_eq!(&stored, &held);
+        }
+    }
+
     #[test]
     fn never_panics(texts in prop::collection::vec("[ab{}=\"#\n 1.]{0,40}", 1..4), openmetrics in any::<bool>()) {
-        let mut bench = Bench::new("honor_labels: false");
         let format = if openmetrics { Format::OpenMetrics } else { Format::Text };
-        for text in texts {
-            let _ = bench.scrape(text, format);
+        for limits in ["series_limit: 0", "series_limit: 2", "series_limit: 3\nsample_limit: 2"] {
+            let mut bench = Bench::new(limits);
+            for text in &texts {
+                let (found, result) = bench.read(text, format);
+                let counted = found.scraped - found.kept + found.shed + found.repeated + found.ahead;
+                prop_assert!(result.is_err() || found.scraped == bench.taken() + counted, "{found:?}");
+            }
         }
     }
 }
