@@ -59,8 +59,19 @@ pub struct Config {
     pub alerting: Alerting,
     /// How late samples may be that are out of order (`storage.tsdb.out_of_order_time_window`); zero refuses them.
     pub late_window: Duration,
+    /// How long samples are kept (`storage.tsdb.retention`); `None` if the file does not say.
+    pub retention: Option<Retention>,
     /// The file without comments and secrets, as served by `/api/v1/status/config`.
     pub text: String,
+}
+
+/// How long samples are kept, and in how much room: what either says is too much goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Samples that are older go; `None` keeps them whatever their age.
+    pub time: Option<Duration>,
+    /// Bytes on disk; with more, the oldest go.
+    pub bytes: Option<u64>,
 }
 
 /// One of the `scrape_configs`.
@@ -196,7 +207,17 @@ impl Checker<'_> {
         let external_labels = Labels::new(global.external_labels);
         let tsdb = raw.storage.and_then(|storage| storage.tsdb).unwrap_or_default();
         let late_window = tsdb.out_of_order_time_window.unwrap_or_default();
-        Ok(Config { external_labels, jobs, remote_write, otlp, rule_groups, alerting, late_window, text })
+        let retention = tsdb.retention.map(|retention| self.retention(&retention)).transpose()?.flatten();
+        Ok(Config { external_labels, jobs, remote_write, otlp, rule_groups, alerting, late_window, retention, text })
+    }
+
+    /// As in Prometheus, a file that says one of both means no more than that.
+    fn retention(&self, raw: &raw::Retention) -> Result<Option<Retention>, DocumentError> {
+        let bytes = raw.size.as_deref().map(raw::parse_size).transpose();
+        let bytes = bytes.map_err(|message| self.wrong("storage.tsdb.retention", "size", &message))?.flatten();
+        let is_said = raw.time.is_some() || raw.size.is_some();
+        let time = raw.time.filter(|time| !time.is_zero());
+        Ok(is_said.then_some(Retention { time, bytes: bytes.map(|bytes| bytes as u64) }))
     }
 
     fn inherited(&self, global: &mut raw::Global) -> Result<Inherited, DocumentError> {

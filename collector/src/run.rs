@@ -36,7 +36,7 @@ use crate::rules::delivery::{self, Delivery};
 use crate::rules::report::RulesReport;
 use crate::rules::{self, RuleOptions, Ruling};
 use crate::scrape::{self, ScrapeReport, Scraping};
-use crate::store::{OpenStoreError, RETENTION_DEFAULT, Store, StoreOptions, WalSync};
+use crate::store::{OpenStoreError, RETENTION_DEFAULT, RETENTION_MAX, Store, StoreOptions, WalSync};
 use crate::traces::{self, Traces};
 use crate::{otlp, series};
 
@@ -61,9 +61,9 @@ pub struct Options {
     pub config: PathBuf,
     /// The folder with the store.
     pub data: PathBuf,
-    /// How long samples are kept.
-    pub retention: Duration,
-    /// Bytes that samples on disk may take; the oldest go first.
+    /// How long samples are kept; `None` is what the configuration says, or 15 days.
+    pub retention: Option<Duration>,
+    /// Bytes that samples on disk may take; the oldest go first. 0 is no bound, `None` what the configuration says.
     pub retention_bytes: Option<u64>,
     /// Whether the API takes requests that write to the disk, such as a snapshot.
     pub enable_admin_api: bool,
@@ -96,7 +96,7 @@ impl Options {
             otlp_http: local(4318),
             config: config.into(),
             data: data.into(),
-            retention: RETENTION_DEFAULT,
+            retention: None,
             retention_bytes: None,
             enable_admin_api: false,
             wal_sync: WalSync::default(),
@@ -180,6 +180,14 @@ impl StatsHandle {
     }
 }
 
+/// How long samples are kept and in how many bytes: the command line's word counts before that of the file.
+fn retention(options: &Options, config: &Config) -> (Duration, Option<u64>) {
+    let said = config.retention;
+    let time = said.map_or(RETENTION_DEFAULT, |said| said.time.unwrap_or(RETENTION_MAX));
+    let bytes = said.and_then(|said| said.bytes);
+    (options.retention.unwrap_or(time).min(RETENTION_MAX), options.retention_bytes.or(bytes).filter(|bytes| *bytes > 0))
+}
+
 struct Listeners {
     http: TcpListener,
     otlp_grpc: TcpListener,
@@ -231,9 +239,10 @@ impl Collector {
             otlp_http: address(&listeners.otlp_http, options.otlp_http),
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let (retention, retention_bytes) = retention(&options, &config);
         let store_options = StoreOptions {
-            retention: options.retention,
-            retention_bytes: options.retention_bytes,
+            retention,
+            retention_bytes,
             late_window: config.late_window,
             wal_sync: options.wal_sync,
             ..StoreOptions::default()
@@ -340,7 +349,8 @@ impl Collector {
 
     /// What takes in what others push.
     fn pushed(&self, config: watch::Receiver<Arc<Config>>) -> Pushed {
-        let retention_ms = i64::try_from(self.options.retention.as_millis()).unwrap_or(i64::MAX);
+        let (retention, _) = retention(&self.options, &self.config);
+        let retention_ms = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
         let writer = || {
             let (ingest, report, clock) = (self.ingest.clone(), self.report.clone(), self.clock.clone());
             Arc::new(Writer::new(ingest, report, clock, retention_ms))
@@ -395,7 +405,8 @@ impl Collector {
     fn facts(&self) -> ServerFacts {
         let options = &self.options;
         let shown = |duration| protocol::duration::Display(duration).to_string();
-        let retention = shown(options.retention);
+        let (retention, retention_bytes) = retention(options, &self.config);
+        let retention = shown(retention);
         let flags = [
             ("listen", self.endpoints.http.to_string()),
             ("otlp-grpc", self.endpoints.otlp_grpc.to_string()),
@@ -403,7 +414,7 @@ impl Collector {
             ("config", options.config.display().to_string()),
             ("data", options.data.display().to_string()),
             ("retention", retention.clone()),
-            ("retention-size", options.retention_bytes.unwrap_or(0).to_string()),
+            ("retention-size", retention_bytes.unwrap_or(0).to_string()),
             ("enable-admin-api", options.enable_admin_api.to_string()),
             ("receive-metrics", options.receive_metrics.to_string()),
             ("query-timeout", shown(options.queries.timeout)),
@@ -474,9 +485,18 @@ async fn store_settings(
     mut configs: watch::Receiver<Arc<Config>>,
     shutdown: CancellationToken,
 ) -> Result<(), String> {
+    let retention = configs.borrow().retention;
     loop {
-        let late_window = configs.borrow_and_update().late_window;
+        let (late_window, wanted) = {
+            let config = configs.borrow_and_update();
+            (config.late_window, config.retention)
+        };
         store.set_late_window(late_window);
+        if wanted != retention {
+            tracing::warn!(
+                "storage.tsdb.retention has changed: that comes into force when the collector is started again"
+            );
+        }
         tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
             changed = configs.changed() => changed.map_err(|error| error.to_string())?,

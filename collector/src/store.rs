@@ -45,7 +45,7 @@ use self::exemplars::Exemplars;
 use self::head::{Head, MemSeries};
 use self::late::Late;
 use self::log::Log;
-pub use self::options::{HEAD_BYTES_MAX, RETENTION_DEFAULT, StoreOptions, WalSync};
+pub use self::options::{HEAD_BYTES_MAX, RETENTION_DEFAULT, RETENTION_MAX, StoreOptions, WalSync};
 pub use self::replay::Replayed;
 use self::stats::Counters;
 pub use self::stats::StoreStats;

@@ -29,10 +29,11 @@ pub struct Arguments {
     /// OTLP over HTTP.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4318", value_parser = lifecycle::listen::parse)]
     otlp_http: SocketAddr,
-    /// How long samples are kept.
-    #[arg(long, value_name = "DURATION", default_value = "15d", value_parser = protocol::duration::parse)]
-    retention: Duration,
-    /// How many bytes samples on disk may take, such as 50GB; the oldest blocks go first. Without it only time counts.
+    /// How long samples are kept: as the configuration says (storage.tsdb.retention) if it is not given, or 15d.
+    #[arg(long, value_name = "DURATION", value_parser = protocol::duration::parse)]
+    retention: Option<Duration>,
+    /// How many bytes samples on disk may take, such as 50GB; the oldest blocks go first. As the configuration says if it is
+    /// not given, or else only time counts.
     #[arg(long, value_name = "SIZE", value_parser = collector::config::parse_bytes)]
     retention_size: Option<u64>,
     /// Allows requests that write to the disk: POST /api/v1/admin/tsdb/snapshot.
@@ -119,7 +120,7 @@ pub fn run(arguments: Arguments) -> Outcome {
         options.otlp_grpc = arguments.otlp_grpc;
         options.otlp_http = arguments.otlp_http;
         options.retention = arguments.retention;
-        options.retention_bytes = arguments.retention_size.filter(|bytes| *bytes > 0);
+        options.retention_bytes = arguments.retention_size;
         options.enable_admin_api = arguments.enable_admin_api;
         options.receive_metrics = arguments.receive_metrics;
         options.wal_sync = arguments.wal_sync;

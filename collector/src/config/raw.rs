@@ -54,9 +54,23 @@ pub(super) struct Storage {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "unsupported fields exist only to be refused by name")]
 pub(super) struct Tsdb {
     #[serde(default, with = "protocol::duration::option")]
     pub out_of_order_time_window: Option<Duration>,
+    pub retention: Option<Retention>,
+    stale_series_compaction_threshold: Option<Unsupported>,
+    chunk_encoding: Option<Unsupported>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "unsupported fields exist only to be refused by name")]
+pub(super) struct Retention {
+    #[serde(default, with = "protocol::duration::option")]
+    pub time: Option<Duration>,
+    pub size: Option<String>,
+    percentage: Option<Unsupported>,
 }
 
 #[derive(Debug, Default, Deserialize)]

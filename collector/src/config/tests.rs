@@ -65,6 +65,26 @@ fn jobs_inherit_limits_as_they_do_in_prometheus() {
 }
 
 #[test]
+fn the_file_may_say_how_long_samples_are_kept() {
+    let days = |days: u64| Some(Duration::from_secs(days * 86_400));
+    for (said, wanted) in [
+        ("", None),
+        ("retention: {}", None),
+        ("retention: { time: 30d }", Some(Retention { time: days(30), bytes: None })),
+        ("retention: { size: 2GB }", Some(Retention { time: None, bytes: Some(2 << 30) })),
+        ("retention: { time: 1w, size: 1MB }", Some(Retention { time: days(7), bytes: Some(1 << 20) })),
+        ("retention: { time: 0s, size: 0 }", Some(Retention { time: None, bytes: None })),
+    ] {
+        let config = read(&format!("storage: {{ tsdb: {{ out_of_order_time_window: 1m, {said} }} }}\n")).unwrap();
+        assert_eq!((config.retention, config.late_window), (wanted, Duration::from_secs(60)), "{said}");
+    }
+    let wrong = |said: &str| read(&format!("storage: {{ tsdb: {{ {said} }} }}\n")).unwrap_err();
+    assert!(wrong("retention: { size: 2 }").contains("storage.tsdb.retention.size: \"2\" is not a size"));
+    assert!(wrong("retention: { percentage: 5 }").contains("storage.tsdb.retention.percentage: Prometheus knows"));
+    assert!(wrong("chunk_encoding: {}").contains("storage.tsdb.chunk_encoding: Prometheus knows this field"));
+}
+
+#[test]
 fn says_file_place_and_what_is_wrong() {
     let job = |rest: &str| format!("scrape_configs:\n- job_name: a\n  {rest}\n");
     for (text, message) in [

@@ -37,6 +37,9 @@ pub const HEAD_BYTES_MAX: usize = 1 << 30;
 /// How long samples are kept: Prometheus' default.
 pub const RETENTION_DEFAULT: Duration = Duration::from_secs(15 * 86_400);
 
+/// The longest that samples are kept: Prometheus' limit.
+pub const RETENTION_MAX: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// How the store keeps.
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
