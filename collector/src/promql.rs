@@ -28,7 +28,7 @@ use promql_parser::parser::value::ValueType;
 
 pub use budget::Budget;
 pub use error::QueryError;
-pub use parse::{parse, parse_selector, selectors};
+pub use parse::{canonical, parse, parse_selector, prettified, selectors};
 pub use stop::{Stop, StopGuard};
 pub use value::{InstantSample, QueryData, QueryOutput};
 

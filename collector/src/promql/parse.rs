@@ -35,6 +35,31 @@ pub fn parse(query: &str) -> Result<Expr, QueryError> {
     Ok(expr)
 }
 
+/// A query as it is kept: in the parser's spelling.
+///
+/// # Errors
+/// If it is none.
+pub fn canonical(query: &str) -> Result<String, QueryError> {
+    printed(query, ToString::to_string)
+}
+
+/// A query as people like to read it: over several lines, if it is long.
+///
+/// # Errors
+/// If it is none.
+pub fn prettified(query: &str) -> Result<String, QueryError> {
+    printed(query, Expr::prettify)
+}
+
+/// A query, printed. One that would say something else then stays as it was written: the parser prints neither what it does not
+/// know, such as `</`, nor every text and number as it reads them.
+fn printed(query: &str, print: impl Fn(&Expr) -> String) -> Result<String, QueryError> {
+    let expr = parse(query)?;
+    let text = print(&expr);
+    let is_same = !super::places::has_trims(query) && parse(&text).is_ok_and(|again| again == expr);
+    Ok(if is_same { text } else { query.trim().to_owned() })
+}
+
 /// Reads a selector such as `up{job="x"}` into matchers.
 pub fn parse_selector(text: &str) -> Result<Vec<Matcher>, QueryError> {
     match parse(text)? {

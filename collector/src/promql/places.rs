@@ -115,6 +115,11 @@ fn trims(query: &str) -> Vec<usize> {
     pairs.map(|pair| pair[1].1).collect()
 }
 
+/// Whether there are `</` or `>/`.
+pub(super) fn has_trims(query: &str) -> bool {
+    !trims(query).is_empty()
+}
+
 /// The query as the parser reads it: with comparisons in place of `</` and `>/`, which bind alike, and offsets of nothing as a
 /// number, since it takes no other.
 pub(super) fn for_parser(query: &str) -> Cow<'_, str> {

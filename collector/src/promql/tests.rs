@@ -98,6 +98,20 @@ fn names_go_at_once_unless_told_otherwise() {
 }
 
 #[test]
+fn a_printed_query_is_still_the_same_query() {
+    for (query, wanted) in [
+        ("sum(x)by(a)", "sum by (a) (x)"),
+        // The parser does not know these, and reads comparisons.
+        (" native </ 0.5 ", "native </ 0.5"),
+        ("sum(rate(native[5m])>/2)", "sum(rate(native[5m])>/2)"),
+    ] {
+        assert_eq!(canonical(query).as_deref(), Ok(wanted));
+        assert_eq!(parse(&prettified(query).unwrap()), parse(query), "{query}");
+    }
+    assert!(canonical("sum(").is_err());
+}
+
+#[test]
 fn deep_and_long_queries_are_refused_or_answered_but_never_overflow() {
     let engine = Engine::default();
     for query in [

@@ -44,7 +44,7 @@ pub struct RuleGroup {
 pub struct Rule {
     /// Of the series that are recorded, or of the alert.
     pub name: String,
-    /// What is evaluated, in PromQL's canonical spelling.
+    /// What is evaluated, in PromQL's canonical spelling where that says the same.
     pub query: String,
     /// The group's, and the rule's own, which win.
     pub labels: Texts,
@@ -220,7 +220,7 @@ fn canonical(expr: &str) -> Result<String, Wrong> {
     if expr.trim().is_empty() {
         return Err(wrong("expr", "is missing; a rule needs a PromQL expression"));
     }
-    promql::parse(expr).map(|expr| expr.to_string()).map_err(|error| wrong("expr", error.to_string()))
+    promql::canonical(expr).map_err(|error| wrong("expr", error.to_string()))
 }
 
 fn check_templates(field: &str, alert: &str, texts: &Texts) -> Result<(), Wrong> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 
 use super::Shared;
@@ -90,9 +91,10 @@ pub(super) async fn labels(State(shared): State<Arc<Shared>>, params: Params) ->
 /// `/api/v1/label/{name}/values`
 pub(super) async fn label_values(
     State(shared): State<Arc<Shared>>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     params: Params,
 ) -> Result<Json, ApiError> {
+    let Path(name) = name.map_err(|reason| ApiError::BadData(format!("invalid label name: {reason}")))?;
     let name = unescaped(&name);
     if name.is_empty() {
         return Err(ApiError::BadData(format!("invalid label name: {name:?}")));

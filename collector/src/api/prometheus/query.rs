@@ -40,7 +40,7 @@ pub(super) async fn range(State(shared): State<Arc<Shared>>, params: Params) -> 
 
 /// `/api/v1/format_query`
 pub(super) async fn format(params: Params) -> Result<Json, ApiError> {
-    success(promql::parse(params.query())?.prettify())
+    success(promql::prettified(params.query())?)
 }
 
 fn answer(output: Result<QueryOutput, QueryError>, limit: usize) -> Result<Json, ApiError> {

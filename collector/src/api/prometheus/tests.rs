@@ -296,6 +296,8 @@ async fn the_server_tells_about_itself() {
     assert_eq!(ask("alerts").await.1["data"], json!({"alerts": []}));
     assert_eq!(ask("scrape_pools").await.1["data"], json!({"scrapePools": ["other", "shop"]}));
     assert_eq!(ask("format_query?query=sum(x)by(a)").await.1["data"], "sum by (a) (x)");
+    assert_eq!(ask("format_query?query=h%3C/2").await.1["data"], "h</2");
+    assert_eq!(ask("label/%FF/values").await.1["errorType"], "bad_data");
 }
 
 #[tokio::test]
