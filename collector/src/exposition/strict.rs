@@ -73,6 +73,8 @@ mod tests {
             ("x  1\n", "the value is not a number"),
             ("x 1 \n", "the timestamp is not a number"),
             ("x{a=\"1\",} 1\n", "a label's name is not valid"),
+            ("x{__name__=\"y\"} 1\n", "a label's name is not valid"),
+            ("x 1 1e999\n", "the timestamp is not a number"),
             ("x{a=\"1\",a=\"1\"} 1\n", "a label comes twice"),
         ] {
             let found = strict_openmetrics(&format!("{text}# EOF\n"));

@@ -2,6 +2,7 @@
 
 use super::super::series_text::{is_metric_name, unescape};
 use super::Verdict;
+use crate::series::METRIC_NAME;
 
 /// The most characters that an exemplar's labels may have together.
 const EXEMPLAR_LABELS_MAX: usize = 128;
@@ -119,7 +120,8 @@ fn parse_numbers(text: &str) -> Verdict<(f64, Option<f64>)> {
         None => (text, None),
     };
     let value = parse_number(value).ok_or("the value is not a number")?;
-    let timestamp = timestamp.map(|t| parse_real(t).ok_or("the timestamp is not a number")).transpose()?;
+    let finite = |text| parse_real(text).filter(|seconds| seconds.is_finite());
+    let timestamp = timestamp.map(|t| finite(t).ok_or("the timestamp is not a number")).transpose()?;
     Ok((value, timestamp))
 }
 
@@ -147,7 +149,8 @@ fn parse_labels(text: &str) -> Verdict<(Labels, &str)> {
     loop {
         let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
         let (name, after) = rest.split_at(end);
-        if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
+        // The metric's name stands before the brace.
+        if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || name == METRIC_NAME {
             return Err("a label's name is not valid");
         }
         if labels.iter().any(|(known, _)| known == name) {
