@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::histogram_record::{read_histogram, write_histogram};
 use super::varint::{read_length, read_number, read_signed, read_text, take, write_number, write_signed, write_text};
-use crate::series::{HistogramSample, Labels, Point, Sample};
+use crate::series::{Histogram, HistogramSample, Labels, Point, Sample};
 
 /// How a segment's records are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -159,42 +159,82 @@ impl<S> RecordReader<S> {
     }
 
     /// Reads one record: `declare` is called for each new series, `sample` for each sample. `None` if the bytes are no
-    /// record of this segment.
+    /// record of this segment: then neither is called, because what cannot be read to its end is cut off, and what was taken
+    /// of it would be gone with the next start.
     pub fn read(
         &mut self,
         record: &[u8],
         mut declare: impl FnMut(Labels) -> S,
         mut sample: impl FnMut(&S, Point),
     ) -> Option<()> {
-        let mut bytes = record;
-        let base_ms = read_signed(&mut bytes)?;
-        for _ in 0..read_number(&mut bytes)? {
-            self.declared.push((declare(read_labels(&mut bytes)?), 0));
-        }
-        let mut expected = 0i64;
-        for _ in 0..read_number(&mut bytes)? {
-            let control = take(&mut bytes, 1)?[0];
-            let ahead = if control & OTHER_SERIES == 0 { 0 } else { read_signed(&mut bytes)? };
-            let later = if control & OTHER_TIME == 0 { 0 } else { read_signed(&mut bytes)? };
-            let local = expected.checked_add(ahead)?;
-            expected = local.checked_add(1)?;
-            let (series, value) = self.declared.get_mut(usize::try_from(local).ok()?)?;
-            let (length, trailing) = lengths_of(control & 0x3f)?;
-            let mut significant = [0; 8];
-            significant[..length].copy_from_slice(take(&mut bytes, length)?);
-            *value ^= u64::from_le_bytes(significant) << (8 * trailing % 64);
-            let timestamp_ms = base_ms.wrapping_add(later);
-            sample(series, Point::Float(Sample { timestamp_ms, value: f64::from_bits(*value) }));
-        }
-        let histograms = if self.version >= Version::Two { read_number(&mut bytes)? } else { 0 };
-        for _ in 0..histograms {
-            let (series, _) = self.declared.get(usize::try_from(read_number(&mut bytes)?).ok()?)?;
-            let timestamp_ms = base_ms.wrapping_add(read_signed(&mut bytes)?);
-            let histogram = Arc::new(read_histogram(&mut bytes)?);
-            sample(series, Point::Histogram(HistogramSample { timestamp_ms, histogram }));
-        }
-        bytes.is_empty().then_some(())
+        let (version, before) = (self.version, self.declared.len());
+        entries(record, version, before, |_| {})?;
+        entries(record, version, before, |entry| match entry {
+            Entry::Series(mut labels) => {
+                self.declared.extend(read_labels(&mut labels).map(|labels| (declare(labels), 0)));
+            }
+            Entry::Number { local, timestamp_ms, xor } => {
+                let (series, bits) = &mut self.declared[local];
+                *bits ^= xor;
+                sample(series, Point::Float(Sample { timestamp_ms, value: f64::from_bits(*bits) }));
+            }
+            Entry::Histogram { local, timestamp_ms, histogram } => {
+                let histogram = Arc::new(histogram);
+                sample(&self.declared[local].0, Point::Histogram(HistogramSample { timestamp_ms, histogram }));
+            }
+        })
     }
+}
+
+/// What a record holds; a series is given by its place among those declared, which is one.
+enum Entry<'a> {
+    /// A new one: the bytes from its labels on.
+    Series(&'a [u8]),
+    /// A number: what its bits differ in from those of the number before.
+    Number {
+        local: usize,
+        timestamp_ms: i64,
+        xor: u64,
+    },
+    Histogram {
+        local: usize,
+        timestamp_ms: i64,
+        histogram: Histogram,
+    },
+}
+
+/// Goes through a record of a segment in which so many series are declared. `None` if the bytes are none.
+fn entries<'a>(record: &'a [u8], version: Version, declared: usize, mut give: impl FnMut(Entry<'a>)) -> Option<()> {
+    let (mut bytes, mut declared) = (record, declared);
+    let base_ms = read_signed(&mut bytes)?;
+    for _ in 0..read_number(&mut bytes)? {
+        let labels = bytes;
+        skip_labels(&mut bytes)?;
+        declared += 1;
+        give(Entry::Series(labels));
+    }
+    let known = |local: u64| usize::try_from(local).ok().filter(|local| *local < declared);
+    let mut expected = 0i64;
+    for _ in 0..read_number(&mut bytes)? {
+        let control = take(&mut bytes, 1)?[0];
+        let ahead = if control & OTHER_SERIES == 0 { 0 } else { read_signed(&mut bytes)? };
+        let later = if control & OTHER_TIME == 0 { 0 } else { read_signed(&mut bytes)? };
+        let local = expected.checked_add(ahead)?;
+        expected = local.checked_add(1)?;
+        let local = known(u64::try_from(local).ok()?)?;
+        let (length, trailing) = lengths_of(control & 0x3f)?;
+        let mut significant = [0; 8];
+        significant[..length].copy_from_slice(take(&mut bytes, length)?);
+        let xor = u64::from_le_bytes(significant) << (8 * trailing % 64);
+        give(Entry::Number { local, timestamp_ms: base_ms.wrapping_add(later), xor });
+    }
+    let histograms = if version >= Version::Two { read_number(&mut bytes)? } else { 0 };
+    for _ in 0..histograms {
+        let local = known(read_number(&mut bytes)?)?;
+        let timestamp_ms = base_ms.wrapping_add(read_signed(&mut bytes)?);
+        give(Entry::Histogram { local, timestamp_ms, histogram: read_histogram(&mut bytes)? });
+    }
+    bytes.is_empty().then_some(())
 }
 
 /// Shape of a XOR: which of its 8 bytes are significant. Returns the shape's number, those bytes and how many they are.
@@ -231,6 +271,14 @@ fn read_labels(bytes: &mut &[u8]) -> Option<Labels> {
         pairs.push((read_text(bytes)?, read_text(bytes)?));
     }
     Some(Labels::new(pairs))
+}
+
+fn skip_labels(bytes: &mut &[u8]) -> Option<()> {
+    for _ in 0..read_length(bytes)? {
+        read_text(bytes)?;
+        read_text(bytes)?;
+    }
+    Some(())
 }
 
 #[cfg(test)]
