@@ -6,15 +6,33 @@ use std::convert::Infallible;
 use promql_parser::parser::{self, Expr, VectorSelector};
 use promql_parser::util::{ExprVisitor, walk_expr};
 
+/// The longest query of a policy: what the collector takes.
+const QUERY_BYTES_MAX: usize = 64 * 1024;
+
+/// The most operators and brackets of a query: the parser recurses over the tree that it builds. As in the collector.
+const OPERATORS_MAX: usize = 2_000;
+
 /// The bare selectors of a query, without ranges, offsets and `@`; each once.
 ///
 /// # Errors
 /// Why it is not PromQL.
 pub fn selectors(promql: &str) -> Result<Vec<String>, String> {
-    let expression = parser::parse(promql)?;
+    let expression = parsed(promql)?;
     let mut found = Found::default();
     let Ok(_) = walk_expr(&mut found, &expression);
     Ok(found.selectors)
+}
+
+/// Reads a query, whoever wrote it. The parser panics over some numbers that are no durations.
+fn parsed(promql: &str) -> Result<Expr, String> {
+    let is_operator = |word: &&str| ["and", "or", "unless", "atan2"].contains(&&*word.to_ascii_lowercase());
+    let words = promql.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(is_operator).count();
+    let signs = promql.bytes().filter(|byte| b"(+-*/%^=!<>[".contains(byte)).count();
+    if promql.len() > QUERY_BYTES_MAX || words + signs > OPERATORS_MAX {
+        return Err(format!("it is longer than {QUERY_BYTES_MAX} bytes, or has more than {OPERATORS_MAX} operators"));
+    }
+    let parsed = std::panic::catch_unwind(|| parser::parse(promql));
+    parsed.unwrap_or_else(|_| Err("it cannot be read".to_owned()))
 }
 
 #[derive(Default)]
@@ -60,5 +78,12 @@ mod tests {
     fn refuses_what_is_not_promql() {
         assert!(selectors("sum(rate(x[1m])").is_err());
         assert!(selectors("").is_err());
+    }
+
+    #[test]
+    fn refuses_what_the_parser_would_not_survive() {
+        for query in ["up[1e300]".to_owned(), format!("{}up", "-(".repeat(50_000)), "up + ".repeat(5_000) + "up"] {
+            assert!(selectors(&query).is_err(), "{}", &query[..9]);
+        }
     }
 }
