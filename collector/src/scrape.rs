@@ -11,6 +11,7 @@ mod labels;
 mod legacy;
 mod pass;
 mod pool;
+mod rehearsal;
 mod report;
 mod target_loop;
 
@@ -30,6 +31,7 @@ use self::apart::Places;
 use self::buffers::Buffers;
 pub(crate) use self::fetch::{USER_AGENT, cause};
 use self::pool::Pool;
+pub use self::rehearsal::{Rehearsal, Rehearsed};
 pub use self::report::{ScrapeCounts, ScrapeReport, TargetReport};
 
 /// Reports of sources that may wait for the scrape task.

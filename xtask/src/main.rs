@@ -6,6 +6,7 @@ mod bless;
 mod check;
 mod cluster;
 mod conformance;
+mod fuzz;
 mod tidy;
 
 use std::path::PathBuf;
@@ -36,6 +37,8 @@ enum Chore {
     /// Our collector beside a Prometheus at the same work: what each needs for it.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Feeds made-up bytes to whatever takes bytes from outside, until the time is up or a promise is broken.
+    Fuzz(fuzz::Arguments),
     /// Runs another project's test cases against ours.
     #[command(subcommand)]
     Conformance(Suite),
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Chore::Audit => audit::run(),
         Chore::Cluster(action) => cluster::run(&action),
         Chore::Bench(bench) => bench::run(&bench),
+        Chore::Fuzz(arguments) => fuzz::run(&arguments),
         Chore::Conformance(Suite::Promql { dir }) => conformance::promql(&dir),
         Chore::Conformance(Suite::Openmetrics { dir }) => conformance::openmetrics(&dir),
         Chore::Conformance(Suite::Hpa { dir }) => conformance::hpa(&dir),

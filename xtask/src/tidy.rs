@@ -20,7 +20,7 @@ const HOMES: [(&str, &[&str]); 5] = [
         "promql_parser",
         &["collector/src/promql", "collector/src/api", "autoscaler/src/policy/promql.rs", "dashboards/src/tests.rs"],
     ),
-    ("tonic", &["collector/src/otlp", "collector/tests"]),
+    ("tonic", &["collector/src/otlp", "collector/tests", "fuzz/src/otlp.rs"]),
 ];
 
 /// Checks all rules and prints every breach.
