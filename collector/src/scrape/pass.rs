@@ -22,6 +22,8 @@ pub(super) struct Found {
     pub scraped: usize,
     /// Of them, those that metric relabelling kept.
     pub kept: usize,
+    /// Of those not kept, the one whose labels fail the scrape.
+    pub refused: usize,
     /// Of the kept, those of new series that the target's `series_limit` has no room for.
     pub shed: usize,
     /// Of the kept, those of series that had come before in the text.

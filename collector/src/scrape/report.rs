@@ -186,13 +186,13 @@ impl ScrapeCounts {
         add(if is_up { &self.succeeded } else { &self.failed }, 1);
         add(&self.problems, found.problems);
         add(&self.samples, found.scraped);
-        add(&self.relabelled_away, found.scraped - found.kept);
+        add(&self.relabelled_away, found.scraped - found.kept - found.refused);
         if is_up {
             add(&self.shed, found.shed);
             add(&self.repeated, found.repeated);
             add(&self.ahead, found.ahead);
         } else {
-            add(&self.failed_samples, found.kept);
+            add(&self.failed_samples, found.kept + found.refused);
         }
     }
 }

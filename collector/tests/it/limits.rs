@@ -1,5 +1,6 @@
 //! Limits keep one target, or one job, from harming the others, and say so where one looks.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -11,6 +12,7 @@ use protocol::prometheus::{ActiveTarget, PrometheusClient, QueryData};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::prometheus::Prometheus;
 use crate::running::{Running, Target, options};
 
 /// Set in the process whose memory is measured: its folder.
@@ -275,4 +277,75 @@ async fn targets_say_how_near_they_are_to_their_limits() {
     running.becomes("up", 0.0).await;
     let (_, metrics) = running.get("/metrics").await;
     assert!(!metrics.contains("samples_dropped_total{reason=\"scrape_failed\"} 0\n"), "{metrics}");
+}
+
+/// Jobs with what they say of limits, and what their target prints.
+const JOBS: [(&str, &str, &str); 10] = [
+    ("free", "honor_labels: false", "a 1\nb 1\n"),
+    ("samples", "sample_limit: 2", "a 1\nb 1\nc 1\nd 1\n# HELP e f\ne 1\n"),
+    ("samples_as_many_as_may_be", "sample_limit: 2", "a 1\nb 1\n"),
+    ("samples_twice", "sample_limit: 2", "a 1\na 2\nb 1\n"),
+    (
+        "samples_relabelled",
+        "sample_limit: 1, metric_relabel_configs: [{ regex: 'x', action: labeldrop }]",
+        "a{x=\"1\"} 1\nb 1\n",
+    ),
+    ("labels", "label_limit: 3", "a 1\nb 1\nc{d=\"1\"} 1\ne 1\n"),
+    ("names", "label_name_length_limit: 8", "a 1\nc{long_name=\"1\"} 1\ne 1\n"),
+    ("values", "label_value_length_limit: 30", "a 1\nc{d=\"1234567890123456789012345678901234567890\"} 1\n"),
+    ("body", "body_size_limit: 30B", "# HELP a 12345678901234567890123456789\na 1\nb 1\n"),
+    (
+        "dropped",
+        "sample_limit: 1, metric_relabel_configs: [{ source_labels: [__name__], regex: b, action: drop }]",
+        "a 1\nb 1\n",
+    ),
+];
+
+/// Automatic series of a target but for `scrape_duration_seconds`, which both are asked for; one job has two targets.
+const AUTOMATIC_COUNT: usize = 7;
+
+/// Them all.
+const AUTOMATIC: &str =
+    "{__name__=~\"up|scrape_samples_.+|scrape_series_added|scrape_(sample_limit|body_size_bytes|timeout_seconds)\"}";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limits_fail_what_they_fail_in_a_real_prometheus() {
+    let (mut tasks, folder) = (JoinSet::new(), tempfile::tempdir().unwrap());
+    let mut jobs = String::new();
+    for (name, limits, text) in JOBS {
+        let target = Target::start(&mut tasks).await;
+        target.prints(text);
+        jobs +=
+            &format!("- {{ job_name: {name}, {limits}, static_configs: [{{ targets: [{:?}] }}] }}\n", target.address);
+    }
+    jobs += "- { job_name: targets, target_limit: 1, static_configs: [{ targets: ['h:1', 'h:2'] }] }\n";
+    let config = |more: &str| format!("global: {{ scrape_interval: 1s{more} }}\nscrape_configs:\n{jobs}");
+    let extra = ["--enable-feature=extra-scrape-metrics"];
+    let theirs = Prometheus::start_with(&folder.path().join("prometheus"), &config(""), &extra);
+    let Some(theirs) = theirs else { return };
+    let running = Running::start(&mut tasks, folder.path(), &config(", extra_scrape_metrics: true")).await;
+    let theirs = PrometheusClient::new(format!("http://{}", theirs.address).parse().unwrap());
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let (ours, theirs) = (automatic(&running.client).await, automatic(&theirs).await);
+        if ours.len() == AUTOMATIC_COUNT * (JOBS.len() + 2) && ours == theirs {
+            return;
+        }
+        let differ = |(series, value): &(&String, &f64)| theirs.get(*series) != Some(value);
+        let differ: Vec<_> =
+            ours.iter().filter(differ).map(|(series, value)| (series, value, theirs.get(series))).collect();
+        assert!(Instant::now() < deadline, "{} and {}: {differ:#?}", ours.len(), theirs.len());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// The values of the automatic series by their labels, once each target was scraped three times; nothing before.
+async fn automatic(client: &PrometheusClient) -> BTreeMap<String, f64> {
+    let scraped = format!("{AUTOMATIC} and on (instance) count_over_time(up[1m]) > 2");
+    match client.query(&scraped, None).await {
+        Ok(QueryData::Vector(series)) => {
+            series.into_iter().map(|one| (format!("{:?}", one.metric), one.value.value())).collect()
+        }
+        _ => BTreeMap::new(),
+    }
 }

@@ -106,6 +106,15 @@ impl<'p, 'a> Taking<'p, 'a> {
         if let Some(place) = self.pass.cache.find(series) {
             return Ok(Ok(Some(place)));
         }
+        let met = self.meet(series, line);
+        // As in Prometheus, the last that was read, and not one that was kept.
+        self.found.scraped += usize::from(met.is_err());
+        self.found.refused += usize::from(met.is_err());
+        met
+    }
+
+    /// A series that is not known.
+    fn meet(&mut self, series: &str, line: usize) -> Result<Result<Option<u32>, &'static str>, String> {
         let room = self.room();
         if room != Room::Free && self.is_second() {
             self.note_shed(series, line);

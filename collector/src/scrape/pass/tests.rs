@@ -246,12 +246,14 @@ fn labels_are_judged_of_series_that_are_shed_too() {
 fn each_limit_fails_the_scrape_with_its_name() {
     for (yaml, name) in [
         ("label_limit: 3", "label_limit is 3, there are 4"),
-        ("label_name_length_limit: 7", "label_name_length_limit is 7"),
+        ("label_name_length_limit: 8", "label_name_length_limit is 8"),
         ("label_value_length_limit: 5", "label_value_length_limit is 5"),
     ] {
         let mut bench = Bench::new(yaml);
-        let reason = bench.scrape("a{b=\"123456\"} 1\n", Format::Text).unwrap_err();
+        let (found, result) = bench.read("c 1\na{long_name=\"123456\"} 1\nd 1\n", Format::Text);
+        let reason = result.unwrap_err();
         assert!(reason.contains(name), "{reason}");
+        assert_eq!((found.scraped, found.kept, found.refused), (2, 1, 1));
         assert!(bench.stored().is_empty());
     }
 }
