@@ -15,6 +15,7 @@ pub mod series;
 pub mod store;
 pub mod traces;
 mod transport;
+mod wire;
 
 pub use self::discovery::shard::Shard;
 pub use self::run::{Collector, Endpoints, Options, StartError, Stats, StatsHandle};

@@ -4,6 +4,5 @@
 pub(crate) mod decode;
 #[cfg(test)]
 mod messages;
-mod protobuf;
 pub mod receiver;
 pub mod sender;

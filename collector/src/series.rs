@@ -1,7 +1,10 @@
 //! The words and seams shared by scrape, store, PromQL and traces: labels, samples, matchers, and the two traits
 //! `Appendable` and `Queryable` through which the parts meet, so that each can be replaced alone.
 
+mod classic;
+mod encoded;
 mod histogram;
+pub(crate) mod layout;
 mod meter;
 mod selection;
 
@@ -11,6 +14,8 @@ use std::sync::Arc;
 
 use regex::Regex;
 
+pub use self::classic::Classic;
+pub use self::encoded::{Count, EncodedHistogram, EncodedSide};
 pub use self::histogram::{
     CounterReset, Histogram, HistogramSample, Point, SCHEMA_CUSTOM, SCHEMA_MAX, SCHEMA_MIN, Span,
 };

@@ -3,21 +3,18 @@
 
 mod bounds;
 mod buckets;
-mod classic;
 mod equality;
 mod estimate;
-mod layout;
 mod mean;
 mod parts;
 mod reset;
 mod text;
 mod trim;
 
+pub(super) use crate::series::layout::compact;
 pub(crate) use buckets::{Bucket, ascending};
-pub(super) use classic::{Classic, converted};
 pub(super) use equality::same;
 pub(super) use estimate::{QuantileRemark, fraction, mean as mean_of, quantile, variance};
-pub(super) use layout::compact;
 pub(super) use mean::Mean;
 pub(super) use parts::{Combined, Incompatible, Parts};
 pub(super) use reset::{continues, was_reset};
@@ -25,7 +22,7 @@ pub(crate) use text::shown;
 pub(super) use trim::{Kept, trimmed};
 
 use super::numbers::Sum;
-use crate::series::{CounterReset, Histogram, SCHEMA_CUSTOM};
+use crate::series::{CounterReset, Histogram, SCHEMA_CUSTOM, layout};
 
 /// A sum of histograms that keeps the error of its additions.
 pub(super) type Total = Parts<Sum>;

@@ -5,8 +5,8 @@ mod histogram;
 mod v1;
 mod v2;
 
-use super::protobuf::Malformed;
 use crate::series::{Histogram, Sample};
+use crate::wire::{Fields, Malformed};
 
 /// The longest request, after decompression: as in Prometheus.
 pub const REQUEST_BYTES_MAX: usize = 32 << 20;
@@ -187,7 +187,7 @@ impl Totals {
 /// `value` and `timestamp` are the same fields in both versions.
 fn sample(bytes: &[u8]) -> Result<Sample, Malformed> {
     let mut sample = Sample { timestamp_ms: 0, value: 0.0 };
-    for field in super::protobuf::Fields(bytes) {
+    for field in Fields(bytes) {
         let field = field?;
         match field.number {
             1 => sample.value = field.double()?,

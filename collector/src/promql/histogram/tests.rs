@@ -308,13 +308,3 @@ fn quantiles_of_observations_that_are_not_numbers_say_so() {
     assert!(value.is_nan() && remark == Some(QuantileRemark::IsNan));
     assert_eq!(fraction(f64::NEG_INFINITY, f64::INFINITY, &histogram), (0.5, true));
 }
-
-#[test]
-fn classic_histograms_become_native_ones() {
-    let classic = |count| Classic { buckets: vec![(f64::INFINITY, 5.0), (1.0, 2.0), (2.0, 2.0)], count, sum: 7.0 };
-    let native = converted(&classic(None)).unwrap();
-    assert_eq!((native.count, native.sum, &native.custom_bounds[..]), (5.0, 7.0, &[1.0, 2.0][..]));
-    let counts: Vec<f64> = ascending(&native).map(|bucket| bucket.count).collect();
-    assert_eq!(counts, [2.0, 3.0]);
-    assert!(converted(&classic(Some(6.0))).is_none());
-}

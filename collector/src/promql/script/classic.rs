@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::promql::histogram::{Classic, converted};
+use crate::promql::histogram::compact;
 use crate::promql::memory::MemoryStore;
-use crate::series::{HistogramSample, Labels, METRIC_NAME, Sample};
+use crate::series::{Classic, HistogramSample, Labels, METRIC_NAME, Sample};
 
 /// What a series says of a classic histogram.
 enum Part {
@@ -36,7 +36,8 @@ impl Converter {
     pub fn store(self, store: &mut MemoryStore) -> Vec<Labels> {
         for (labels, histograms) in &self.histograms {
             for (timestamp_ms, classic) in histograms {
-                if let Some(histogram) = converted(classic) {
+                if let Ok(mut histogram) = classic.clone().native() {
+                    compact(&mut histogram);
                     let histogram = Arc::new(histogram);
                     store.add_histogram(labels, HistogramSample { timestamp_ms: *timestamp_ms, histogram });
                 }

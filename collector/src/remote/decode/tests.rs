@@ -261,12 +261,12 @@ fn what_takes_two_bytes_to_send_is_not_kept_without_bound() {
     let empty_histograms = [0x22, 0].repeat(HISTOGRAMS_MAX + 1);
     for inner in [&empty_samples, &empty_labels, &empty_histograms] {
         let mut body = Vec::new();
-        crate::remote::protobuf::put::bytes(&mut body, 1, inner);
+        crate::wire::put::bytes(&mut body, 1, inner);
         assert!(matches!(all(Message::V1, &body), Err(Unreadable::TooMany { .. })));
     }
     let symbols = [0x22, 0].repeat(SYMBOLS_MAX + 1);
     assert!(matches!(all(Message::V2, &symbols), Err(Unreadable::TooMany { what: "symbols", .. })));
     let mut row = Vec::new();
-    crate::remote::protobuf::put::bytes(&mut row, 12, &vec![0; 2 << 20]);
+    crate::wire::put::bytes(&mut row, 12, &vec![0; 2 << 20]);
     assert_eq!(histogram::read(&row).unwrap(), Err("it is longer than 1 MiB"));
 }

@@ -3,7 +3,7 @@
 use super::{
     LABELS_MAX, Message, Series, Sink, Totals, Unreadable, WireExemplar, WireMetadata, at_most, histogram, kind, sample,
 };
-use crate::remote::protobuf::{Fields, Malformed};
+use crate::wire::{Fields, Malformed};
 
 pub(super) fn read<'a>(body: &'a [u8], sink: &mut impl Sink<'a>) -> Result<(), Unreadable> {
     let (mut series, mut totals) = (Series::default(), Totals::default());

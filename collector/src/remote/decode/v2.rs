@@ -4,7 +4,7 @@ use super::{
     LABELS_MAX, Message, SYMBOLS_MAX, Series, Sink, Totals, Unreadable, WireExemplar, WireMetadata, at_most, histogram,
     kind, sample,
 };
-use crate::remote::protobuf::{Fields, Malformed, low};
+use crate::wire::{Fields, Malformed, low};
 
 const SYMBOLS: u32 = 4;
 const TIMESERIES: u32 = 5;

@@ -348,7 +348,7 @@ async fn a_bomb_is_refused_before_it_is_unpacked() {
     let receiver = Receiver::new();
     // The length that a block says it has, and nothing behind it.
     let mut bomb = Vec::new();
-    crate::remote::protobuf::put::varint(&mut bomb, u64::from(u32::MAX));
+    crate::wire::put::varint(&mut bomb, u64::from(u32::MAX));
     let (status, _, body) = receiver.post(request(V2, "snappy", bomb)).await;
     assert_eq!((status, body.contains("longer than 33554432 bytes")), (StatusCode::BAD_REQUEST, true), "{body}");
     let (status, _, _) = receiver.post(request(V2, "snappy", packed(&vec![0; decode::REQUEST_BYTES_MAX + 1]))).await;

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::queue::Kind;
-use crate::remote::protobuf::{Fields, put};
 use crate::series::{Histogram, METRIC_NAME, MetricMetadata, Span};
+use crate::wire::{Fields, put};
 
 /// A lane, a segment of it, and a series' number there.
 type SeriesKey = (usize, u64, u32);

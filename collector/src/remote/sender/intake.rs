@@ -226,7 +226,7 @@ fn lane_of(encoded: &[u8]) -> usize {
 
 /// As 1.0 writes it.
 fn encode_exemplar(exemplar: &Exemplar, out: &mut Vec<u8>) {
-    use crate::remote::protobuf::put;
+    use crate::wire::put;
     encode_labels(exemplar.labels.iter(), out);
     put::double(out, 2, exemplar.value);
     put::int64(out, 3, exemplar.timestamp_ms);

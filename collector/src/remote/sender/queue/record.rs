@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use crate::remote::protobuf::{self, put, unzigzag};
+use crate::wire::{self, put, unzigzag};
 
 /// Bytes before the payload.
 pub const HEADER_BYTES: usize = 20;
@@ -148,12 +148,12 @@ pub fn entry(payload: &[u8], at: &mut usize) -> Option<Entry> {
     let mut rest = payload.get(*at..)?;
     let (tag, after) = rest.split_first()?;
     rest = after;
-    let id = u32::try_from(protobuf::varint(&mut rest).ok()?).ok()?;
+    let id = u32::try_from(wire::varint(&mut rest).ok()?).ok()?;
     if *tag == DEFINITION {
         let labels = blob(payload, rest, at)?;
         return Some(Entry::Definition { id, labels });
     }
-    let timestamp_ms = unzigzag(protobuf::varint(&mut rest).ok()?);
+    let timestamp_ms = unzigzag(wire::varint(&mut rest).ok()?);
     let kind = match *tag {
         FLOAT => {
             let (value, after) = rest.split_first_chunk::<8>()?;
@@ -168,7 +168,7 @@ pub fn entry(payload: &[u8], at: &mut usize) -> Option<Entry> {
 }
 
 fn blob(payload: &[u8], mut rest: &[u8], at: &mut usize) -> Option<Range<usize>> {
-    let length = usize::try_from(protobuf::varint(&mut rest).ok()?).ok()?;
+    let length = usize::try_from(wire::varint(&mut rest).ok()?).ok()?;
     let start = payload.len() - rest.len();
     let end = start.checked_add(length).filter(|end| *end <= payload.len())?;
     *at = end;

@@ -1,5 +1,5 @@
-//! Protobuf's wire format, read without copying; `put` writes it. The messages of remote write are read this way because structures
-//! made of them take up to a hundred times the memory of their bytes; here nothing is allocated. Knows no message.
+//! Protobuf's wire format, read without copying; `put` writes it. The messages of remote write and of targets are read this way
+//! because structures made of them take up to a hundred times the memory of their bytes; here nothing is allocated. Knows no message.
 
 pub mod put;
 
@@ -21,6 +21,19 @@ pub enum Malformed {
     /// A text is not UTF-8.
     #[error("field {0} is not UTF-8")]
     Utf8(u32),
+}
+
+/// The same in words that are always the same, for who says the place himself.
+impl From<Malformed> for &'static str {
+    fn from(malformed: Malformed) -> Self {
+        match malformed {
+            Malformed::Short => "the message is cut short",
+            Malformed::Varint => "a number is longer than 64 bits",
+            Malformed::WireType(_) => "a field has a wire type that is not in use",
+            Malformed::Type(_) => "a field has the wrong type",
+            Malformed::Utf8(_) => "a text is not UTF-8",
+        }
+    }
 }
 
 /// What a field holds.
@@ -151,6 +164,12 @@ fn take<'a>(rest: &mut &'a [u8], length: u64) -> Result<&'a [u8], Malformed> {
     Ok(taken)
 }
 
+/// Takes a message off the front whose length stands before it.
+pub fn delimited<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Malformed> {
+    let length = varint(rest)?;
+    take(rest, length)
+}
+
 /// The fields of a message, in the order in which they stand.
 pub struct Fields<'a>(pub &'a [u8]);
 
@@ -162,10 +181,7 @@ impl<'a> Fields<'a> {
         let value = match key & 7 {
             0 => Value::Varint(varint(rest)?),
             1 => Value::Fixed64(u64::from_le_bytes(*take(rest, 8)?.first_chunk().ok_or(Malformed::Short)?)),
-            2 => {
-                let length = varint(rest)?;
-                Value::Bytes(take(rest, length)?)
-            }
+            2 => Value::Bytes(delimited(rest)?),
             5 => Value::Fixed32(u32::from_le_bytes(*take(rest, 4)?.first_chunk().ok_or(Malformed::Short)?)),
             other => return Err(Malformed::WireType(u8::try_from(other).unwrap_or(u8::MAX))),
         };
