@@ -7,6 +7,7 @@ pub mod http;
 pub mod kubernetes;
 pub mod limits;
 pub mod otlp;
+pub mod protocols;
 mod raw;
 pub mod remote_write;
 pub mod secret;
@@ -24,6 +25,7 @@ use self::http::HttpOptions;
 use self::kubernetes::KubernetesDiscovery;
 use self::limits::Limits;
 use self::otlp::OtlpOptions;
+use self::protocols::{HistogramOptions, Negotiation};
 use self::remote_write::RemoteWrite;
 use crate::discovery::TargetGroup;
 use crate::discovery::relabel::{Action, LabelSet, RelabelRule};
@@ -101,6 +103,10 @@ pub struct ScrapeJob {
     pub enable_compression: bool,
     /// Whether to follow redirects.
     pub follow_redirects: bool,
+    /// In which formats targets are asked for their metrics.
+    pub negotiation: Negotiation,
+    /// What becomes of histograms.
+    pub histograms: HistogramOptions,
     /// What fails a scrape, and what it sheds.
     pub limits: Limits,
     /// Whether each target says its timeout, its `sample_limit` and the bytes of its text in series of their own.
@@ -180,6 +186,7 @@ struct Inherited {
     timeout: Duration,
     limits: Limits,
     extra_scrape_metrics: bool,
+    protocols: protocols::Inherited,
 }
 
 impl Checker<'_> {
@@ -223,11 +230,13 @@ impl Checker<'_> {
     fn inherited(&self, global: &mut raw::Global) -> Result<Inherited, DocumentError> {
         let interval = self.interval("global.scrape_interval", global.scrape_interval, INTERVAL_DEFAULT)?;
         let limits = Limits::check(&global.take_limits(), Limits::default());
+        let protocols = protocols::Inherited::check(&global.take_protocols());
         Ok(Inherited {
             interval,
             timeout: self.timeout("global.scrape_timeout", global.scrape_timeout, TIMEOUT_DEFAULT, interval)?,
             limits: limits.map_err(|(field, message)| self.wrong("global", field, &message))?,
             extra_scrape_metrics: global.extra_scrape_metrics.unwrap_or(false),
+            protocols: protocols.map_err(|(field, message)| self.wrong("global", field, &message))?,
         })
     }
 
@@ -270,6 +279,8 @@ impl Checker<'_> {
             self.timeout(&format!("{place}.scrape_timeout"), raw.scrape_timeout, inherited.timeout, scrape_interval)?;
         let limits = Limits::check(&raw.take_limits(), inherited.limits);
         let limits = limits.map_err(|(field, message)| self.wrong(place, field, &message))?;
+        let protocols = protocols::check(&raw.take_protocols(), &inherited.protocols);
+        let (negotiation, histograms) = protocols.map_err(|(field, message)| self.wrong(place, field, &message))?;
         Ok(ScrapeJob {
             name: std::mem::take(&mut raw.job_name),
             scrape_interval,
@@ -283,6 +294,8 @@ impl Checker<'_> {
             track_timestamps_staleness: raw.track_timestamps_staleness.unwrap_or(false),
             enable_compression: raw.enable_compression.unwrap_or(true),
             follow_redirects: raw.follow_redirects.unwrap_or(true),
+            negotiation,
+            histograms,
             limits,
             extra_scrape_metrics: raw.extra_scrape_metrics.unwrap_or(inherited.extra_scrape_metrics),
             relabel: self.relabelling(&format!("{place}.relabel_configs"), std::mem::take(&mut raw.relabel_configs))?,

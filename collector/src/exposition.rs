@@ -1,14 +1,16 @@
-//! Reads the Prometheus text format 0.0.4 and OpenMetrics 1.0, line by line and borrowing: a line that cannot be read is a
-//! problem beside the samples, never the end of them. Never panics, stores nothing. Start at `parse_line`; a caller that
-//! already knows a line's series reads only the rest of it with `parse_reading`; `strict_openmetrics` judges by the letter.
+//! Reads the Prometheus text format 0.0.4 and OpenMetrics 1.0, line by line and borrowing, and the protobuf format: a line or a
+//! metric that cannot be read is a problem beside the samples, never the end of them. Never panics, stores nothing. Start at
+//! `parse_line`; a caller that already knows a line's series reads only the rest of it with `parse_reading`; `protobuf` has the
+//! other format; `strict_openmetrics` judges by the letter.
 
 mod number;
+pub mod protobuf;
 mod series_text;
 mod strict;
 
 use std::fmt;
 
-pub(crate) use self::number::leading as leading_number;
+pub(crate) use self::number::{canonical, leading as leading_number, parse as parse_number};
 pub use self::series_text::{SeriesParts, parse_series};
 pub use self::strict::strict_openmetrics;
 use crate::api::views::Exemplar;
@@ -26,39 +28,99 @@ pub enum Format {
     OpenMetrics,
 }
 
-impl Format {
-    /// The format that a `Content-Type` announces; `None` if it is none of ours.
+/// How a target's answer is to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MediaType {
+    /// As one of the texts.
+    Text(Format),
+    /// As delimited messages `io.prometheus.client.MetricFamily`.
+    Protobuf,
+}
+
+impl From<Format> for MediaType {
+    fn from(format: Format) -> Self {
+        Self::Text(format)
+    }
+}
+
+impl MediaType {
+    /// What a `Content-Type` announces; `None` if it is none of ours.
     pub fn from_content_type(content_type: &str) -> Option<Self> {
-        let media_type = content_type.split(';').next().unwrap_or_default().trim();
+        let mut parts = content_type.split(';').map(str::trim);
+        let media_type = parts.next().unwrap_or_default();
         match media_type.to_ascii_lowercase().as_str() {
-            "application/openmetrics-text" => Some(Self::OpenMetrics),
-            "text/plain" => Some(Self::Text),
+            "application/openmetrics-text" => Some(Self::Text(Format::OpenMetrics)),
+            "text/plain" => Some(Self::Text(Format::Text)),
+            "application/vnd.google.protobuf" => parts.all(is_metric_families).then_some(Self::Protobuf),
             _ => None,
         }
     }
 }
 
-/// A line that could not be read.
+/// Whether a parameter of protobuf's media type leaves it what we read: the format has other encodings, which nobody asks for.
+fn is_metric_families(parameter: &str) -> bool {
+    let Some((name, value)) = parameter.split_once('=') else { return true };
+    let value = value.trim().trim_matches('"');
+    match name.trim().to_ascii_lowercase().as_str() {
+        "proto" => value == "io.prometheus.client.MetricFamily",
+        "encoding" => value == "delimited",
+        _ => true,
+    }
+}
+
+/// Where something stands; everything counts from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// A line of a text.
+    Line(usize),
+    /// A family of metrics.
+    Family(usize),
+    /// A metric of a family.
+    Metric {
+        /// Which family.
+        family: usize,
+        /// Which of its metrics.
+        metric: usize,
+    },
+}
+
+impl From<usize> for Place {
+    fn from(line: usize) -> Self {
+        Self::Line(line)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(line) => write!(f, "line {line}"),
+            Self::Family(family) => write!(f, "family {family}"),
+            Self::Metric { family, metric } => write!(f, "family {family}, metric {metric}"),
+        }
+    }
+}
+
+/// A line or a metric that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// 1-based.
-    pub line: usize,
-    /// The line, shortened.
+    /// Where it stands.
+    pub place: Place,
+    /// The line, or the metric's name or series, shortened.
     pub text: String,
     /// What is wrong with it.
     pub reason: &'static str,
 }
 
 impl Problem {
-    /// A problem with a line.
-    pub fn new(line: usize, text: &str, reason: &'static str) -> Self {
-        Self { line, text: text.chars().take(QUOTE_MAX).collect(), reason }
+    /// A problem with what stands at a place.
+    pub fn new(place: impl Into<Place>, text: &str, reason: &'static str) -> Self {
+        Self { place: place.into(), text: text.chars().take(QUOTE_MAX).collect(), reason }
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}: {}", self.line, self.reason, self.text)
+        write!(f, "{}: {}: {}", self.place, self.reason, self.text)
     }
 }
 

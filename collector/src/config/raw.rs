@@ -5,6 +5,7 @@ pub(super) mod http;
 pub(super) mod kubernetes;
 pub(super) mod limits;
 pub(super) mod otlp;
+pub(super) mod protocols;
 pub(super) mod remote_write;
 
 use std::collections::BTreeMap;
@@ -87,7 +88,7 @@ pub(super) struct Global {
     pub external_labels: RawLabels,
     query_log_file: Option<Unsupported>,
     scrape_failure_log_file: Option<Unsupported>,
-    scrape_protocols: Option<Unsupported>,
+    scrape_protocols: Option<Vec<String>>,
     #[serde(default, with = "protocol::duration::option")]
     pub rule_query_offset: Option<Duration>,
     body_size_limit: Option<String>,
@@ -100,13 +101,24 @@ pub(super) struct Global {
     keep_dropped_targets: Option<usize>,
     metric_name_validation_scheme: Option<Unsupported>,
     metric_name_escaping_scheme: Option<Unsupported>,
-    scrape_native_histograms: Option<Unsupported>,
-    convert_classic_histograms_to_nhcb: Option<Unsupported>,
-    always_scrape_classic_histograms: Option<Unsupported>,
+    scrape_native_histograms: Option<bool>,
+    convert_classic_histograms_to_nhcb: Option<bool>,
+    always_scrape_classic_histograms: Option<bool>,
     pub extra_scrape_metrics: Option<bool>,
 }
 
 impl Global {
+    /// Takes out what targets are asked for and what becomes of their histograms.
+    pub fn take_protocols(&mut self) -> protocols::Protocols {
+        protocols::Protocols {
+            scrape_protocols: self.scrape_protocols.take(),
+            scrape_native_histograms: self.scrape_native_histograms,
+            always_scrape_classic_histograms: self.always_scrape_classic_histograms,
+            convert_classic_histograms_to_nhcb: self.convert_classic_histograms_to_nhcb,
+            ..protocols::Protocols::default()
+        }
+    }
+
     /// Takes the limits out.
     pub fn take_limits(&mut self) -> limits::Limits {
         limits::Limits {
@@ -161,14 +173,14 @@ pub(super) struct ScrapeConfig {
     pub relabel_configs: Vec<RelabelConfig>,
     #[serde(default)]
     pub metric_relabel_configs: Vec<RelabelConfig>,
-    scrape_protocols: Option<Unsupported>,
-    fallback_scrape_protocol: Option<Unsupported>,
+    scrape_protocols: Option<Vec<String>>,
+    fallback_scrape_protocol: Option<String>,
     scrape_failure_log_file: Option<Unsupported>,
-    scrape_native_histograms: Option<Unsupported>,
-    convert_classic_histograms_to_nhcb: Option<Unsupported>,
-    always_scrape_classic_histograms: Option<Unsupported>,
-    native_histogram_bucket_limit: Option<Unsupported>,
-    native_histogram_min_bucket_factor: Option<Unsupported>,
+    scrape_native_histograms: Option<bool>,
+    convert_classic_histograms_to_nhcb: Option<bool>,
+    always_scrape_classic_histograms: Option<bool>,
+    native_histogram_bucket_limit: Option<usize>,
+    native_histogram_min_bucket_factor: Option<f64>,
     metric_name_validation_scheme: Option<Unsupported>,
     metric_name_escaping_scheme: Option<Unsupported>,
     basic_auth: Option<http::BasicAuth>,
@@ -224,6 +236,19 @@ impl ScrapeConfig {
             label_value_length_limit: self.label_value_length_limit,
             target_limit: self.target_limit,
             keep_dropped_targets: self.keep_dropped_targets,
+        }
+    }
+
+    /// Takes out what targets are asked for and what becomes of their histograms.
+    pub fn take_protocols(&mut self) -> protocols::Protocols {
+        protocols::Protocols {
+            scrape_protocols: self.scrape_protocols.take(),
+            fallback_scrape_protocol: self.fallback_scrape_protocol.take(),
+            scrape_native_histograms: self.scrape_native_histograms,
+            always_scrape_classic_histograms: self.always_scrape_classic_histograms,
+            convert_classic_histograms_to_nhcb: self.convert_classic_histograms_to_nhcb,
+            native_histogram_bucket_limit: self.native_histogram_bucket_limit,
+            native_histogram_min_bucket_factor: self.native_histogram_min_bucket_factor,
         }
     }
 

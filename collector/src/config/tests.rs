@@ -1,6 +1,7 @@
 //! The configuration: what is read, and the exact words for what is wrong.
 
 use super::http::Authorization;
+use super::protocols::Protocol;
 use super::secret::Text;
 use super::*;
 
@@ -106,6 +107,17 @@ fn says_file_place_and_what_is_wrong() {
         (job("scrape_interval: 0s"), "scrape_configs[0].scrape_interval: must be longer than 0"),
         (job("scheme: ftp"), "scrape_configs[0].scheme: \"ftp\" is not a scheme; there are http and https"),
         (job("body_size_limit: lots"), "scrape_configs[0].body_size_limit: \"lots\" is not a size"),
+        (job("scrape_protocols: []"), "scrape_configs[0].scrape_protocols: is empty; remove it, or name a protocol"),
+        (
+            job("scrape_protocols: [PrometheusProto, prometheusproto]"),
+            "scrape_configs[0].scrape_protocols: \"prometheusproto\" is not a scrape protocol; there are PrometheusProto, \
+             OpenMetricsText1.0.0, OpenMetricsText0.0.1, PrometheusText1.0.0, PrometheusText0.0.4",
+        ),
+        (
+            "global: { scrape_protocols: [PrometheusProto, PrometheusProto] }\n".to_owned(),
+            "DIR/scrape.yml: document 1: global.scrape_protocols: has \"PrometheusProto\" twice; remove one",
+        ),
+        (job("fallback_scrape_protocol: Text"), "scrape_configs[0].fallback_scrape_protocol: \"Text\" is not a scrape"),
         ("global: { body_size_limit: 1 }\n".to_owned(), "global.body_size_limit: \"1\" is not a size"),
         (job("target_limit: -1"), "scrape_configs[0].target_limit: "),
         (job("relabel_configs: [{ action: explode }]"), "relabel_configs[0].action: \"explode\" is not an action"),
@@ -148,6 +160,34 @@ fn reads_how_a_server_is_called() {
     assert!(matches!(&c.http.authorization, Some(Authorization::Token { credentials: Text::Inline(_), .. })));
     let debug = format!("{config:?}");
     assert!(!debug.contains("p w") && !debug.contains("t0ken"), "{debug}");
+}
+
+#[test]
+fn reads_what_targets_are_asked_for_and_what_becomes_of_histograms() {
+    let text = "global: { scrape_native_histograms: true, convert_classic_histograms_to_nhcb: true }\nscrape_configs:\n\
+                - job_name: a\n\
+                - job_name: b\n  scrape_native_histograms: false\n  always_scrape_classic_histograms: true\n  \
+                convert_classic_histograms_to_nhcb: false\n  fallback_scrape_protocol: PrometheusText0.0.4\n  \
+                native_histogram_bucket_limit: 160\n  native_histogram_min_bucket_factor: 1.1\n\
+                - job_name: c\n  scrape_protocols: [PrometheusText0.0.4, PrometheusProto]\n";
+    let config = read(text).unwrap();
+    let [a, b, c] = config.jobs.as_slice() else { panic!() };
+    assert_eq!((a.negotiation.protocols[0], a.negotiation.protocols.len()), (Protocol::PrometheusProto, 5));
+    let forms = a.histograms.forms;
+    assert!(forms.native && forms.custom && !forms.classic_always);
+    assert_eq!((a.negotiation.fallback, a.histograms.buckets_max, a.histograms.schema_max), (None, None, 8));
+    let forms = b.histograms.forms;
+    assert!(!forms.native && !forms.custom && forms.classic_always);
+    assert!(!b.negotiation.protocols.contains(&Protocol::PrometheusProto));
+    assert_eq!(b.negotiation.fallback, Some(Protocol::PrometheusText0_0_4));
+    assert_eq!((b.histograms.buckets_max, b.histograms.schema_max), (Some(160), 2));
+    assert_eq!(c.negotiation.protocols, [Protocol::PrometheusText0_0_4, Protocol::PrometheusProto]);
+    for field in ["scrape_native_histograms: true", "native_histogram_bucket_limit: 160", "- PrometheusProto"] {
+        assert!(config.text.contains(field), "{field} in {}", config.text);
+    }
+    let global =
+        read("global: { scrape_protocols: [PrometheusText0.0.4] }\nscrape_configs: [{ job_name: a }]\n").unwrap();
+    assert_eq!(global.jobs[0].negotiation.protocols, [Protocol::PrometheusText0_0_4]);
 }
 
 #[test]

@@ -61,11 +61,32 @@ fn digits(text: &[u8], at: &mut usize, number: &mut u64) {
 }
 
 /// A number as both formats write it; `Inf` and `NaN` in any case.
-pub(super) fn parse(text: &str) -> Option<f64> {
+pub fn parse(text: &str) -> Option<f64> {
     match leading(text.as_bytes()) {
         Some((value, length)) if length == text.len() => Some(value),
         _ => text.parse().ok(),
     }
+}
+
+/// A bound of a bucket or a quantile as Prometheus 3 stores it: OpenMetrics' canonical numbers, and Go's shortest form for the large
+/// and the small.
+pub fn canonical(bound: f64) -> String {
+    if bound.is_nan() {
+        return "NaN".to_owned();
+    }
+    if bound.is_infinite() {
+        return if bound > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
+    }
+    if bound == 0.0 {
+        return "0.0".to_owned();
+    }
+    if (1e-4..1e6).contains(&bound.abs()) {
+        return format!("{bound:?}");
+    }
+    let text = format!("{bound:e}");
+    let Some((mantissa, exponent)) = text.split_once('e') else { return text };
+    let (sign, digits) = exponent.strip_prefix('-').map_or(('+', exponent), |digits| ('-', digits));
+    format!("{mantissa}e{sign}{digits:0>2}")
 }
 
 #[cfg(test)]

@@ -98,13 +98,20 @@ fn says_what_is_wrong() {
 #[test]
 fn content_types_name_the_format() {
     for (content_type, format) in [
-        ("text/plain; version=0.0.4; charset=utf-8", Some(Format::Text)),
-        ("text/plain", Some(Format::Text)),
-        ("application/openmetrics-text; version=1.0.0; charset=utf-8", Some(Format::OpenMetrics)),
+        ("text/plain; version=0.0.4; charset=utf-8", Some(Format::Text.into())),
+        ("text/plain", Some(Format::Text.into())),
+        ("application/openmetrics-text; version=1.0.0; charset=utf-8", Some(Format::OpenMetrics.into())),
+        (
+            "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited; escaping=values",
+            Some(MediaType::Protobuf),
+        ),
+        ("Application/vnd.google.protobuf", Some(MediaType::Protobuf)),
+        ("application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=text", None),
+        ("application/vnd.google.protobuf; proto=other; encoding=delimited", None),
         ("text/html", None),
         ("", None),
     ] {
-        assert_eq!(Format::from_content_type(content_type), format, "{content_type}");
+        assert_eq!(MediaType::from_content_type(content_type), format, "{content_type}");
     }
 }
 

@@ -34,7 +34,8 @@ impl Buffers {
         self.spare.lock().pop().unwrap_or_default()
     }
 
-    pub fn give_back(&self, buffer: Buffer) {
+    pub fn give_back(&self, mut buffer: Buffer) {
+        buffer.batch.clear();
         let bytes = buffer.body.capacity() + buffer.compressed.capacity() + buffer.batch.bytes();
         let mut spare = self.spare.lock();
         if bytes <= SPARE_BYTES_MAX && spare.len() < SPARE_MAX {

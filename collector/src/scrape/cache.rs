@@ -22,6 +22,36 @@ pub(super) enum Kind {
     Dropped,
     /// A sample of this series.
     Series(SeriesRef),
+    /// A sample that is a part of a histogram; the number is the hash of what would be the histogram's line.
+    Part(u64, Part),
+}
+
+/// What a sample says of a classic histogram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// How many observations are not above a bound, whose text begins at this byte of the line.
+    Bucket { bound_at: u32 },
+    /// How many observations there are.
+    Count,
+    /// Their sum.
+    Sum,
+}
+
+/// The time of the newest exemplar of a histogram that was kept: the low half of its milliseconds. A histogram has several, which
+/// it prints again and again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ExemplarMark(u32);
+
+impl ExemplarMark {
+    fn of(timestamp_ms: i64) -> Self {
+        // 0 is none.
+        Self((timestamp_ms as u32).max(1))
+    }
+
+    /// Whether an exemplar is newer: right within 24 days.
+    pub fn is_before(self, timestamp_ms: i64) -> bool {
+        self.0 == 0 || Self::of(timestamp_ms).0.wrapping_sub(self.0).cast_signed() > 0
+    }
 }
 
 /// A line of the last scrape.
@@ -151,6 +181,11 @@ impl Cache {
         self.entries[place as usize].kind
     }
 
+    /// What a line is found by.
+    pub fn hash(&self, text: &str) -> u64 {
+        self.hasher.hash_one(text)
+    }
+
     /// The line with this key, wherever it came.
     pub fn find(&self, wanted: &str) -> Option<u32> {
         let is_it = |place: &u32| self.key(*place) == wanted;
@@ -175,9 +210,19 @@ impl Cache {
     }
 
     /// Notes the exemplar of a line; says whether it is another one than last time.
-    pub fn note_exemplar(&mut self, place: u32, exemplar: Option<&str>) -> bool {
-        let hash = exemplar.map_or(0, |text| (self.hasher.hash_one(text) as u32).max(1));
+    pub fn note_exemplar(&mut self, place: u32, exemplar: Option<&[u8]>) -> bool {
+        let hash = exemplar.map_or(0, |bytes| (self.hasher.hash_one(bytes) as u32).max(1));
         std::mem::replace(&mut self.entries[place as usize].exemplar, hash) != hash && hash != 0
+    }
+
+    /// Notes that a histogram's exemplars up to a time are kept; gives the mark of those that were before.
+    pub fn note_exemplars_until(&mut self, place: u32, newest_ms: i64) -> ExemplarMark {
+        let mark = &mut self.entries[place as usize].exemplar;
+        let before = ExemplarMark(*mark);
+        if before.is_before(newest_ms) {
+            *mark = ExemplarMark::of(newest_ms).0;
+        }
+        before
     }
 
     /// Gives a line another series: the store has forgotten the one it had.

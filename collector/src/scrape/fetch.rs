@@ -12,17 +12,13 @@ use url::{Position, Url};
 
 use super::apart::{BYTES_APART, apart};
 use crate::config::ScrapeJob;
+use crate::config::protocols::Protocol;
 use crate::discovery::target::Target;
-use crate::exposition::Format;
+use crate::exposition::MediaType;
 use crate::transport::Transport;
 
 /// How we name ourselves to targets and sources.
 pub(crate) const USER_AGENT: &str = concat!("Plimsoll/", env!("CARGO_PKG_VERSION"));
-
-/// Formats we read, the best first.
-const ACCEPT: &str = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
-                      application/openmetrics-text;version=0.0.1;q=0.4,\
-                      text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
 
 /// Redirects that are followed: as Go's client.
 const REDIRECTS_MAX: usize = 10;
@@ -63,7 +59,7 @@ pub(super) async fn fetch(
     target: &Target,
     body: &mut Vec<u8>,
     compressed: &mut Vec<u8>,
-) -> Result<Format, FetchError> {
+) -> Result<MediaType, FetchError> {
     body.clear();
     let body_bytes_max = job.limits.body_bytes.unwrap_or(BODY_BYTES_MAX);
     let answer = async {
@@ -71,11 +67,7 @@ pub(super) async fn fetch(
         if response.status() != StatusCode::OK {
             return Err(FetchError::Failed(format!("the target answered {}", response.status())));
         }
-        let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let format = Format::from_content_type(content_type.unwrap_or_default()).ok_or_else(|| match content_type {
-            Some(other) => format!("the target's Content-Type is {other:?}, which is no format for metrics"),
-            None => "the target sends no Content-Type".to_owned(),
-        })?;
+        let media_type = media_type(response.headers(), job)?;
         if is_gzip(response.headers()) {
             compressed.clear();
             collect(response, body_bytes_max, compressed).await?;
@@ -83,7 +75,7 @@ pub(super) async fn fetch(
         } else {
             collect(response, body_bytes_max, body).await?;
         }
-        Ok(format)
+        Ok(media_type)
     };
     match tokio::time::timeout(target.timeout, answer).await {
         Ok(result) => result,
@@ -126,7 +118,7 @@ async fn answer(transport: &Transport, job: &ScrapeJob, target: &Target) -> Resu
 fn request(job: &ScrapeJob, target: &Target, url: &Url) -> Result<Request<Full<Bytes>>, String> {
     let timeout = target.timeout.as_secs_f64().to_string();
     let mut request = Request::get(url.as_str())
-        .header(header::ACCEPT, ACCEPT)
+        .header(header::ACCEPT, job.negotiation.accept())
         .header(header::USER_AGENT, USER_AGENT)
         .header("X-Prometheus-Scrape-Timeout-Seconds", timeout);
     if job.enable_compression {
@@ -142,6 +134,19 @@ fn redirected(response: &Response<Incoming>, from: &Url) -> Option<Url> {
     }
     let location = response.headers().get(header::LOCATION)?.to_str().ok()?;
     from.join(location).ok().filter(|url| matches!(url.scheme(), "http" | "https"))
+}
+
+/// How the answer is to be read.
+fn media_type(headers: &HeaderMap, job: &ScrapeJob) -> Result<MediaType, String> {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let announced = MediaType::from_content_type(content_type.unwrap_or_default());
+    announced.or(job.negotiation.fallback.map(Protocol::media_type)).ok_or_else(|| match content_type {
+        Some(other) => format!(
+            "the target's Content-Type is {other:?}, which is no format for metrics; if they are in one nevertheless, name it in \
+             fallback_scrape_protocol"
+        ),
+        None => "the target sends no Content-Type; name the format of its metrics in fallback_scrape_protocol".to_owned(),
+    })
 }
 
 fn is_gzip(headers: &HeaderMap) -> bool {

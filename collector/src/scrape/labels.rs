@@ -3,7 +3,7 @@
 use crate::config::ScrapeJob;
 use crate::config::limits::Limits;
 use crate::discovery::relabel::{LabelSet, relabel};
-use crate::exposition::SeriesParts;
+use crate::exposition::{SeriesParts, canonical};
 use crate::series::{Labels, METRIC_NAME};
 
 /// Puts the target's labels on a series and relabels it. `None` if relabelling drops it.
@@ -89,28 +89,11 @@ pub(super) fn normalize_bounds(kind: &str, parts: &mut SeriesParts<'_>) {
     if let Some((_, value)) = parts.iter_mut().find(|(name, _)| name == label)
         && let Ok(bound) = value.parse::<f64>()
     {
-        let normal = format_bound(bound);
+        let normal = canonical(bound);
         if *value != normal {
             *value = normal.into();
         }
     }
-}
-
-/// As OpenMetrics' canonical numbers, and Go's shortest form for the large and the small.
-fn format_bound(bound: f64) -> String {
-    if bound.is_nan() {
-        return "NaN".to_owned();
-    }
-    if bound.is_infinite() {
-        return if bound > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
-    }
-    if bound == 0.0 || (1e-4..1e6).contains(&bound.abs()) {
-        return format!("{bound:?}");
-    }
-    let text = format!("{bound:e}");
-    let Some((mantissa, exponent)) = text.split_once('e') else { return text };
-    let (sign, digits) = exponent.strip_prefix('-').map_or(('+', exponent), |digits| ('-', digits));
-    format!("{mantissa}e{sign}{digits:0>2}")
 }
 
 #[cfg(test)]

@@ -29,12 +29,13 @@ impl Memory {
         };
         labels(&self.job) == labels(job)
             && self.job.metric_relabel == job.metric_relabel
+            && self.job.histograms.forms == job.histograms.forms
             && series_max.is_none_or(|max| self.cache.series_known() <= max)
     }
 
     /// Series that are not in the batch, which is all that there is now.
     pub fn orphans(mut self, batch: &Batch) -> Vec<SeriesRef> {
-        let present: HashSet<SeriesRef> = batch.samples.iter().map(|(series, _)| *series).collect();
+        let present: HashSet<SeriesRef> = batch.series().collect();
         let mut orphans = self.cache.all_live();
         orphans.append(&mut self.automatic);
         orphans.retain(|series| !present.contains(series));

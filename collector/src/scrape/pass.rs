@@ -1,19 +1,25 @@
 //! One text of a target becomes one batch: lines that the target printed last time cost a comparison, others are read,
-//! labelled and looked up; what vanished gets a stale marker. Does no I/O and knows no clock. Lines are read in `reader`; what
-//! becomes of each sample, and what the limits say, is in `taking`.
+//! labelled and looked up; what vanished gets a stale marker. Does no I/O and knows no clock. Lines are read in `reader`, families
+//! of the protobuf format in `families`; what becomes of each sample, and what the limits say, is in `taking`.
 
+mod batch;
+mod customs;
+mod families;
+mod histograms;
 mod reader;
 mod taking;
 
 use std::collections::HashMap;
 
+pub(super) use self::batch::Batch;
+use self::families::FamilyReader;
 use self::reader::Reader;
 use super::cache::{Cache, Kind};
 use super::labels::{normalize_bounds, stored_labels};
 use super::report::ScrapeReport;
 use crate::config::ScrapeJob;
-use crate::exposition::{Format, Problem, SeriesParts, parse_series};
-use crate::series::{Ingest, Labels, Sample, SeriesRef, stale_nan};
+use crate::exposition::{MediaType, Place, Problem, SeriesParts, parse_series};
+use crate::series::{Ingest, Labels, SeriesRef};
 
 /// What one text held: each sample that was read is in the batch, or counted with what became of it.
 #[derive(Debug, Default, PartialEq)]
@@ -42,26 +48,12 @@ pub(super) struct Found {
     pub first_shed: Option<Problem>,
 }
 
-/// Samples to be appended together.
-#[derive(Debug, Default)]
-pub(super) struct Batch {
-    pub samples: Vec<(SeriesRef, Sample)>,
-}
-
-impl Batch {
-    pub fn clear(&mut self) {
-        self.samples.clear();
-    }
-
-    /// Bytes of memory.
-    pub fn bytes(&self) -> usize {
-        self.samples.capacity() * size_of::<(SeriesRef, Sample)>()
-    }
-
-    /// Marks series as gone.
-    pub fn stale(&mut self, series: Vec<SeriesRef>, timestamp_ms: i64) {
-        let marker = Sample { timestamp_ms, value: stale_nan() };
-        self.samples.extend(series.into_iter().map(|series| (series, marker)));
+impl Found {
+    fn note_problem(&mut self, place: impl Into<Place>, text: &str, reason: &'static str) {
+        self.problems += 1;
+        if self.first_problem.is_none() {
+            self.first_problem = Some(Problem::new(place, text, reason));
+        }
     }
 }
 
@@ -78,17 +70,26 @@ pub(super) struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// Reads a text into the batch, and says what it held and whether a limit failed it: the batch then holds stale markers
+    /// Reads an answer into the batch, and says what it held and whether a limit failed it: the batch then holds stale markers
     /// for all of the target's series, and no samples.
-    pub fn read(mut self, body: &[u8], format: Format, at_ms: i64) -> (Found, Result<(), String>) {
+    pub fn read(mut self, body: &[u8], media_type: MediaType, at_ms: i64) -> (Found, Result<(), String>) {
         self.batch.clear();
         self.cache.begin();
-        let mut reader = Reader::new(&mut self, format, at_ms);
-        let read = match std::str::from_utf8(body) {
-            Ok(text) => reader.read(text),
-            Err(_) => reader.read_damaged(body),
+        let (mut found, read) = match media_type {
+            MediaType::Text(format) => {
+                let mut reader = Reader::new(&mut self, format, at_ms);
+                let read = match std::str::from_utf8(body) {
+                    Ok(text) => reader.read(text),
+                    Err(_) => reader.read_damaged(body),
+                };
+                (reader.found(), read)
+            }
+            MediaType::Protobuf => {
+                let mut reader = FamilyReader::new(&mut self, at_ms);
+                let read = reader.read(body);
+                (reader.found(), read)
+            }
         };
-        let mut found = reader.found();
         match read {
             Ok(()) => {
                 found.series = self.cache.series_printed();
@@ -107,10 +108,9 @@ impl Pass<'_> {
         self.batch.stale(live, at_ms);
     }
 
-    /// Looks up series again whose handles the store no longer knows, for another batch.
-    pub fn again(self, gone: &[usize]) {
-        let lost: Vec<(SeriesRef, Sample)> = gone.iter().map(|position| self.batch.samples[*position]).collect();
-        let mut renewed: HashMap<SeriesRef, Option<SeriesRef>> = lost.iter().map(|(old, _)| (*old, None)).collect();
+    /// Looks up series again whose handles the store no longer knows; the batch becomes what was lost of them.
+    pub fn again(self, mut lost: Batch) {
+        let mut renewed: HashMap<SeriesRef, Option<SeriesRef>> = lost.series().map(|old| (old, None)).collect();
         for place in self.cache.places_of(|series| renewed.contains_key(&series)) {
             let Kind::Series(old) = self.cache.kind(place) else { continue };
             let Ok(parts) = parts_of(self.report, self.cache.key(place)) else { continue };
@@ -120,9 +120,8 @@ impl Pass<'_> {
                 renewed.insert(old, Some(series));
             }
         }
-        let again = |(old, sample): &(SeriesRef, Sample)| Some(((*renewed.get(old)?)?, *sample));
-        self.batch.clear();
-        self.batch.samples.extend(lost.iter().filter_map(again));
+        lost.renew(|old| renewed.get(&old).copied().flatten());
+        *self.batch = lost;
     }
 }
 

@@ -7,8 +7,8 @@ use super::cache::Cache;
 use super::pass::{Batch, Pass};
 use super::report::ScrapeReport;
 use crate::config::ScrapeJob;
-use crate::exposition::Format;
-use crate::series::{Ingest, Labels, Sample, SeriesRef};
+use crate::exposition::MediaType;
+use crate::series::{HistogramSample, Ingest, Labels, Sample, SeriesRef};
 
 /// A target, as far as its texts go.
 pub struct Rehearsal {
@@ -25,7 +25,9 @@ pub struct Rehearsal {
 pub struct Rehearsed {
     /// What would be appended: the samples printed, then a stale marker for each series that is gone.
     pub samples: Vec<(SeriesRef, Sample)>,
-    /// Lines that could not be read.
+    /// The native histograms that would be.
+    pub histograms: Vec<(SeriesRef, HistogramSample)>,
+    /// Lines or metrics that could not be read.
     pub problems: usize,
 }
 
@@ -40,12 +42,13 @@ impl Rehearsal {
     ///
     /// # Errors
     /// The limit that it exceeds, or the job's reason to refuse it.
-    pub fn read(&mut self, body: &[u8], format: Format, at_ms: i64) -> Result<Rehearsed, String> {
+    pub fn read(&mut self, body: &[u8], format: impl Into<MediaType>, at_ms: i64) -> Result<Rehearsed, String> {
         let Self { job, target, store, report, cache, batch } = self;
         let series_max = job.limits.series;
         let pass = Pass { job, target, series_max, store: store.as_ref(), report, cache, batch };
-        let (found, read) = pass.read(body, format, at_ms);
+        let (found, read) = pass.read(body, format.into(), at_ms);
         read?;
-        Ok(Rehearsed { samples: self.batch.samples.clone(), problems: found.problems })
+        let (samples, histograms) = (self.batch.samples.clone(), self.batch.histograms.clone());
+        Ok(Rehearsed { samples, histograms, problems: found.problems })
     }
 }

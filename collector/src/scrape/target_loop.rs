@@ -19,15 +19,12 @@ use super::pass::{Batch, Found, Pass};
 use super::report::{Scraped, TargetReport};
 use crate::config::ScrapeJob;
 use crate::discovery::target::Target;
-use crate::exposition::Format;
+use crate::exposition::MediaType;
 use crate::series::{AppendError, Sample, SeriesRef};
 use crate::transport::Transport;
 
 /// Times this close to the schedule are moved onto it, so that they compress: Prometheus' `ScrapeTimestampTolerance`.
 const ALIGNMENT_TOLERANCE_MS: i64 = 2;
-
-/// Samples that are stored at once: the log is locked meanwhile, some milliseconds, and others wait.
-const SAMPLES_AT_ONCE: usize = 10_000;
 
 /// What a task is to do.
 pub(super) struct Assignment {
@@ -141,7 +138,7 @@ impl TargetLoop {
     }
 
     /// Stores what was fetched, or that nothing was.
-    fn take_in(&mut self, buffer: &mut Buffer, fetched: Result<Format, FetchError>, began: Instant, at_ms: i64) {
+    fn take_in(&mut self, buffer: &mut Buffer, fetched: Result<MediaType, FetchError>, began: Instant, at_ms: i64) {
         let Buffer { body, batch, .. } = buffer;
         let body_bytes = match &fetched {
             Ok(_) => i64::try_from(body.len()).unwrap_or(i64::MAX),
@@ -150,7 +147,7 @@ impl TargetLoop {
         };
         let left = self.inherit();
         let (found, result) = match fetched {
-            Ok(format) => self.pass(batch).read(body, format, at_ms),
+            Ok(media_type) => self.pass(batch).read(body, media_type, at_ms),
             Err(error) => {
                 self.pass(batch).fail(at_ms);
                 (Found::default(), Err(error.to_string()))
@@ -202,34 +199,24 @@ impl TargetLoop {
 
     /// Stores the batch; what the store has forgotten meanwhile is looked up and stored again.
     fn append(&mut self, batch: &mut Batch, at_ms: i64) -> Result<(), String> {
-        let mut gone = Vec::new();
-        let mut result = self.store(&batch.samples, &mut gone);
-        if !gone.is_empty() && result.is_ok() {
-            let lost: Vec<(SeriesRef, Sample)> = gone.iter().map(|position| batch.samples[*position]).collect();
+        let (lost, mut error) = match batch.append(self.scraping.store.as_ref()) {
+            Ok(lost) => (lost, None),
+            Err(error) => (Batch::default(), Some(error)),
+        };
+        if !lost.is_empty() {
+            let lost_samples = lost.samples.clone();
             let new = automatic::resolve(&self.own.job, &self.own.target, self.scraping.store.as_ref());
             let old = std::mem::replace(&mut self.automatic, new);
-            self.pass(batch).again(&gone);
+            self.pass(batch).again(lost);
             let renewed = |(series, sample): (SeriesRef, Sample)| {
                 let which = old.iter().position(|known| *known == series)?;
                 Some((self.automatic[which], sample))
             };
-            batch.samples.extend(lost.into_iter().filter_map(renewed));
-            result = self.store(&batch.samples, &mut Vec::new());
+            batch.samples.extend(lost_samples.into_iter().filter_map(renewed));
+            error = batch.append(self.scraping.store.as_ref()).err();
         }
-        self.note(result.as_ref().err(), at_ms);
-        result.map_err(|error| format!("the samples could not be stored: {error}"))
-    }
-
-    /// Stores samples; positions of those whose series the store has forgotten are added to `gone`.
-    fn store(&self, samples: &[(SeriesRef, Sample)], gone: &mut Vec<usize>) -> Result<(), AppendError> {
-        let mut result = Ok(());
-        for (i, part) in samples.chunks(SAMPLES_AT_ONCE).enumerate() {
-            let before = gone.len();
-            // Goes on after an error, so that what is lost is counted.
-            result = result.and(self.scraping.store.append_resolved(part, gone).map(|_| ()));
-            gone[before..].iter_mut().for_each(|position| *position += i * SAMPLES_AT_ONCE);
-        }
-        result
+        self.note(error.as_ref(), at_ms);
+        error.map_or(Ok(()), |error| Err(format!("the samples could not be stored: {error}")))
     }
 
     /// Logs the first failure, and the first success after it: not every scrape while a disk is full.

@@ -9,8 +9,12 @@ mod example;
 mod exposition;
 mod fake_api;
 mod guards;
+mod histograms_beside;
 mod kubernetes;
 mod limits;
+#[path = "../../src/exposition/protobuf/messages.rs"]
+mod messages;
+mod native_histograms;
 mod otlp_metrics;
 mod prometheus;
 mod questions;

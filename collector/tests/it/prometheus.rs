@@ -23,7 +23,7 @@ const QUESTIONS: [&str; 2] = [include_str!("../prometheus/queries.txt"), include
 const QUESTIONS_WRITTEN: [&str; 2] = [QUESTIONS[0], include_str!("../prometheus/ranges.txt")];
 
 /// How long both may take to start and scrape.
-const DEADLINE: Duration = Duration::from_secs(30);
+pub const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A Prometheus of our own, ended when dropped.
 pub struct Prometheus {
@@ -84,7 +84,7 @@ impl Drop for Prometheus {
     }
 }
 
-async fn ask(address: &str, question: &Question) -> Answer {
+pub async fn ask(address: &str, question: &Question) -> Answer {
     let url = format!("http://{address}{}", question.path);
     let request = reqwest::Client::new().request(question.method.parse().unwrap(), url).timeout(DEADLINE);
     let request = match &question.form {
@@ -151,7 +151,7 @@ async fn a_real_prometheus_that_was_written_the_same_samples_answers_the_same() 
 }
 
 /// When the samples begin: a whole multiple of every step; recent enough for Prometheus to take in.
-fn base() -> i64 {
+pub fn base() -> i64 {
     let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap();
     (now - SECONDS - 600) / 600 * 600
 }
@@ -175,7 +175,7 @@ async fn write(address: &str, body: &[u8]) {
     tokio::time::timeout(DEADLINE, sent).await.unwrap_or_else(|_| panic!("{address} takes no samples"));
 }
 
-async fn compare(ours: &str, theirs: &str, files: &[&str], base: i64) {
+pub async fn compare(ours: &str, theirs: &str, files: &[&str], base: i64) {
     let (mut asked, mut wrong) = (0, Vec::new());
     for question in files.iter().flat_map(|text| questions(text, base)) {
         asked += 1;

@@ -31,7 +31,7 @@ pub struct Target {
 struct TargetState {
     status: StatusCode,
     content_type: &'static str,
-    body: String,
+    body: Vec<u8>,
     compressed: bool,
     last_headers: HeaderMap,
 }
@@ -41,7 +41,7 @@ impl Target {
         let state = Arc::new(Mutex::new(TargetState {
             status: StatusCode::OK,
             content_type: "text/plain; version=0.0.4",
-            body: String::new(),
+            body: Vec::new(),
             compressed: false,
             last_headers: HeaderMap::new(),
         }));
@@ -55,12 +55,19 @@ impl Target {
     pub fn prints(&self, body: &str) {
         let mut state = self.state.lock();
         state.status = StatusCode::OK;
-        body.clone_into(&mut state.body);
+        body.as_bytes().clone_into(&mut state.body);
     }
 
     pub fn prints_as(&self, content_type: &'static str, body: &str) {
         self.prints(body);
         self.state.lock().content_type = content_type;
+    }
+
+    /// Answers with bytes of any format.
+    pub fn answers(&self, content_type: &'static str, body: &[u8]) {
+        let mut state = self.state.lock();
+        (state.status, state.content_type) = (StatusCode::OK, content_type);
+        body.clone_into(&mut state.body);
     }
 
     /// Answers with gzip, if that is accepted.
@@ -83,7 +90,7 @@ async fn answer(State(state): State<Arc<Mutex<TargetState>>>, headers: HeaderMap
     let accepts = |name: &str| state.last_headers.get(header::ACCEPT_ENCODING).is_some_and(|value| value == name);
     if state.compressed && accepts("gzip") {
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-        gzip.write_all(state.body.as_bytes()).unwrap();
+        gzip.write_all(&state.body).unwrap();
         let headers = [(header::CONTENT_TYPE, state.content_type), (header::CONTENT_ENCODING, "gzip")];
         return (state.status, headers, gzip.finish().unwrap()).into_response();
     }

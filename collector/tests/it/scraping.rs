@@ -64,7 +64,11 @@ async fn a_bad_line_is_shown_and_the_good_ones_are_kept() {
     target.prints_as("text/html", "a 1\n");
     running.becomes("up", 0.0).await;
     let view = running.client.targets().await.unwrap().active_targets.remove(0);
-    assert_eq!(view.last_error, "the target's Content-Type is \"text/html\", which is no format for metrics");
+    assert_eq!(
+        view.last_error,
+        "the target's Content-Type is \"text/html\", which is no format for metrics; if they are in one nevertheless, name it in \
+         fallback_scrape_protocol"
+    );
 }
 
 #[tokio::test]

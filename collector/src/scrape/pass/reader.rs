@@ -1,22 +1,25 @@
 //! The lines of a text, one after another: those that came at this place last time are compared, others are read. What a line
 //! means for the batch is for `taking`.
 
+mod parts;
+
 use super::super::cache::Kind;
+use super::customs::Customs;
 use super::taking::{TOO_LONG, Taking};
 use super::{Found, Pass};
-use crate::exposition::{
-    Format, Line, Metadata, Problem, Reading, leading_number, parse_line, parse_reading, unescape_help,
-};
+use crate::exposition::{Format, Line, Metadata, Reading, leading_number, parse_line, parse_reading, unescape_help};
 
 pub(super) struct Reader<'p, 'a> {
     taking: Taking<'p, 'a>,
     format: Format,
     line: usize,
+    customs: Option<Customs>,
 }
 
 impl<'p, 'a> Reader<'p, 'a> {
     pub fn new(pass: &'p mut Pass<'a>, format: Format, at_ms: i64) -> Self {
-        Self { taking: Taking::new(pass, at_ms), format, line: 0 }
+        let customs = Self::customs(pass.job);
+        Self { taking: Taking::new(pass, at_ms), format, line: 0, customs }
     }
 
     /// What was read.
@@ -30,9 +33,11 @@ impl<'p, 'a> Reader<'p, 'a> {
     /// If a limit is exceeded that fails the scrape.
     pub fn read(&mut self, text: &str) -> Result<(), String> {
         self.look(text)?;
+        self.finish_customs()?;
         self.taking.judge()?;
         if self.taking.begin_second() {
             self.look(text)?;
+            self.finish_customs()?;
             self.taking.judge()?;
         }
         Ok(())
@@ -109,9 +114,10 @@ impl<'p, 'a> Reader<'p, 'a> {
             return Ok(after);
         }
         match parse_line(line, self.format) {
+            Ok(Line::Sample { series, reading }) if self.take_part(series, line, reading) => {}
             Ok(Line::Sample { series, reading }) => match self.taking.place_of(series, self.line)? {
                 Ok(Some(place)) => self.sample(place, line, reading),
-                Ok(None) => {}
+                Ok(None) => self.take_shed_part(series, line, reading),
                 Err(reason) => self.unreadable(line, reason),
             },
             Ok(silent) => self.silent(line, silent),
@@ -138,9 +144,10 @@ impl<'p, 'a> Reader<'p, 'a> {
         }
         let timestamp_ms = reading.timestamp_ms.filter(|_| self.taking.pass.job.honor_timestamps);
         // An exemplar that stands behind another value is not a new one.
-        let is_new = self.taking.pass.cache.note_exemplar(place, reading.exemplar);
-        if let Err(reason) = self.taking.take(place, timestamp_ms, reading.value) {
-            self.problem(line, reason);
+        let is_new = self.taking.pass.cache.note_exemplar(place, reading.exemplar.map(str::as_bytes));
+        match self.taking.take(place, timestamp_ms, reading.value) {
+            Ok(()) => self.see_known(place, line, Reading { timestamp_ms, ..reading }),
+            Err(reason) => self.problem(line, reason),
         }
         if let Some(text) = reading.exemplar.filter(|_| is_new)
             && let Err(reason) = self.taking.exemplar(place, text, timestamp_ms)
@@ -183,8 +190,9 @@ impl<'p, 'a> Reader<'p, 'a> {
             return;
         }
         self.taking.pass.cache.note_exemplar(place, None);
-        if let Err(reason) = self.taking.take(place, None, value) {
-            self.problem(line, reason);
+        match self.taking.take(place, None, value) {
+            Ok(()) => self.see_known(place, line, Reading { value, timestamp_ms: None, exemplar: None }),
+            Err(reason) => self.problem(line, reason),
         }
     }
 
@@ -196,11 +204,7 @@ impl<'p, 'a> Reader<'p, 'a> {
     }
 
     fn problem(&mut self, line: &str, reason: &'static str) {
-        let found = &mut self.taking.found;
-        found.problems += 1;
-        if found.first_problem.is_none() {
-            let line = line.lines().next().unwrap_or_default();
-            found.first_problem = Some(Problem::new(self.line, line, reason));
-        }
+        let line = line.lines().next().unwrap_or_default();
+        self.taking.found.note_problem(self.line, line, reason);
     }
 }

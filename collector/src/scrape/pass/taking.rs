@@ -5,8 +5,8 @@
 use super::super::cache::Kind;
 use super::super::labels::{is_kept, stored_labels};
 use super::{Found, Pass, parts_of};
-use crate::exposition::{Problem, parse_exemplar};
-use crate::series::Sample;
+use crate::exposition::{Place, Problem, parse_exemplar};
+use crate::series::{Sample, SeriesRef};
 
 /// How far a sample's own time may be ahead of the scrape: Prometheus' limit. A later one would keep out all that follows,
 /// and the log's segment from being forgotten.
@@ -102,7 +102,11 @@ impl<'p, 'a> Taking<'p, 'a> {
 
     /// Where a series is remembered, now at the latest; `None` if there is no room for it, and it is counted. The outer error
     /// fails the scrape, the inner one is a problem of this line.
-    pub fn place_of(&mut self, series: &str, line: usize) -> Result<Result<Option<u32>, &'static str>, String> {
+    pub fn place_of(
+        &mut self,
+        series: &str,
+        line: impl Into<Place>,
+    ) -> Result<Result<Option<u32>, &'static str>, String> {
         if let Some(place) = self.pass.cache.find(series) {
             return Ok(Ok(Some(place)));
         }
@@ -114,7 +118,7 @@ impl<'p, 'a> Taking<'p, 'a> {
     }
 
     /// A series that is not known.
-    fn meet(&mut self, series: &str, line: usize) -> Result<Result<Option<u32>, &'static str>, String> {
+    fn meet(&mut self, series: &str, line: impl Into<Place>) -> Result<Result<Option<u32>, &'static str>, String> {
         let room = self.room();
         if room != Room::Free && self.is_second() {
             self.note_shed(series, line);
@@ -144,13 +148,25 @@ impl<'p, 'a> Taking<'p, 'a> {
         Ok(Ok(Some(place)))
     }
 
-    fn note_shed(&mut self, series: &str, line: usize) {
+    fn note_shed(&mut self, series: &str, line: impl Into<Place>) {
         let first = || Problem::new(line, series, "there is no room for this series");
         self.found.first_shed.get_or_insert_with(first);
     }
 
     /// Takes what a line stands for, or says what is wrong with its sample.
     pub fn take(&mut self, place: u32, timestamp_ms: Option<i64>, value: f64) -> Result<(), &'static str> {
+        if let Some((series, timestamp_ms)) = self.admit(place, timestamp_ms)? {
+            self.pass.batch.samples.push((series, Sample { timestamp_ms, value }));
+        }
+        Ok(())
+    }
+
+    /// Counts what a line stands for: the series that gets a sample and the sample's time, or what is wrong with it.
+    pub(super) fn admit(
+        &mut self,
+        place: u32,
+        timestamp_ms: Option<i64>,
+    ) -> Result<Option<(SeriesRef, i64)>, &'static str> {
         let first = self.pass.cache.touch(place, timestamp_ms.is_some());
         let kind = self.pass.cache.kind(place);
         if self.is_second() && matches!(kind, Kind::Series(_) | Kind::Dropped) {
@@ -160,7 +176,8 @@ impl<'p, 'a> Taking<'p, 'a> {
             }
         }
         match kind {
-            Kind::Silent => {}
+            Kind::Part(..) if !first => return Err("the series is printed twice"),
+            Kind::Silent | Kind::Part(..) => {}
             Kind::End => self.ended = true,
             Kind::Dropped => self.found.scraped += 1,
             Kind::Series(series) => {
@@ -174,11 +191,10 @@ impl<'p, 'a> Taking<'p, 'a> {
                     self.found.ahead += 1;
                     return Err("the timestamp is more than 10 minutes ahead");
                 }
-                let sample = Sample { timestamp_ms: timestamp_ms.unwrap_or(self.at_ms), value };
-                self.pass.batch.samples.push((series, sample));
+                return Ok(Some((series, timestamp_ms.unwrap_or(self.at_ms))));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Keeps the exemplar that stands behind a sample.

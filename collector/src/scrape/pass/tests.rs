@@ -5,10 +5,13 @@ use std::sync::Arc;
 use lifecycle::ManualClock;
 use proptest::prelude::*;
 
+mod families;
+
 use super::*;
 use crate::api::views::{ExemplarSource, TargetsView};
 use crate::config;
-use crate::series::{Queryable, Unmetered, is_stale};
+use crate::exposition::Format;
+use crate::series::{Histogram, Queryable, Unmetered, is_stale, stale_nan};
 use crate::store::{Store, StoreOptions};
 
 struct Bench {
@@ -54,15 +57,15 @@ impl Bench {
     }
 
     /// A second later, the target prints this. What it held is told even if a limit failed it.
-    fn read(&mut self, text: impl AsRef<[u8]>, format: Format) -> (Found, Result<(), String>) {
+    fn read(&mut self, text: impl AsRef<[u8]>, media_type: impl Into<MediaType>) -> (Found, Result<(), String>) {
         self.at_ms += 1_000;
         let at_ms = self.at_ms;
-        let read = self.pass().read(text.as_ref(), format, at_ms);
-        self.store.append_resolved(&self.batch.samples, &mut Vec::new()).unwrap();
+        let read = self.pass().read(text.as_ref(), media_type.into(), at_ms);
+        assert!(self.batch.append(&self.store).unwrap().is_empty());
         read
     }
 
-    fn scrape(&mut self, text: impl AsRef<[u8]>, format: Format) -> Result<Found, String> {
+    fn scrape(&mut self, text: impl AsRef<[u8]>, format: impl Into<MediaType>) -> Result<Found, String> {
         let (found, result) = self.read(text, format);
         result.map(|()| found)
     }
@@ -72,15 +75,16 @@ impl Bench {
         self.at_ms += 1_000;
         let at_ms = self.at_ms;
         self.pass().fail(at_ms);
-        self.store.append_resolved(&self.batch.samples, &mut Vec::new()).unwrap();
+        assert!(self.batch.append(&self.store).unwrap().is_empty());
     }
 
     /// Samples that go to the store, without stale markers.
     fn taken(&self) -> usize {
-        self.batch.samples.iter().filter(|(_, sample)| !is_stale(sample.value)).count()
+        let samples = self.batch.samples.iter().filter(|(_, sample)| !is_stale(sample.value)).count();
+        samples + self.batch.histograms.len()
     }
 
-    /// `name{labels without job and instance} value@seconds ...`, a stale marker as `x`.
+    /// `name{labels without job and instance} value@seconds ...`, a stale marker as `x`, a histogram as `[count:sum:buckets]`.
     fn stored(&self) -> Vec<String> {
         let series = self.store.select(&[], i64::MIN, i64::MAX, &Unmetered).unwrap();
         let line = |series: &crate::series::SeriesSamples| {
@@ -88,11 +92,24 @@ impl Bench {
             let labels = Labels::new(own);
             let samples = series.samples.iter().map(|s| {
                 let value = if is_stale(s.value) { "x".to_owned() } else { s.value.to_string() };
-                format!(" {value}@{}", s.timestamp_ms as f64 / 1_000.0)
+                (s.timestamp_ms, value)
             });
-            format!("{labels}{}", samples.collect::<String>())
+            let histograms = series.histograms.iter().map(|s| (s.timestamp_ms, shown(&s.histogram)));
+            let mut all: Vec<(i64, String)> = samples.chain(histograms).collect();
+            all.sort();
+            let all = all.iter().map(|(at_ms, value)| format!(" {value}@{}", *at_ms as f64 / 1_000.0));
+            format!("{labels}{}", all.collect::<String>())
         };
         series.iter().map(line).collect()
+    }
+}
+
+fn shown(histogram: &Histogram) -> String {
+    let buckets = histogram.positive_buckets.iter().chain(&histogram.negative_buckets);
+    let buckets: Vec<String> = buckets.map(ToString::to_string).collect();
+    match histogram.is_stale() {
+        true => "x".to_owned(),
+        false => format!("[{}:{}:{}]", histogram.count, histogram.sum, buckets.join(",")),
     }
 }
 
@@ -230,7 +247,7 @@ fn what_relabelling_drops_is_not_shed() {
     for _ in 0..2 {
         let found = bench.scrape("a 1\nd1 1\nb 1\nd2 1\n", Format::Text).unwrap();
         assert_eq!((found.scraped, found.kept, found.shed, found.series), (4, 2, 1, 1));
-        assert_eq!(found.first_shed.unwrap().line, 3);
+        assert_eq!(found.first_shed.unwrap().place, Place::Line(3));
     }
 }
 
