@@ -141,9 +141,9 @@ impl Head {
         self.index.read().all().cloned().collect()
     }
 
-    /// The time of the oldest sample.
-    pub fn oldest_ms(&self) -> Option<i64> {
-        self.all().iter().filter_map(|series| series.state.lock().first_ms()).min()
+    /// The time of the oldest sample, of those from a time on.
+    pub fn oldest_ms(&self, from_ms: i64) -> Option<i64> {
+        self.all().iter().filter_map(|series| series.state.lock().first_from(from_ms)).min()
     }
 
     /// Forgets samples older than `before_ms`; tells the series that are without any for the second time.

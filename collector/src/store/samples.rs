@@ -163,6 +163,24 @@ impl SeriesState {
         [floats, histograms].into_iter().flatten().min()
     }
 
+    /// The time of the oldest sample, of those from a time on. A chunk may begin long before: nothing came for a year, say.
+    pub fn first_from(&self, from_ms: i64) -> Option<i64> {
+        let first_ms = self.first_ms()?;
+        if first_ms >= from_ms {
+            return Some(first_ms);
+        }
+        let at = self.sealed.partition_point(|c| c.last_ms < from_ms);
+        let floats = self.sealed.get(at).map(Chunk::samples).or_else(|| self.open.as_ref().map(OpenChunk::samples));
+        let float = floats.into_iter().flatten().map(|sample| sample.timestamp_ms).find(|time_ms| *time_ms >= from_ms);
+        let histogram = self.histograms.as_ref().and_then(|histograms| {
+            let at = histograms.sealed.partition_point(|c| c.last_ms < from_ms);
+            let chunk = histograms.sealed.get(at).map(HistogramChunk::samples);
+            let mut samples = chunk.unwrap_or_else(|| histograms.open.samples());
+            samples.find(|sample| sample.timestamp_ms >= from_ms).map(|sample| sample.timestamp_ms)
+        });
+        [float, histogram].into_iter().flatten().min()
+    }
+
     /// Whether a sample may lie in the range.
     pub fn overlaps(&self, start_ms: i64, end_ms: i64) -> bool {
         let within = |first_ms, last_ms| first_ms <= end_ms && last_ms >= start_ms;

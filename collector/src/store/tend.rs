@@ -87,7 +87,7 @@ impl Store {
 
     /// The oldest and the newest time that is not in blocks.
     fn span(&self) -> Option<(i64, i64)> {
-        let oldest = self.head.oldest_ms()?.max(self.window.sealed_until_ms());
+        let oldest = self.head.oldest_ms(self.window.sealed_until_ms())?;
         Some((oldest, self.window.newest_ms()?)).filter(|(oldest, newest)| oldest <= newest)
     }
 
