@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use collector::api::views::Exemplar;
 use collector::config::{self, ScrapeJob};
-use collector::exposition::{self, Format, Line};
+use collector::exposition::{self, Format, Line, MediaType};
 use collector::scrape::{Rehearsal, Rehearsed};
 use collector::series::{
     AppendError, Appendable, Appended, HistogramSample, Ingest, Labels, METRIC_NAME, Sample, SeriesRef, is_stale,
@@ -45,6 +45,13 @@ scrape_configs:
   - {regex: 'exported_.*', action: labeldrop}
 - job_name: shedding
   series_limit: 3
+- job_name: native
+  scrape_native_histograms: true
+  always_scrape_classic_histograms: true
+- job_name: converting
+  scrape_native_histograms: true
+  convert_classic_histograms_to_nhcb: true
+  sample_limit: 60
 ";
 
 /// The job above that sheds series beyond a limit, and the limit.
@@ -71,7 +78,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         "a 1\nb{c=\"d\"} 2\nlast 3\n\x1da 1\nb{c=\"d\"} 2.5\nnew 4\nlast 3 1700000000000\n\x1dlast 3\na 1\n";
     let mut seeds = Vec::new();
     for (choices, text) in [(0, CLASSIC), (1, OPEN), (0, QUOTED), (1, QUOTED), (0, LATER)] {
-        for job in [0, 0b010, 0b100, 0b110, 0b1000] {
+        for job in [0, 0b010, 0b100, 0b110, 0b1000, 0b1100] {
             seeds.push(seed(&[choices | job], text));
         }
     }
@@ -89,7 +96,8 @@ pub fn run(bytes: &[u8]) {
         judge(text);
     }
     let format = if choices & 1 == 0 { Format::Text } else { Format::OpenMetrics };
-    scrape(&READY[usize::from(choices >> 1) % READY.len()], format, &text);
+    let texts: Vec<&[u8]> = text.splitn(TEXTS_MAX, |byte| *byte == NEXT).collect();
+    scrape(job(choices >> 1), format.into(), &texts);
 }
 
 /// A line is read or is a problem; what is read of its series says the same when it is written again.
@@ -130,9 +138,13 @@ fn judge(text: &str) {
     }
 }
 
+/// One of the jobs.
+pub fn job(chosen: u8) -> &'static ScrapeJob {
+    &READY[usize::from(chosen) % READY.len()]
+}
+
 /// Each text twice in a row, then the first again: a target that has printed before says what a new one says.
-fn scrape(job: &ScrapeJob, format: Format, texts: &[u8]) {
-    let texts: Vec<&[u8]> = texts.splitn(TEXTS_MAX, |byte| *byte == NEXT).collect();
+pub fn scrape(job: &ScrapeJob, format: MediaType, texts: &[&[u8]]) {
     let order = texts.iter().flat_map(|text| [text, text]).chain(texts.first());
     let store: Arc<dyn Ingest> = Arc::new(Catalogue::default());
     let target = Labels::new([("job", "fuzz"), ("instance", "h:1")]);
@@ -144,7 +156,7 @@ fn scrape(job: &ScrapeJob, format: Format, texts: &[u8]) {
         if job.name == SHEDDING.0 {
             let all = Rehearsal::new(READY[0].clone(), target.clone(), store.clone()).read(text, format, at_ms);
             judge_shed(before.as_ref().map(|(before, _)| before), &found, &all);
-        } else if !types_change_labels(text) {
+        } else if format == MediaType::Protobuf || !types_change_labels(text) {
             compare(&found, &new, format);
         }
         let found = found.ok().map(|found| (found, at_ms));
@@ -161,12 +173,14 @@ fn types_change_labels(text: &[u8]) -> bool {
     has(b"TYPE") && (has(b"le") || has(b"quantile"))
 }
 
-fn compare(known: &Result<Rehearsed, String>, new: &Result<Rehearsed, String>, format: Format) {
+fn compare(known: &Result<Rehearsed, String>, new: &Result<Rehearsed, String>, format: MediaType) {
     match (known, new) {
         (Ok(known), Ok(new)) => {
             assert_eq!(printed(known), printed(new), "a target that printed before, and a new one");
+            let histograms = |found: &Rehearsed| format!("{:?}", found.histograms);
+            assert_eq!(histograms(known), histograms(new), "a target that printed before, and a new one");
             // An exemplar is read when it is new, and a problem then only.
-            assert!(format == Format::OpenMetrics || known.problems == new.problems, "{known:?} {new:?}");
+            assert!(format != Format::Text.into() || known.problems == new.problems, "{known:?} {new:?}");
         }
         (Err(_), Err(_)) => {}
         _ => panic!("a target that printed before: {known:?}, a new one: {new:?}"),
@@ -186,7 +200,8 @@ fn judge_shed(before: Option<&Rehearsed>, found: &Result<Rehearsed, String>, all
 }
 
 fn series(found: &Rehearsed) -> HashSet<u64> {
-    printed(found).into_iter().map(|(series, ..)| series).collect()
+    let numbers = printed(found).into_iter().map(|(series, ..)| series);
+    numbers.chain(found.histograms.iter().map(|(series, _)| series.0)).collect()
 }
 
 /// Samples without the markers, with their bits.
@@ -197,8 +212,10 @@ fn printed(found: &Rehearsed) -> Vec<(u64, i64, u64)> {
 
 /// What is no longer printed is marked as gone; asked where no line has a time of its own or could not be read.
 fn judge_ends((before, before_ms): &(Rehearsed, i64), (now, now_ms): &(Rehearsed, i64)) {
-    let is_plain =
-        |found: &Rehearsed, at: i64| found.problems == 0 && printed(found).iter().all(|(_, time, _)| *time == at);
+    let is_plain = |found: &Rehearsed, at: i64| {
+        let numbers = printed(found).iter().all(|(_, time, _)| *time == at);
+        numbers && found.problems == 0 && found.histograms.iter().all(|(_, sample)| sample.timestamp_ms == at)
+    };
     if !is_plain(before, *before_ms) || !is_plain(now, *now_ms) {
         return;
     }

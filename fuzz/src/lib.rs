@@ -5,6 +5,7 @@
 pub mod block;
 pub mod config;
 pub mod exposition;
+pub mod families;
 mod http_client;
 mod input;
 pub mod otlp;
@@ -32,13 +33,14 @@ pub struct Target {
 }
 
 /// All targets; those in front are reached from the network.
-pub static TARGETS: [Target; 10] = [
+pub static TARGETS: [Target; 11] = [
     Target {
         name: "exposition",
         run: exposition::run,
         seeds: exposition::seeds,
         dictionary: Some(include_str!("../dictionaries/exposition.dict")),
     },
+    Target { name: "families", run: families::run, seeds: families::seeds, dictionary: None },
     Target { name: "wal", run: wal::run, seeds: wal::seeds, dictionary: None },
     Target { name: "remote_write", run: remote_write::run, seeds: remote_write::seeds, dictionary: None },
     Target {

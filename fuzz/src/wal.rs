@@ -71,6 +71,9 @@ pub fn seeds() -> Vec<Vec<u8>> {
                 seeds.push(vec![3 | log | 0x10 | 0x20, low, high, 0, what, 3]);
             }
         }
+        // Samples of a chunk with very much time between them.
+        let gap = b"3\x14\0\0\xff\xff\xff\xff\xff\xff\x33\x1c\0\0\x04\x03\xff\xff\x04\0";
+        seeds.push(seed(&[gap[0] | log], &gap[1..]));
     }
     seeds
 }
