@@ -4,11 +4,14 @@
 //! A target may have very many lines: each costs its text and the 40 bytes of an [`Entry`], and what is asked of each at
 //! every scrape lies in the order of printing.
 
+mod turnover;
+
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashTable;
 
+use self::turnover::Turnover;
 use crate::series::SeriesRef;
 
 /// What a line stands for.
@@ -99,6 +102,8 @@ pub(super) struct Cache {
     series_printed: usize,
     /// Known lines of series.
     series_known: usize,
+    /// How many of them were new of late, where that has a limit.
+    pub turnover: Turnover,
     /// Whether some of them are new.
     grown: bool,
     /// The line before the one that is being looked for.
@@ -129,6 +134,7 @@ impl Cache {
             touched: 0,
             series_printed: 0,
             series_known: 0,
+            turnover: Turnover::default(),
             grown: false,
             previous: START,
             lines_good: 0,

@@ -139,8 +139,8 @@ impl TargetReport {
             return String::new();
         }
         format!(
-            "{} samples of new series were not stored, because the target holds as many as its series_limit ({}) allows; the first: {}. \
-             Have the target print fewer, drop some with metric_relabel_configs, or raise series_limit.",
+            "{} samples of new series were not stored, because the target's series_limit is {}; the first: {}. Have the target print \
+             fewer, or the same ones each time, drop some with metric_relabel_configs, or raise series_limit.",
             found.shed,
             self.series_max.unwrap_or(0),
             found.first_shed

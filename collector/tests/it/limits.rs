@@ -151,8 +151,8 @@ async fn a_target_that_explodes_sheds_its_new_series_and_harms_nobody() {
     assert_eq!((view.health.as_str(), view.last_scrape_series), ("up", SERIES_LIMIT as u64));
     assert_eq!((view.series_limit, view.last_scrape_series_shed), (SERIES_LIMIT as u64, shed as u64));
     let wanted = format!(
-        "{shed} samples of new series were not stored, because the target holds as many as its series_limit ({SERIES_LIMIT}) \
-         allows; the first: line 1002: there is no room for this series: requests_total{{old=\"false\",request_id="
+        "{shed} samples of new series were not stored, because the target's series_limit is {SERIES_LIMIT}; the first: line 1002: \
+         there is no room for this series: requests_total{{old=\"false\",request_id="
     );
     assert!(view.last_shed.starts_with(&wanted), "{}", view.last_shed);
     assert!(view.last_shed.ends_with("or raise series_limit."), "{}", view.last_shed);

@@ -19,7 +19,7 @@ pub(super) const TOO_LONG: &str = "the target's lines are too long";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Room {
     Free,
-    /// The target holds as many series as it may: this one is shed.
+    /// The target holds as many series as it may, or has brought too many others of late: this one is shed.
     SeriesFull,
     /// One more sample fails the scrape: it is only counted, with all that follow.
     SamplesFull,
@@ -28,7 +28,7 @@ enum Room {
 /// Takes in what a text says.
 ///
 /// Its samples are looked at once; and once more if series were shed and others turned out to be gone, for which new ones
-/// come in. So a target that prints no more series than it may never loses one, whichever they are.
+/// come in. So a target that prints no more series than it may loses none, also when all of them are others at once.
 pub(super) struct Taking<'p, 'a> {
     pub pass: &'p mut Pass<'a>,
     pub at_ms: i64,
@@ -41,6 +41,9 @@ pub(super) struct Taking<'p, 'a> {
 
 impl<'p, 'a> Taking<'p, 'a> {
     pub fn new(pass: &'p mut Pass<'a>, at_ms: i64) -> Self {
+        if let Some(max) = pass.series_max {
+            pass.cache.turnover.advance(at_ms, max);
+        }
         Self { pass, at_ms, found: Found::default(), ended: false, second: None }
     }
 
@@ -50,8 +53,8 @@ impl<'p, 'a> Taking<'p, 'a> {
 
     /// Begins the second look; `false` if none is needed.
     pub fn begin_second(&mut self) -> bool {
-        let has_room = self.pass.series_max.is_some_and(|max| self.pass.cache.series_printed() < max);
-        if self.found.shed == 0 || !has_room {
+        let printed = self.pass.cache.series_printed();
+        if self.found.shed == 0 || !self.has_room_beside(printed) {
             return false;
         }
         self.second = Some(self.pass.cache.rewind());
@@ -80,11 +83,16 @@ impl<'p, 'a> Taking<'p, 'a> {
         // What is known and was not printed may still come; the second look knows that it did not.
         let cache = &self.pass.cache;
         let held = if self.is_second() { cache.series_printed() } else { cache.series_known() };
-        if self.pass.series_max.is_some_and(|max| held >= max) {
+        if !self.has_room_beside(held) {
             return Room::SeriesFull;
         }
         let is_full = self.pass.job.limits.samples.is_some_and(|max| self.judged() >= max);
         if is_full { Room::SamplesFull } else { Room::Free }
+    }
+
+    /// Whether `series_limit` lets in another series, where so many are held.
+    fn has_room_beside(&self, held: usize) -> bool {
+        self.pass.series_max.is_none_or(|max| held < max && self.pass.cache.turnover.has_room(max))
     }
 
     /// Samples that `sample_limit` counts: as in Prometheus, those that are to be stored.
@@ -144,7 +152,12 @@ impl<'p, 'a> Taking<'p, 'a> {
             Kind::Dropped
         };
         let Some(place) = pass.cache.add(series, kind) else { return Ok(Err(TOO_LONG)) };
-        self.found.added += usize::from(matches!(kind, Kind::Series(_)));
+        if matches!(kind, Kind::Series(_)) {
+            self.found.added += 1;
+            if pass.series_max.is_some() {
+                pass.cache.turnover.add();
+            }
+        }
         Ok(Ok(Some(place)))
     }
 

@@ -240,6 +240,21 @@ fn nothing_is_remembered_of_what_is_shed() {
 }
 
 #[test]
+fn a_target_that_prints_other_series_each_time_brings_its_limit_an_hour_and_once_more() {
+    let mut bench = Bench::new("series_limit: 10");
+    let mut scrape = |round: usize, hours: i64| {
+        bench.at_ms += hours * 3_600_000;
+        let text: String = (0..100).map(|s| format!("m{{s=\"{round}-{s}\"}} 1\n")).collect();
+        let found = bench.scrape(text, Format::Text).unwrap();
+        assert_eq!((found.kept, found.shed + found.series), (100, 100));
+        found.series
+    };
+    let series =
+        [(0, 0), (1, 0), (2, 0), (2, 0), (3, 1), (3, 0), (4, 0), (5, 9), (6, 0), (7, 0)].map(|(r, h)| scrape(r, h));
+    assert_eq!(series, [10, 10, 0, 0, 10, 10, 0, 10, 10, 0]);
+}
+
+#[test]
 fn what_relabelling_drops_is_not_shed() {
     let mut bench = Bench::new(
         "series_limit: 1\nmetric_relabel_configs: [{ source_labels: [__name__], regex: 'd.*', action: drop }]",
@@ -440,7 +455,8 @@ proptest! {
         texts in prop::collection::vec(prop::option::weighted(0.9, prop::collection::vec(0usize..9, 0..10)), 1..7),
     ) {
         let mut bench = Bench::new(&format!("series_limit: {max}"));
-        let mut held: Vec<usize> = Vec::new();
+        // What may come in anew: an hour would bring more.
+        let (mut held, mut budget): (Vec<usize>, usize) = (Vec::new(), 2 * max);
         let name = |s: &usize| format!("m{{s=\"{s}\"}}");
         for lines in texts {
             let Some(lines) = lines else {
@@ -456,7 +472,9 @@ proptest! {
                 }
             }
             let (known, new): (Vec<usize>, Vec<usize>) = printed.into_iter().partition(|s| held.contains(s));
-            held = known.iter().copied().chain(new.into_iter().take(max - known.len())).collect();
+            let admitted = budget.min(max - known.len()).min(new.len());
+            budget -= admitted;
+            held = known.into_iter().chain(new.into_iter().take(admitted)).collect();
             let kept = lines.iter().filter(|s| held.contains(s)).count();
             prop_assert_eq!((found.scraped, found.kept, found.series), (lines.len(), lines.len(), held.len()));
             prop_assert_eq!((found.shed, found.repeated), (lines.len() - kept, kept - held.len()));
