@@ -191,6 +191,12 @@ impl Collector for OwnMetrics {
                 "during",
                 stats.upkeep_failed.to_vec(),
             ),
+            gauge(
+                "plimsoll_collector_wal_failing",
+                "Whether the write-ahead log cannot be written, so that samples are refused.",
+                "",
+                vec![("", u64::from(stats.log_failing))],
+            ),
             gauge("plimsoll_collector_wal_bytes", "Bytes of the write-ahead log.", "", vec![("", stats.wal_bytes)]),
         ];
         metrics.iter().chain(&self.pushed()).try_for_each(|metric| encode(&mut encoder, metric))

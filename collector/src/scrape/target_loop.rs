@@ -20,7 +20,7 @@ use super::report::{Scraped, TargetReport};
 use crate::config::ScrapeJob;
 use crate::discovery::target::Target;
 use crate::exposition::MediaType;
-use crate::series::{AppendError, Sample, SeriesRef};
+use crate::series::{Sample, SeriesRef};
 use crate::transport::Transport;
 
 /// Times this close to the schedule are moved onto it, so that they compress: Prometheus' `ScrapeTimestampTolerance`.
@@ -48,8 +48,6 @@ pub struct TargetLoop {
     automatic: Vec<SeriesRef>,
     /// The last time that lies on the schedule.
     scheduled_ms: Option<i64>,
-    /// Whether the last batch could not be stored.
-    store_failed: bool,
     /// Whether the last scrape shed series.
     shedding: bool,
 }
@@ -58,7 +56,7 @@ impl TargetLoop {
     pub(super) fn new(own: Assignment, scraping: Scraping) -> Self {
         let automatic = automatic::resolve(&own.job, &own.target, scraping.store.as_ref());
         let cache = Cache::new();
-        Self { own, scraping, cache, automatic, scheduled_ms: None, store_failed: false, shedding: false }
+        Self { own, scraping, cache, automatic, scheduled_ms: None, shedding: false }
     }
 
     /// Scrapes until `removed`, which ends the target's series, or `replaced`, which does not: the collector stops, or another
@@ -162,7 +160,7 @@ impl TargetLoop {
             let orphans = left.orphans(batch);
             batch.stale(orphans, at_ms);
         }
-        let stored = self.append(batch, at_ms);
+        let stored = self.append(batch);
         if is_up {
             self.note_shedding(&found);
         }
@@ -198,7 +196,7 @@ impl TargetLoop {
     }
 
     /// Stores the batch; what the store has forgotten meanwhile is looked up and stored again.
-    fn append(&mut self, batch: &mut Batch, at_ms: i64) -> Result<(), String> {
+    fn append(&mut self, batch: &mut Batch) -> Result<(), String> {
         let (lost, mut error) = match batch.append(self.scraping.store.as_ref()) {
             Ok(lost) => (lost, None),
             Err(error) => (Batch::default(), Some(error)),
@@ -215,21 +213,7 @@ impl TargetLoop {
             batch.samples.extend(lost_samples.into_iter().filter_map(renewed));
             error = batch.append(self.scraping.store.as_ref()).err();
         }
-        self.note(error.as_ref(), at_ms);
         error.map_or(Ok(()), |error| Err(format!("the samples could not be stored: {error}")))
-    }
-
-    /// Logs the first failure, and the first success after it: not every scrape while a disk is full.
-    fn note(&mut self, error: Option<&AppendError>, at_ms: i64) {
-        let failed_before = std::mem::replace(&mut self.store_failed, error.is_some());
-        let url = &self.own.target.url;
-        match error {
-            Some(error) if !failed_before => {
-                tracing::error!(%error, %url, at_ms, "the samples of a scrape could not be stored");
-            }
-            None if failed_before => tracing::info!(%url, at_ms, "samples are stored again"),
-            _ => {}
-        }
     }
 
     /// Logs when new series begin to be shed and when that ends: not every scrape in between.
@@ -253,7 +237,7 @@ impl TargetLoop {
         self.pass(&mut batch).fail(now_ms);
         batch.stale(self.automatic.clone(), now_ms);
         batch.stale(left.map(|left| left.orphans(&batch)).unwrap_or_default(), now_ms);
-        // Logged; nobody asks how a target is that is gone.
-        let _ = self.append(&mut batch, now_ms);
+        // The store says that it failed; nobody asks how a target is that is gone.
+        let _ = self.append(&mut batch);
     }
 }

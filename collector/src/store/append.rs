@@ -7,14 +7,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::MutexGuard;
 
 use super::Store;
-use super::head::MemSeries;
+use super::head::{Lookup, MemSeries};
 use super::log::{Log, RECORD_BYTES_SPLIT};
-use super::record::{LogMark, RecordWriter};
+use super::record::RecordWriter;
 use super::samples::Pushed;
 use crate::api::views::Exemplar;
 use crate::series::{
     AppendError, Appendable, Appended, HistogramSample, Ingest, Labels, Point, Sample, SeriesRef, Timed, is_stale,
 };
+
+/// How long the log must have been written before it is said to work again: on a disk that is nearly full, small batches still
+/// fit, and each of them would be good news.
+const LOG_SETTLED_MS: i64 = 10_000;
 
 impl Appendable for Store {
     fn append(&self, batch: &[(Labels, Sample)]) -> Result<Appended, AppendError> {
@@ -68,6 +72,7 @@ impl Store {
         add(&self.counters.out_of_order, done.out_of_order);
         add(&self.counters.duplicate, done.duplicate);
         add(&self.counters.too_old, done.too_old);
+        self.note_log(result.as_ref().err());
         if let Err(error) = result {
             add(&self.counters.log_failed, count - done.refused() - (gone.len() - gone_before));
             return Err(error.into());
@@ -86,7 +91,7 @@ impl Store {
         let now_ms = self.clock.now_ms();
         log.prepare(now_ms)?;
         let (floor_ms, newest_ms) = (self.window.floor_ms(), self.window.newest_ms().unwrap_or(i64::MIN));
-        let (mut late, mut newest_stored_ms) = (Vec::new(), i64::MIN);
+        let (mut late, mut unlogged) = (Vec::new(), Unlogged::default());
         let head = self.head.lookup();
         for (i, (series, sample)) in batch.enumerate() {
             let Some(series) = head.get(series) else {
@@ -107,19 +112,18 @@ impl Store {
                 }
             }
             if pushed == Pushed::Stored {
-                newest_stored_ms = newest_stored_ms.max(time_ms);
+                unlogged.0.push((series.id, time_ms));
                 done.series_added += usize::from(is_new);
             }
             done.count(pushed);
             if log.record.size() >= RECORD_BYTES_SPLIT {
-                // Before the log may fail: these samples are in memory in any case.
-                self.window.saw(newest_stored_ms);
-                log.commit()?;
+                log.commit().inspect_err(|_| unlogged.take_back(&head))?;
+                self.window.saw(unlogged.logged());
             }
         }
         drop(head);
-        self.window.saw(newest_stored_ms);
-        log.commit()?;
+        log.commit().inspect_err(|_| unlogged.take_back(&self.head.lookup()))?;
+        self.window.saw(unlogged.logged());
         if !late.is_empty() {
             for pushed in self.late.append(now_ms, &late)? {
                 self.counters.late.fetch_add(u64::from(pushed == Pushed::Stored), Ordering::Relaxed);
@@ -127,6 +131,51 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// Says when the log begins to fail and when it works again, and not at every batch between.
+    fn note_log(&self, error: Option<&io::Error>) {
+        let failed_ms = &self.counters.log_failed_ms;
+        let last_ms = failed_ms.load(Ordering::Relaxed);
+        if error.is_none() && last_ms == 0 {
+            return;
+        }
+        let now_ms = self.clock.now_ms();
+        match error {
+            Some(error) => {
+                failed_ms.store(now_ms.max(1), Ordering::Relaxed);
+                if last_ms == 0 {
+                    let data = self.dir.display();
+                    tracing::error!(%error, %data, "samples cannot be stored: the write-ahead log cannot be written");
+                }
+            }
+            None if now_ms.saturating_sub(last_ms) >= LOG_SETTLED_MS => {
+                failed_ms.store(0, Ordering::Relaxed);
+                tracing::info!("samples are stored again: the write-ahead log is written");
+            }
+            None => {}
+        }
+    }
+}
+
+/// Samples that are in memory and not in the log yet, by series and time.
+#[derive(Default)]
+struct Unlogged(Vec<(SeriesRef, i64)>);
+
+impl Unlogged {
+    /// They are in the log; tells the newest time.
+    fn logged(&mut self) -> i64 {
+        self.0.drain(..).map(|(_, time_ms)| time_ms).max().unwrap_or(i64::MIN)
+    }
+
+    /// They cannot be logged, so memory must not hold them either: a sender that tries again would be told that its own samples
+    /// are too late.
+    fn take_back(&self, head: &Lookup<'_>) {
+        for (series, time_ms) in &self.0 {
+            if let Some(series) = head.get(*series) {
+                series.state.lock().take_back(*time_ms);
+            }
+        }
     }
 }
 
@@ -153,14 +202,6 @@ trait Storable: Timed {
     fn store(&self, series: &MemSeries, record: &mut RecordWriter) -> (Pushed, bool);
 }
 
-impl Pushed {
-    /// Whether the sample belongs into the log: also when it is known but this segment does not know its series, as the
-    /// attempt before may have failed to log it.
-    fn is_logged(self, record: &RecordWriter, mark: &LogMark) -> bool {
-        self == Self::Stored || self == Self::Repeated && !record.declares(mark)
-    }
-}
-
 impl Storable for Sample {
     fn into_point(self) -> Point {
         Point::Float(self)
@@ -176,7 +217,7 @@ impl Storable for Sample {
         }
         let (is_new, before) = (state.is_empty(), state.last_value());
         let pushed = state.push(*self);
-        if pushed.is_logged(record, &state.log) {
+        if pushed == Pushed::Stored {
             record.add(&mut state.log, &series.labels, before, *self);
         }
         (pushed, is_new)
@@ -192,7 +233,7 @@ impl Storable for HistogramSample {
         let mut state = series.state.lock();
         let is_new = state.is_empty();
         let pushed = state.push_histogram(self.clone());
-        if pushed.is_logged(record, &state.log) {
+        if pushed == Pushed::Stored {
             record.add_histogram(&mut state.log, &series.labels, self);
         }
         (pushed, is_new)

@@ -64,6 +64,13 @@ impl OpenChunk {
         Self { first_ms: first.timestamp_ms, last: first, count: 1, step: 0, window: NO_WINDOW, bits }
     }
 
+    /// Of at most a chunk's samples, in order; none of none.
+    pub fn of(mut samples: impl Iterator<Item = Sample>) -> Option<Self> {
+        let mut open = Self::new(samples.next()?);
+        samples.for_each(|sample| open.push(sample));
+        Some(open)
+    }
+
     pub fn is_full(&self) -> bool {
         self.count >= SAMPLES_PER_CHUNK
     }

@@ -56,6 +56,14 @@ impl OpenHistogramChunk {
         Self { first, last, count: 1, step: 0, steps, bits: BitWriter::default() }
     }
 
+    /// Of samples that were in one chunk, in order; none of none.
+    pub fn of(mut samples: impl Iterator<Item = HistogramSample>) -> Option<Self> {
+        let mut open = Self::new(samples.next()?);
+        // They fitted before.
+        samples.for_each(|sample| drop(open.push(sample)));
+        Some(open)
+    }
+
     pub fn first_ms(&self) -> i64 {
         self.first.timestamp_ms
     }

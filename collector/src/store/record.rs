@@ -63,11 +63,6 @@ impl RecordWriter {
         *self = Self { segment: self.segment + 1, ..Self::default() };
     }
 
-    /// Whether a series is declared in the segment.
-    pub fn declares(&self, mark: &LogMark) -> bool {
-        mark.segment == self.segment
-    }
-
     pub fn is_empty(&self) -> bool {
         self.sample_count == 0 && self.histogram_count == 0
     }

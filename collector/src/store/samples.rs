@@ -38,6 +38,16 @@ struct Histograms {
 }
 
 impl Histograms {
+    /// Those of an earlier time.
+    fn before(mut self: Box<Self>, from_ms: i64) -> Option<Self> {
+        let is_kept = |sample: &HistogramSample| sample.timestamp_ms < from_ms;
+        let mut open = OpenHistogramChunk::of(self.open.samples().take_while(is_kept));
+        while open.is_none() {
+            open = OpenHistogramChunk::of(self.sealed.pop()?.samples().take_while(is_kept));
+        }
+        open.map(|open| Self { sealed: self.sealed, open })
+    }
+
     fn read(
         &self,
         start_ms: i64,
@@ -130,6 +140,23 @@ impl SeriesState {
             histograms.sealed.push(full.seal());
         }
         Pushed::Stored
+    }
+
+    /// Takes back all samples of a time or newer, the last ones that came: they could not be logged.
+    pub fn take_back(&mut self, from_ms: i64) {
+        if let Some(open) = self.open.take_if(|open| open.last.timestamp_ms >= from_ms) {
+            let is_kept = |sample: &Sample| sample.timestamp_ms < from_ms;
+            self.open = OpenChunk::of(open.samples().take_while(is_kept));
+            while self.open.is_none()
+                && let Some(chunk) = self.sealed.pop()
+            {
+                self.open = OpenChunk::of(chunk.samples().take_while(is_kept));
+            }
+        }
+        let is_newer = |histograms: &mut Box<Histograms>| histograms.open.last.timestamp_ms >= from_ms;
+        if let Some(histograms) = self.histograms.take_if(is_newer) {
+            self.histograms = histograms.before(from_ms).map(Box::new);
+        }
     }
 
     /// What a stale marker is for this series if its newest sample is a histogram: not a number.
@@ -289,3 +316,6 @@ fn renew_reset(sample: &mut HistogramSample, before: Option<&Histogram>) {
         std::sync::Arc::make_mut(&mut sample.histogram).reset = reset;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! What the store holds and has seen, counted.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use super::Store;
 
@@ -21,6 +21,8 @@ pub struct StoreStats {
     pub late: u64,
     /// Samples refused because the log could not be written.
     pub log_failed: u64,
+    /// Whether the log cannot be written just now.
+    pub log_failing: bool,
     /// Bytes of the log.
     pub wal_bytes: u64,
     /// Bytes of the samples in memory when the store was last tended.
@@ -49,6 +51,8 @@ pub(super) struct Counters {
     pub too_old: AtomicU64,
     pub late: AtomicU64,
     pub log_failed: AtomicU64,
+    /// When the log could not be written last; 0 if it works.
+    pub log_failed_ms: AtomicI64,
     pub head_bytes: AtomicU64,
     pub block_failed: AtomicU64,
 }
@@ -77,6 +81,7 @@ impl Store {
             out_of_order: self.counters.out_of_order.load(Ordering::Relaxed),
             duplicate: self.counters.duplicate.load(Ordering::Relaxed),
             log_failed: self.counters.log_failed.load(Ordering::Relaxed),
+            log_failing: self.counters.log_failed_ms.load(Ordering::Relaxed) != 0,
             wal_bytes: self.log.lock().bytes() + self.late.log_bytes(),
             head_bytes: self.counters.head_bytes.load(Ordering::Relaxed),
         }
