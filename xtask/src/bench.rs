@@ -2,13 +2,12 @@
 //! it. Both run as processes of their own; what feeds them is not counted. Start at `Bench`.
 
 mod answers;
-mod generator;
+pub mod generator;
 mod queries;
-mod remote_write;
-mod report;
+pub mod remote_write;
+pub mod report;
 mod scrape;
 mod storage;
-mod subject;
 mod targets;
 
 use std::path::PathBuf;
@@ -126,20 +125,20 @@ pub fn run(bench: &Bench) -> anyhow::Result<()> {
 }
 
 /// The same again, optimised: what feeds both would otherwise take the processor from them.
-fn for_release() -> anyhow::Result<()> {
+pub fn for_release() -> anyhow::Result<()> {
     let status = Command::new(env!("CARGO"))
         .args(["run", "--quiet", "--release", "--package", "xtask", "--"])
         .args(std::env::args_os().skip(1))
         .status()
         .context("cannot run cargo")?;
     if !status.success() {
-        bail!("the bench has failed");
+        bail!("it has failed");
     }
     Ok(())
 }
 
 /// Builds the command for release and says where it is.
-fn build() -> anyhow::Result<PathBuf> {
+pub fn build() -> anyhow::Result<PathBuf> {
     eprintln!("building plimsoll for release");
     let output = Command::new(env!("CARGO"))
         .args(["build", "--release", "--package", "plimsoll", "--message-format", "json-render-diagnostics"])

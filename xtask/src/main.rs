@@ -7,7 +7,10 @@ mod check;
 mod cluster;
 mod conformance;
 mod fuzz;
+mod subject;
 mod tidy;
+mod trial;
+mod wire;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,6 +42,9 @@ enum Chore {
     Bench(bench::Bench),
     /// Feeds made-up bytes to whatever takes bytes from outside, until the time is up or a promise is broken.
     Fuzz(fuzz::Arguments),
+    /// The release binary through what operators fear: killed, a full disk, a target that explodes, a remote end that restarts.
+    #[command(subcommand)]
+    Trial(trial::Trial),
     /// Runs another project's test cases against ours.
     #[command(subcommand)]
     Conformance(Suite),
@@ -63,6 +69,7 @@ fn main() -> ExitCode {
         Chore::Cluster(action) => cluster::run(&action),
         Chore::Bench(bench) => bench::run(&bench),
         Chore::Fuzz(arguments) => fuzz::run(&arguments),
+        Chore::Trial(trial) => trial::run(&trial),
         Chore::Conformance(Suite::Promql { dir }) => conformance::promql(&dir),
         Chore::Conformance(Suite::Openmetrics { dir }) => conformance::openmetrics(&dir),
         Chore::Conformance(Suite::Hpa { dir }) => conformance::hpa(&dir),

@@ -10,8 +10,8 @@ use super::answers::difference;
 use super::generator::Generator;
 use super::remote_write::{Span, fill};
 use super::report::Report;
-use super::subject::{Side, Subject};
 use super::{History, Setup};
+use crate::subject::{Side, Subject};
 
 /// What is asked.
 const QUERIES: &str = include_str!("queries.txt");
@@ -41,7 +41,7 @@ pub async fn run(
     let generator = Generator::new(setup.series);
     let subjects = start(setup, plimsoll, folder).await?;
     for subject in &subjects {
-        eprintln!("writing {} h of samples into {}", history.hours, subject.side.name());
+        eprintln!("writing {} h of samples into {}", history.hours, subject.launch.side.name());
         fill(subject, &generator, setup.targets, span).await?;
     }
     let wanted = |question: &Question| only.is_none_or(|part| question.text.contains(part));
@@ -86,7 +86,7 @@ async fn ask(
         let (status, body, _) = subject.ask(question.path, &question.form).await?;
         if status != 200 {
             let text = String::from_utf8_lossy(&body).chars().take(300).collect::<String>();
-            report.failures.push(format!("{}: {} answers {status}: {text}", question.text, subject.side.name()));
+            report.failures.push(format!("{}: {} answers {status}: {text}", question.text, subject.launch.side.name()));
         }
         answers.push(body);
     }

@@ -59,7 +59,7 @@ impl Report {
 }
 
 /// Three digits that count, or all of a large number.
-fn shown(value: Option<f64>) -> String {
+pub fn shown(value: Option<f64>) -> String {
     match value {
         None => "-".to_owned(),
         Some(value) if value == 0.0 || value.fract() == 0.0 => format!("{value:.0}"),

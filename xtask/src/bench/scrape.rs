@@ -9,8 +9,8 @@ use anyhow::bail;
 use super::Setup;
 use super::generator::{Generator, identity};
 use super::report::Report;
-use super::subject::{Side, Subject, Usage};
 use super::targets::{Listening, Targets};
+use crate::subject::{Side, Subject, Usage};
 
 /// How long all targets may take to be scraped for the first time.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -50,9 +50,9 @@ pub async fn run(setup: &Setup, plimsoll: &Path, folder: &Path, seconds: u64) ->
     eprintln!("waiting for the first scrapes");
     let began = Instant::now();
     for subject in &subjects {
-        while targets.scrapes(subject.side.path()) < setup.targets as u64 {
+        while targets.scrapes(subject.launch.side.path()) < setup.targets as u64 {
             if began.elapsed() > PATIENCE {
-                bail!("{} does not scrape every target", subject.side.name());
+                bail!("{} does not scrape every target", subject.launch.side.name());
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -64,14 +64,15 @@ pub async fn run(setup: &Setup, plimsoll: &Path, folder: &Path, seconds: u64) ->
     let after = readings(&subjects, &targets)?;
     let mut outcomes = Vec::new();
     for ((subject, before), after) in subjects.iter().zip(before).zip(after) {
-        outcomes.push((subject.side, outcome(setup, subject, seconds, &before, &after).await?));
+        outcomes.push((subject.launch.side, outcome(setup, subject, seconds, &before, &after).await?));
     }
     Ok(report(setup, seconds, &outcomes))
 }
 
 fn readings(subjects: &[Subject], targets: &Targets) -> anyhow::Result<Vec<Reading>> {
-    let reading =
-        |subject: &Subject| Ok(Reading { usage: subject.usage()?, scrapes: targets.scrapes(subject.side.path()) });
+    let reading = |subject: &Subject| {
+        Ok(Reading { usage: subject.usage()?, scrapes: targets.scrapes(subject.launch.side.path()) })
+    };
     subjects.iter().map(reading).collect()
 }
 

@@ -13,8 +13,8 @@ use super::generator::Generator;
 use super::queries::start;
 use super::remote_write::{Span, fill};
 use super::report::Report;
-use super::subject::Subject;
 use super::{History, Setup};
+use crate::subject::Subject;
 
 /// What one side made of the samples.
 struct Outcome {
@@ -30,7 +30,7 @@ pub async fn run(setup: &Setup, plimsoll: &Path, folder: &Path, history: History
     let generator = Generator::new(setup.series);
     let mut outcomes = Vec::new();
     for subject in &start(setup, plimsoll, folder).await? {
-        eprintln!("writing {} h of samples into {}", history.hours, subject.side.name());
+        eprintln!("writing {} h of samples into {}", history.hours, subject.launch.side.name());
         let before = subject.usage()?.cpu_seconds;
         fill(subject, &generator, setup.targets, span).await?;
         let filling_cpu = subject.usage()?.cpu_seconds - before;
@@ -67,11 +67,11 @@ pub async fn run(setup: &Setup, plimsoll: &Path, folder: &Path, history: History
 async fn weigh(subject: &Subject, generator: &Generator, span: Span) -> anyhow::Result<Outcome> {
     let (status, body, _) = subject.ask("/api/v1/admin/tsdb/snapshot", &[]).await?;
     if status != 200 {
-        bail!("{} makes no snapshot: {}", subject.side.name(), String::from_utf8_lossy(&body));
+        bail!("{} makes no snapshot: {}", subject.launch.side.name(), String::from_utf8_lossy(&body));
     }
     let body: Value = serde_json::from_slice(&body).context("the answer is no JSON")?;
     let name = body["data"]["name"].as_str().context("the snapshot has no name")?;
-    let bytes = size(&subject.data.join("snapshots").join(name))?;
+    let bytes = size(&subject.launch.data.join("snapshots").join(name))?;
     let samples = count(subject, generator, span).await?;
     Ok(Outcome { bytes: bytes as f64, samples, filling_cpu: 0.0 })
 }
