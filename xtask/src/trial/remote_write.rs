@@ -231,7 +231,8 @@ impl Scene {
     }
 
     async fn end(&mut self) -> anyhow::Result<()> {
-        for running in [self.ours.take(), self.theirs.take()].into_iter().flatten() {
+        // A Prometheus waits a minute for its receiver; ours keeps what waits on disk.
+        for running in [self.theirs.take(), self.ours.take()].into_iter().flatten() {
             running.stop().await?;
         }
         Ok(())
