@@ -1,7 +1,9 @@
-//! The collector: discovery → scrape → store ← traces; answers PromQL, Jaeger queries and `/api/v1/graph`.
+//! The collector: discovery → scrape → store ← traces; answers PromQL, Jaeger queries and `/api/v1/graph`,
+//! `/api/v1/faults`.
 //! Knows nothing of policies or screens. Start at `run`; the seams between the parts are in `series`.
 
 pub mod api;
+pub mod blame;
 pub mod config;
 pub mod discovery;
 pub mod exposition;

@@ -317,6 +317,7 @@ impl Collector {
             "span series",
             generator.run(appendable, self.options.graph_interval, self.clock.clone(), tasks.shutdown()),
         );
+        tasks.spawn("faults", self.traces.watchman().run(tasks.shutdown()));
         let watch_counts = self.report.watch_counts.clone();
         let delivery = delivery::run(config.clone(), self.delivery, watch_counts, tasks.shutdown());
         tasks.spawn("alert delivery", delivery);
@@ -438,6 +439,7 @@ const PAGE: &str = "<!doctype html><title>Plimsoll collector</title><h1>Plimsoll
 <li><a href=/api/v1/targets>/api/v1/targets</a>: what is scraped, and how it goes\
 <li><a href='/api/v1/query?query=up'>/api/v1/query</a>, /api/v1/query_range: PromQL, as Prometheus answers it\
 <li><a href=/api/v1/rules>/api/v1/rules</a>, <a href=/api/v1/alerts>/api/v1/alerts</a>: what is evaluated, and what fires\
+<li><a href=/api/v1/faults>/api/v1/faults</a>: what is broken, by what evidence, and whom it hurts\
 <li><a href=/api/v1/graph>/api/v1/graph</a>: who calls whom\
 <li><a href=/api/services>/api/services</a>, /api/traces: traces, as Jaeger answers\
 <li><a href=/metrics>/metrics</a>, <a href=/healthz>/healthz</a>, <a href=/readyz>/readyz</a>: about the collector itself\

@@ -16,6 +16,7 @@ mod search;
 pub mod span;
 mod store;
 mod telemetry;
+mod watch;
 mod window;
 
 use std::sync::Arc;
@@ -27,14 +28,20 @@ use lifecycle::metrics::Metrics;
 use parking_lot::{Mutex, MutexGuard};
 
 use self::interner::Interner;
-use self::learner::Learner;
+use self::learner::{Learner, Lessons};
 use self::span::{Span, TraceId};
 use self::store::{SpanStore, Stored};
 use self::telemetry::{Reason, Telemetry};
+use self::watch::Watched;
+use crate::blame::Blame;
 use crate::otlp::admission::Admission;
 
 pub use self::generator::Generator;
 pub use self::learner::LearnerLimits;
+pub use self::watch::Watchman;
+
+/// How long spans wait in their services before they are sent: a second and a little, where they are sent often.
+const BATCH_MS: i64 = 1_000;
 
 /// Bounds of what is kept and learnt.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,7 +81,18 @@ struct Core {
     interner: Mutex<Interner>,
     store: Mutex<SpanStore>,
     learner: Mutex<Learner>,
+    blame: Mutex<Blame>,
+    watched: Watched,
     telemetry: Telemetry,
+}
+
+impl Core {
+    /// Hands what the learner has settled on to blame.
+    fn hand_on(&self, lessons: &Lessons, now_ms: i64) {
+        let mut blame = self.blame.lock();
+        blame.learn(&lessons.aliases, now_ms);
+        blame.observe(&lessons.works, now_ms);
+    }
 }
 
 /// Recent traces and what was learnt from them.
@@ -90,6 +108,8 @@ impl Traces {
             interner: Mutex::new(Interner::default()),
             store: Mutex::new(SpanStore::new(limits.spans_max, limits.bytes_max)),
             learner: Mutex::new(Learner::new(&limits.learner)),
+            blame: Mutex::new(Blame::new(limits.learner.settle_ms + BATCH_MS)),
+            watched: Watched::default(),
             telemetry: Telemetry::default(),
             limits,
             clock,
@@ -103,9 +123,10 @@ impl Traces {
         Arc::clone(&self.sink)
     }
 
-    /// Jaeger's query API below `/api` and `/api/v1/graph`.
+    /// Jaeger's query API below `/api`, `/api/v1/graph` and `/api/v1/faults`.
     pub fn routes(&self) -> Router {
-        jaeger::routes().route("/api/v1/graph", get(graph::get)).with_state(Arc::clone(&self.core))
+        let own = Router::new().route("/api/v1/graph", get(graph::get)).route("/api/v1/faults", get(watch::get));
+        jaeger::routes().merge(own).with_state(Arc::clone(&self.core))
     }
 
     /// What became of the spans so far.
@@ -116,6 +137,12 @@ impl Traces {
     /// Registers `plimsoll_collector_spans_*` and the like.
     pub fn register(&self, metrics: &Metrics) {
         self.core.telemetry.register(metrics);
+        self.core.watched.register(metrics);
+    }
+
+    /// What looks each second whether something is broken.
+    pub fn watchman(&self) -> Watchman {
+        Watchman::new(Arc::clone(&self.core))
     }
 
     /// What appends the learnt series.
@@ -163,9 +190,13 @@ impl SpanSink {
         drop(store);
         core.telemetry.dropped(Reason::Duplicate, duplicates);
         core.telemetry.dropped(Reason::TraceFull, over);
+        let now_ms = core.clock.now_ms();
         let mut learner = core.learner.lock();
-        learner.observe(spans.iter().map(|(trace, span)| (*trace, &**span)), core.clock.now_ms());
+        learner.observe(spans.iter().map(|(trace, span)| (*trace, &**span)), now_ms);
         core.telemetry.unlearnt(learner.refused() + learner.window().dropped());
+        let lessons = learner.lessons();
+        drop(learner);
+        core.hand_on(&lessons, now_ms);
     }
 }
 

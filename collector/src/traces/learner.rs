@@ -1,6 +1,7 @@
-//! Learns from spans as they arrive: span metrics, the service graph's metrics, and the window behind `/api/v1/graph`.
-//! Pure: the time comes in. The order in which the spans of a trace arrive does not matter.
+//! Learns from spans as they arrive: span metrics, the service graph's metrics, and the window behind `/api/v1/graph`,
+//! and the single requests that `blame` judges. Pure: the time comes in. The order in which the spans of a trace arrive does not matter.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::ledger::{Counter, Entry, Histogram, Ledger, Mark, Page};
@@ -8,6 +9,7 @@ use super::own::Settling;
 use super::pairing::{Call, Pairing};
 use super::span::{Kind, Span, Status, Text, TraceId};
 use super::window::{EdgeKey, Window};
+use crate::blame::work::{Alias, Work};
 use crate::series::{Labels, Sample};
 
 /// How learning is bounded.
@@ -99,6 +101,20 @@ impl Entry for EdgeSeries {
     }
 }
 
+/// Requests that wait to be asked for; they are each second.
+const LESSONS_MAX: usize = 400_000;
+
+/// What spans teach of single requests.
+#[derive(Debug, Default)]
+pub struct Lessons {
+    /// In order of settling.
+    pub works: Vec<Work>,
+    /// Who turned out to be whom; each once.
+    pub aliases: HashSet<Alias>,
+    /// Requests nobody asked for in time, so far.
+    pub dropped: u64,
+}
+
 /// What spans teach.
 #[derive(Debug)]
 pub struct Learner {
@@ -109,6 +125,7 @@ pub struct Learner {
     window: Window,
     unpaired: Counter,
     dropped: Counter,
+    lessons: Lessons,
     /// Whether there was ever a span.
     taught: bool,
     written_ms: Option<i64>,
@@ -125,6 +142,7 @@ impl Learner {
             window: Window::default(),
             unpaired: Counter::new("traces_service_graph_unpaired_spans_total", &[]),
             dropped: Counter::new("traces_service_graph_dropped_spans_total", &[]),
+            lessons: Lessons::default(),
             taught: false,
             written_ms: None,
         }
@@ -139,20 +157,36 @@ impl Learner {
             self.window.observe_span(span, now_ms);
             self.count_operation(span, now_ms);
             self.pairing.observe(trace, span, now_ms, &mut calls);
-            self.settling.observe(trace, span, now_ms, &mut settled);
+            self.settling.observe(trace, span, now_ms, &self.pairing, &mut settled);
         }
-        calls.iter().for_each(|call| self.count_call(call, now_ms));
-        settled.iter().for_each(|own| self.window.observe_own(own));
+        self.conclude(&calls, settled, now_ms);
     }
 
     /// Lets time pass: gives up waiting, settles, forgets.
     pub fn advance(&mut self, now_ms: i64) {
         let (mut calls, mut settled) = (Vec::new(), Vec::new());
         self.window.advance(now_ms);
+        // First: what is settled asks what became of its calls.
+        self.settling.settle(now_ms, &self.pairing, &mut settled);
         self.pairing.expire(now_ms, &mut calls);
-        self.settling.settle(now_ms, &mut settled);
+        self.conclude(&calls, settled, now_ms);
+    }
+
+    fn conclude(&mut self, calls: &[Call], settled: Vec<Work>, now_ms: i64) {
         calls.iter().for_each(|call| self.count_call(call, now_ms));
-        settled.iter().for_each(|own| self.window.observe_own(own));
+        settled.iter().for_each(|work| self.window.observe_own(work));
+        self.lessons.aliases.extend(calls.iter().filter_map(|call| call.alias.clone()));
+        if self.lessons.works.len() < LESSONS_MAX {
+            self.lessons.works.extend(settled);
+        } else {
+            self.lessons.dropped += settled.len() as u64;
+        }
+    }
+
+    /// What was learnt of single requests since this was asked last.
+    pub fn lessons(&mut self) -> Lessons {
+        let dropped = self.lessons.dropped;
+        std::mem::replace(&mut self.lessons, Lessons { dropped, ..Lessons::default() })
     }
 
     fn count_operation(&mut self, span: &Span, now_ms: i64) {

@@ -4,6 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::span::{Attribute, Kind, Span, SpanId, Text, TraceId};
+use crate::blame::work::{Alias, Answer};
 
 /// Half calls and finished ones kept for a second server; at 12 s and 4,000 calls a second.
 const CALLS_MAX: usize = 50_000;
@@ -50,6 +51,8 @@ pub struct Call {
     pub failed: bool,
     /// When the client saw it end, nanoseconds since the epoch.
     pub end_ns: u64,
+    /// What the client calls a server that calls itself something else.
+    pub alias: Option<Alias>,
 }
 
 #[derive(Debug)]
@@ -60,7 +63,8 @@ struct ClientHalf {
     end_ns: u64,
     failed: bool,
     is_producer: bool,
-    is_paired: bool,
+    /// Whether the server failed, once it is known.
+    answer: Option<bool>,
 }
 
 #[derive(Debug)]
@@ -116,7 +120,7 @@ impl Pairing {
             end_ns: span.end_ns(),
             failed: span.is_fault(),
             is_producer: span.kind == Kind::Producer,
-            is_paired: false,
+            answer: None,
         };
         if matches!(client.peer, Some((_, Connection::Database))) {
             // Databases send no spans: there is nothing to wait for.
@@ -132,7 +136,7 @@ impl Pairing {
                 Vec::new()
             }
         };
-        client.is_paired = !waiting.is_empty();
+        client.answer = waiting.iter().map(|server| server.failed).max();
         calls.extend(waiting.iter().map(|server| client.answered_by(server)));
         self.halves.insert(key, Half::Client(client));
     }
@@ -142,7 +146,7 @@ impl Pairing {
             ServerHalf { service: span.service().clone(), duration_ns: span.duration_ns, failed: span.is_fault() };
         match self.halves.get_mut(&key) {
             Some(Half::Client(client)) => {
-                client.is_paired = true;
+                client.answer = Some(client.answer == Some(true) || server.failed);
                 calls.push(client.answered_by(&server));
             }
             Some(Half::Servers(servers)) => servers.push(server),
@@ -150,6 +154,20 @@ impl Pairing {
                 self.halves.insert(key, Half::Servers(vec![server]));
                 self.deadlines.push_back((now_ms + self.wait_ms, key));
             }
+        }
+    }
+
+    /// What is known by now of the server's side of a call.
+    pub fn answer(&self, trace: TraceId, client: SpanId) -> Answer {
+        match self.halves.get(&(trace, client)) {
+            Some(Half::Client(half)) => match half.answer {
+                // Who takes messages from a queue takes its time.
+                None if half.is_producer => Answer::Unknown,
+                None => Answer::Missing,
+                Some(true) => Answer::Failed,
+                Some(false) => Answer::Well,
+            },
+            Some(Half::Servers(_)) | None => Answer::Unknown,
         }
     }
 
@@ -166,7 +184,7 @@ impl Pairing {
     /// Forgets a call; whether a half of it had found no other.
     fn give_up(&mut self, key: (TraceId, SpanId), calls: &mut Vec<Call>) -> bool {
         match self.halves.remove(&key) {
-            Some(Half::Client(client)) if !client.is_paired => {
+            Some(Half::Client(client)) if client.answer.is_none() => {
                 let call = client.unanswered();
                 self.unpaired += u64::from(call.is_none());
                 calls.extend(call);
@@ -201,6 +219,7 @@ impl ClientHalf {
             server_ns: Some(server.duration_ns),
             failed: self.failed || server.failed,
             end_ns: self.end_ns,
+            alias: self.alias_of(&server.service),
         }
     }
 
@@ -214,6 +233,16 @@ impl ClientHalf {
             server_ns: None,
             failed: self.failed,
             end_ns: self.end_ns,
+            alias: None,
+        })
+    }
+
+    fn alias_of(&self, server: &Text) -> Option<Alias> {
+        let (peer, connection) = self.peer.as_ref()?;
+        (peer != server && *connection == Connection::Virtual).then(|| Alias {
+            client: self.service.clone(),
+            peer: peer.clone(),
+            server: server.clone(),
         })
     }
 }
@@ -226,7 +255,8 @@ const DATABASE_MARKS: [&str; 2] = ["db.system.name", "db.system"];
 const QUEUE_KEYS: [&str; 4] = ["peer.service", "messaging.destination.name", "server.address", "messaging.system"];
 const QUEUE_MARK: &str = "messaging.system";
 
-fn peer(span: &Span) -> Option<(Text, Connection)> {
+/// Whom a client's span says it calls, and through what.
+pub fn peer(span: &Span) -> Option<(Text, Connection)> {
     let has = |wanted: &str| span.attributes.iter().any(|a| *a.key == *wanted);
     let (keys, connection): (&[&str], _) = if DATABASE_MARKS.into_iter().any(has) {
         (&DATABASE_KEYS, Connection::Database)

@@ -6,6 +6,7 @@ use axum::body::Body;
 use http::Request;
 use http_body_util::BodyExt;
 use lifecycle::{CancellationToken, ManualClock};
+use protocol::faults::{FaultKind, Faults, Role};
 use protocol::graph::Graph;
 use tower::ServiceExt;
 
@@ -68,6 +69,52 @@ async fn the_graph_is_served() {
     assert_eq!((graph.at_ms, graph.window_seconds), (START_MS + 6_000, 5.0));
     assert_eq!(graph.nodes[0].service, "order");
     assert_eq!(routes.oneshot(ask("?window=1d")).await.unwrap().status().as_u16(), 400);
+}
+
+#[tokio::test]
+async fn faults_are_named_from_spans_and_served() {
+    let clock = ManualClock::at(START_MS);
+    let traces = Traces::new(Limits::default(), Arc::new(clock.clone()));
+    let watchman = traces.watchman();
+    // The gateway asks payment, which goes away after a while: its address refuses connections.
+    for tick in 0..60u64 {
+        let spans = (0..10u64).flat_map(|number| {
+            let at = tick * 1_000 + number * 90;
+            let is_down = tick >= 40;
+            let request = span("gateway", "POST /pay", Kind::Server, 1, 0).during(at, at + 30);
+            let call = span("gateway", "POST", Kind::Client, 2, 1).during(at + 5, at + 25);
+            let call = call.with("server.address", "payment.shop.svc.cluster.local");
+            let answer = span("payment", "POST /charges", Kind::Server, 3, 2).during(at + 8, at + 22);
+            let spans = if is_down {
+                vec![request.failing(), call.failing().with("error.type", "connection refused")]
+            } else {
+                vec![request, call, answer]
+            };
+            spans.into_iter().map(move |span| (TraceId::from(tick * 100 + number + 1), Arc::new(span)))
+        });
+        traces.sink().accept(spans.collect(), 0);
+        clock.advance_ms(1_000);
+        watchman.look();
+    }
+    let ask = Request::get("/api/v1/faults").body(Body::empty()).unwrap();
+    let body = traces.routes().oneshot(ask).await.unwrap().into_body().collect().await.unwrap().to_bytes();
+    let faults: Faults = serde_json::from_slice(&body).unwrap();
+    let suspect = &faults.suspects[0];
+    assert_eq!((suspect.service.as_str(), suspect.fault), ("payment", FaultKind::NoAnswer), "{faults:#?}");
+    assert!((suspect.since_ms - (START_MS + 40_000)).abs() <= 1_000, "{suspect:#?}");
+    assert!(suspect.evidence.len() >= 2, "{suspect:#?}");
+    assert_eq!(faults.services.iter().map(|s| s.role).collect::<Vec<_>>(), [Role::Victim, Role::Culprit]);
+    assert_eq!(suspect.blast_radius.journeys, ["gateway POST /pay"]);
+    let metrics = Metrics::default();
+    traces.register(&metrics);
+    let text = metrics.encode().unwrap();
+    for line in [
+        "plimsoll_collector_faults_suspect_score{service=\"payment\",fault=\"no_answer\"}",
+        "plimsoll_collector_faults_named_total 1",
+        "plimsoll_collector_faults_unjudged_total{reason=\"too_many\"} 0",
+    ] {
+        assert!(text.lines().any(|found| found.starts_with(line)), "{line} is not in\n{text}");
+    }
 }
 
 #[test]

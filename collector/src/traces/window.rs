@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::latency::Percentiles;
-use super::own::Own;
 use super::pairing::{Call, Connection};
 use super::span::{Span, Text};
+use crate::blame::work::{Work, WorkKind};
 
 /// Seconds that are kept: the longest window, a quarter of an hour.
 pub const SECONDS_KEPT: usize = 900;
@@ -168,7 +168,10 @@ impl Window {
     }
 
     /// Counts a request's own part.
-    pub fn observe_own(&mut self, own: &Own) {
+    pub fn observe_own(&mut self, own: &Work) {
+        if !matches!(own.kind, WorkKind::Entry | WorkKind::Request) {
+            return;
+        }
         if let Some(node) = self.node(own.end_ns, &own.service) {
             node.own.count += 1;
             node.own.own_ns += own.own_ns;

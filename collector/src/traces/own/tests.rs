@@ -7,15 +7,22 @@ use crate::traces::example::span;
 
 const WAIT_MS: i64 = 5_000;
 
-/// Own parts as `milliseconds own|passed-on|well`, in order of end.
-fn settle(spans: impl IntoIterator<Item = Span>) -> Vec<String> {
-    let mut settling = Settling::new(WAIT_MS);
+/// All work that these spans of one trace stand for.
+fn all(spans: impl IntoIterator<Item = Span>) -> Vec<Work> {
+    let (mut settling, pairing) = (Settling::new(WAIT_MS), Pairing::new(WAIT_MS));
     let mut settled = Vec::new();
     for span in spans {
-        settling.observe(1, &span, 0, &mut settled);
+        settling.observe(1, &span, 0, &pairing, &mut settled);
     }
-    settling.settle(WAIT_MS, &mut settled);
+    settling.settle(WAIT_MS, &pairing, &mut settled);
     assert!(settling.groups.is_empty() && settling.parts == 0);
+    settled
+}
+
+/// Own parts as `milliseconds own|passed-on|well`, in order of end.
+fn settle(spans: impl IntoIterator<Item = Span>) -> Vec<String> {
+    let mut settled = all(spans);
+    settled.retain(|work| matches!(work.kind, WorkKind::Entry | WorkKind::Request));
     settled.sort_by_key(|own| (own.end_ns, own.own_ns));
     let words = settled.iter().map(|own| {
         let error = match (own.failed, own.own_failed) {
@@ -85,38 +92,73 @@ fn own_is_what_no_call_below_covers() {
 
 #[test]
 fn waits_until_the_spans_rest() {
-    let mut settling = Settling::new(WAIT_MS);
+    let (mut settling, pairing) = (Settling::new(WAIT_MS), Pairing::new(WAIT_MS));
     let mut settled = Vec::new();
-    settling.observe(1, &client(2, 1, 0, 50), 0, &mut settled);
-    settling.observe(1, &server(1, 0, 0, 100), 3_000, &mut settled);
-    settling.settle(WAIT_MS, &mut settled);
+    settling.observe(1, &client(2, 1, 0, 50), 0, &pairing, &mut settled);
+    settling.observe(1, &server(1, 0, 0, 100), 3_000, &pairing, &mut settled);
+    settling.settle(WAIT_MS, &pairing, &mut settled);
     assert!(settled.is_empty());
-    settling.settle(WAIT_MS + 3_000, &mut settled);
+    settling.settle(WAIT_MS + 3_000, &pairing, &mut settled);
     assert_eq!(settled.len(), 1);
     assert_eq!(settled[0].own_ns, 50_000_000);
 }
 
 #[test]
 fn a_trace_that_never_rests_is_settled_all_the_same() {
-    let mut settling = Settling::new(WAIT_MS);
+    let (mut settling, pairing) = (Settling::new(WAIT_MS), Pairing::new(WAIT_MS));
     let mut settled = Vec::new();
     for second in 0..=30u64 {
         let now_ms = second as i64 * 1_000;
-        settling.settle(now_ms, &mut settled);
-        settling.observe(1, &server(second + 1, 0, 0, 10), now_ms, &mut settled);
+        settling.settle(now_ms, &pairing, &mut settled);
+        settling.observe(1, &server(second + 1, 0, 0, 10), now_ms, &pairing, &mut settled);
     }
-    settling.settle(WAIT_MS * WAITS_MAX, &mut settled);
+    settling.settle(WAIT_MS * WAITS_MAX, &pairing, &mut settled);
     assert!(settled.len() >= 30, "{}", settled.len());
 }
 
 #[test]
 fn too_many_spans_settle_early() {
-    let mut settling = Settling::new(WAIT_MS);
+    let (mut settling, pairing) = (Settling::new(WAIT_MS), Pairing::new(WAIT_MS));
     let mut settled = Vec::new();
     for trace in 0..SPANS_MAX as u128 + 5 {
-        settling.observe(trace, &server(1, 0, 0, 10), 0, &mut settled);
+        settling.observe(trace, &server(1, 0, 0, 10), 0, &pairing, &mut settled);
     }
     assert_eq!((settling.parts, settled.len()), (SPANS_MAX, 5));
+}
+
+#[test]
+fn work_says_what_it_was_and_whom_it_called() {
+    let payment = |id, parent, from, to| client(id, parent, from, to).with("peer.service", "payment");
+    let works = all([
+        server(1, 0, 0, 100).failing().with("http.response.status_code", 504),
+        payment(2, 1, 10, 30).failing().with("error.type", "timeout"),
+        payment(3, 1, 30, 100).with("http.request.resend_count", 1),
+        inner(10, 0, 0, 50),
+        client(11, 10, 0, 40).with("db.system.name", "sqlite").failing(),
+        client(20, 99, 0, 7).with("server.address", "user.shop"),
+    ]);
+    let words: Vec<String> = works
+        .iter()
+        .map(|work| {
+            let calls = work.calls.iter().map(|call| {
+                let peer = call.peer.as_ref().map_or("?", |(name, _)| name);
+                let cut = if call.was_cut_short { " cut" } else { "" };
+                let retry = if call.is_retry { " again" } else { "" };
+                format!("{peer} {:?}{cut}{retry}", call.error)
+            });
+            format!("{:?} {} [{}]", work.kind, work.operation, calls.collect::<Vec<_>>().join(", "))
+        })
+        .collect();
+    assert_eq!(
+        words,
+        [
+            "Entry serve [payment Some(TimedOut), payment None cut again]",
+            "Job work [sqlite Some(Other)]",
+            "Fragment  [user.shop None]",
+        ]
+    );
+    assert_eq!(works[0].origin, Some(("order".into(), "serve".into())));
+    assert_eq!(works[0].error, Some(ErrorKind::Status(504)));
 }
 
 proptest! {
@@ -135,12 +177,7 @@ proptest! {
         turned.rotate_left(rotate % spans.len());
         turned.reverse();
         prop_assert_eq!(settle(spans.clone()), settle(turned));
-        let mut settled = Vec::new();
-        let parts = spans.iter().map(|span| Part {
-            id: span.id, parent: span.parent, start_ns: span.start_ns, end_ns: span.end_ns(), kind: span.kind,
-            failed: span.is_fault(),
-        });
-        own_parts(&"order".into(), parts.collect(), &mut settled);
+        let settled = all(spans.clone());
         let longest = spans.iter().map(|span| span.duration_ns).max().unwrap_or(0);
         prop_assert!(settled.iter().all(|own| own.own_ns <= longest));
     }
