@@ -1,6 +1,6 @@
 //! What a target prints: any bytes, read line by line, judged by the letter, and taken in scrape after scrape.
 //!
-//! Input: a byte of choices, then texts with [`NEXT`] between them; a piece may be repeated (`input::repeated`).
+//! Input: a byte of choices, then texts with `NEXT` between them; a piece may be repeated (`input::repeated`).
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, LazyLock, Mutex};

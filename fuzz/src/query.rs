@@ -1,7 +1,7 @@
 //! What a client asks of the API: any PromQL, any parameters. The answer is JSON, of a status that is documented, within the time
 //! limit; the same query written in another way has the same answer, and so has the same data in another place.
 //!
-//! Input: a byte of choices, then texts with [`NEXT`] between them: the query or selector, then `name=value` of parameters. A
+//! Input: a byte of choices, then texts with `NEXT` between them: the query or selector, then `name=value` of parameters. A
 //! piece may be repeated (`input::repeated`).
 
 use std::sync::{Arc, LazyLock};
