@@ -1,132 +1,37 @@
 //! The whole collector: opens the store and every port, then runs each part as a task until shutdown. Holds no logic of
 //! its own. Start at `Collector::bind`, then `Collector::run`.
 
+mod http;
+mod options;
 mod own_metrics;
 mod reload;
+mod upkeep;
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use axum::response::Html;
-use axum::routing::get;
-use lifecycle::health;
-use lifecycle::metrics::Metrics;
-use lifecycle::{
-    CancellationToken, Clock, ListenError, Liveness, Readiness, Supervisor, SystemClock, TaskEnded, listen,
-};
-use protocol::yaml::DocumentError;
+use lifecycle::{CancellationToken, Clock, Liveness, Readiness, Supervisor, SystemClock, TaskEnded, listen};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
 use url::Url;
 
-use self::own_metrics::OwnMetrics;
+use self::options::retention;
+pub use self::options::{Options, StartError};
 use self::reload::Reload;
-use crate::api::prometheus::{self, PrometheusApi, ServerFacts};
+use self::upkeep::{store_settings, sync, upkeep};
 use crate::config::{self, Config};
-use crate::discovery::shard::Shard;
 use crate::otlp::metrics::MetricSink;
-use crate::promql::{Engine, EngineOptions};
-use crate::remote::receiver::{self, Writer};
-use crate::remote::sender::{Forwarding, OpenQueueError, Senders};
+use crate::promql::Engine;
+use crate::remote::receiver::Writer;
+use crate::remote::sender::{Forwarding, Senders};
 use crate::rules::delivery::{self, Delivery};
 use crate::rules::report::RulesReport;
-use crate::rules::{self, RuleOptions, Ruling};
+use crate::rules::{self, Ruling};
 use crate::scrape::{self, ScrapeReport, Scraping};
-use crate::store::{OpenStoreError, RETENTION_DEFAULT, RETENTION_MAX, Store, StoreOptions, WalSync};
+use crate::store::{Store, StoreOptions, WalSync};
 use crate::traces::{self, Traces};
 use crate::{otlp, series};
-
-/// How often series learnt from spans are appended.
-const GRAPH_INTERVAL_DEFAULT: Duration = Duration::from_secs(5);
-
-/// How often it is looked what is to be sealed, merged and forgotten. Each time costs a look at every series: Prometheus' number.
-const UPKEEP_INTERVAL: Duration = Duration::from_secs(60);
-
-/// What the collector is started with.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// The HTTP API.
-    pub listen: SocketAddr,
-    /// The command line's name for `listen`, for the error when it is taken.
-    pub listen_flag: &'static str,
-    /// OTLP over gRPC.
-    pub otlp_grpc: SocketAddr,
-    /// OTLP over HTTP.
-    pub otlp_http: SocketAddr,
-    /// The scrape configuration.
-    pub config: PathBuf,
-    /// The folder with the store.
-    pub data: PathBuf,
-    /// How long samples are kept; `None` is what the configuration says, or 15 days.
-    pub retention: Option<Duration>,
-    /// Bytes that samples on disk may take; the oldest go first. 0 is no bound, `None` what the configuration says.
-    pub retention_bytes: Option<u64>,
-    /// Whether the API takes requests that write to the disk, such as a snapshot.
-    pub enable_admin_api: bool,
-    /// When the log is forced to the disk.
-    pub wal_sync: WalSync,
-    /// Limits of queries.
-    pub queries: EngineOptions,
-    /// How often series learnt from spans are appended.
-    pub graph_interval: Duration,
-    /// Which of several collectors this is; `None` scrapes every target.
-    pub shard: Option<Shard>,
-    /// Whether metrics that others push are taken in: remote write and OTLP.
-    pub receive_metrics: bool,
-    /// Where this collector is reached from outside, for links in alerts; `None` is this machine's name and the port.
-    pub external_url: Option<Url>,
-    /// How alerts live through restarts, and how often they are told.
-    pub rules: RuleOptions,
-    /// Whether SIGHUP reads the configuration anew; elsewhere it ends the process, as it does any program of a terminal.
-    pub reload_at_hangup: bool,
-}
-
-impl Options {
-    /// The usual ports on this machine, Prometheus' retention.
-    pub fn new(config: impl Into<PathBuf>, data: impl Into<PathBuf>) -> Self {
-        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        Self {
-            listen: local(9090),
-            listen_flag: "--listen",
-            otlp_grpc: local(4317),
-            otlp_http: local(4318),
-            config: config.into(),
-            data: data.into(),
-            retention: None,
-            retention_bytes: None,
-            enable_admin_api: false,
-            wal_sync: WalSync::default(),
-            queries: EngineOptions::default(),
-            graph_interval: GRAPH_INTERVAL_DEFAULT,
-            shard: None,
-            receive_metrics: false,
-            external_url: None,
-            rules: RuleOptions::default(),
-            reload_at_hangup: false,
-        }
-    }
-}
-
-/// Why the collector could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The scrape configuration is wrong.
-    #[error(transparent)]
-    Config(#[from] DocumentError),
-    /// A port is taken.
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-    /// The store cannot be opened.
-    #[error("{0}; the data folder is set with --data")]
-    Store(#[from] OpenStoreError),
-    /// What is to be sent cannot be kept.
-    #[error("{0}; the data folder is set with --data")]
-    Queue(#[from] OpenQueueError),
-}
 
 /// Where the collector is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,14 +83,6 @@ impl StatsHandle {
             traces: traces.traces,
         }
     }
-}
-
-/// How long samples are kept and in how many bytes: the command line's word counts before that of the file.
-fn retention(options: &Options, config: &Config) -> (Duration, Option<u64>) {
-    let said = config.retention;
-    let time = said.map_or(RETENTION_DEFAULT, |said| said.time.unwrap_or(RETENTION_MAX));
-    let bytes = said.and_then(|said| said.bytes);
-    (options.retention.unwrap_or(time).min(RETENTION_MAX), options.retention_bytes.or(bytes).filter(|bytes| *bytes > 0))
 }
 
 struct Listeners {
@@ -361,151 +258,8 @@ impl Collector {
         let metrics = self.options.receive_metrics.then(|| Arc::new(metrics));
         Pushed { remote_write: writer(), metrics }
     }
-
-    fn http_routes(&self, readiness: &Readiness, liveness: &Liveness, pushed: &Pushed) -> Router {
-        let metrics = Metrics::default();
-        metrics.register(|registry| {
-            let own = OwnMetrics {
-                store: self.store.clone(),
-                report: self.report.clone(),
-                remote_write: pushed.remote_write.clone(),
-                otlp: pushed.metrics.clone(),
-            };
-            registry.register_collector(Box::new(own));
-            registry.register_collector(Box::new(self.senders.metrics()));
-            rules::metrics::register(registry, &self.rules, &self.delivery);
-        });
-        self.traces.register(&metrics);
-        let api = PrometheusApi {
-            store: self.store.clone(),
-            engine: self.engine.clone(),
-            targets: self.report.clone(),
-            rules: Arc::new(rules::Overview { report: self.rules.clone(), delivery: self.delivery.clone() }),
-            exemplars: Some(self.store.clone()),
-            clock: self.clock.clone(),
-            server: self.facts(),
-        };
-        let receiving = self.options.receive_metrics.then(|| pushed.remote_write.clone());
-        // Without targets it still answers queries and takes in traces: that is no reason to keep questions from it.
-        let (readiness, watches) = (readiness.clone(), self.report.watch_counts.clone());
-        let report = move || readiness.report(watches.troubles());
-        let storage = prometheus::storage_routes(self.store.clone(), self.options.enable_admin_api);
-        prometheus::routes(api)
-            .merge(storage)
-            .merge(receiver::routes(receiving))
-            .merge(otlp::prometheus_routes(pushed.metrics.clone()))
-            .merge(self.traces.routes())
-            .merge(health::routes(liveness, report.clone()))
-            // Where Prometheus has them, and promtool asks.
-            .merge(health::routes_at(["/-/healthy", "/-/ready"], liveness, report))
-            .merge(metrics.routes())
-            .route("/", get(|| async { Html(PAGE) }))
-            .route("/graph", get(rules::graph_link))
-    }
-
-    fn facts(&self) -> ServerFacts {
-        let options = &self.options;
-        let shown = |duration| protocol::duration::Display(duration).to_string();
-        let (retention, retention_bytes) = retention(options, &self.config);
-        let retention = shown(retention);
-        let flags = [
-            ("listen", self.endpoints.http.to_string()),
-            ("otlp-grpc", self.endpoints.otlp_grpc.to_string()),
-            ("otlp-http", self.endpoints.otlp_http.to_string()),
-            ("config", options.config.display().to_string()),
-            ("data", options.data.display().to_string()),
-            ("retention", retention.clone()),
-            ("retention-size", retention_bytes.unwrap_or(0).to_string()),
-            ("enable-admin-api", options.enable_admin_api.to_string()),
-            ("receive-metrics", options.receive_metrics.to_string()),
-            ("query-timeout", shown(options.queries.timeout)),
-            ("query-max-concurrency", options.queries.queries_max.to_string()),
-            ("query-max-samples", options.queries.samples_max.to_string()),
-            ("query-max-series", options.queries.series_max.to_string()),
-            ("query-lookback-delta", shown(options.queries.lookback)),
-            ("external-url", self.external_url.to_string()),
-            ("alert-for-outage-tolerance", shown(options.rules.for_outage_tolerance)),
-            ("alert-for-grace-period", shown(options.rules.for_grace_period)),
-            ("alert-resend-delay", shown(options.rules.resend_delay)),
-            ("shard", options.shard.map(|shard| shard.to_string()).unwrap_or_default()),
-        ];
-        let flags = flags.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        ServerFacts { started_ms: self.clock.now_ms(), retention, flags }
-    }
 }
-
-/// What a person who opens the address sees.
-const PAGE: &str = "<!doctype html><title>Plimsoll collector</title><h1>Plimsoll collector</h1><ul>\
-<li><a href=/api/v1/targets>/api/v1/targets</a>: what is scraped, and how it goes\
-<li><a href='/api/v1/query?query=up'>/api/v1/query</a>, /api/v1/query_range: PromQL, as Prometheus answers it\
-<li><a href=/api/v1/rules>/api/v1/rules</a>, <a href=/api/v1/alerts>/api/v1/alerts</a>: what is evaluated, and what fires\
-<li><a href=/api/v1/faults>/api/v1/faults</a>: what is broken, by what evidence, and whom it hurts\
-<li><a href=/api/v1/graph>/api/v1/graph</a>: who calls whom\
-<li><a href=/api/services>/api/services</a>, /api/traces: traces, as Jaeger answers\
-<li><a href=/metrics>/metrics</a>, <a href=/healthz>/healthz</a>, <a href=/readyz>/readyz</a>: about the collector itself\
-</ul>";
 
 async fn serve(listener: TcpListener, routes: Router, shutdown: CancellationToken) -> std::io::Result<()> {
     axum::serve(listener, routes).with_graceful_shutdown(shutdown.cancelled_owned()).await
 }
-
-/// Seals, merges and forgets what is due.
-async fn upkeep(store: Arc<Store>, shutdown: CancellationToken) -> Result<(), String> {
-    let mut ticks = interval(UPKEEP_INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
-            _ = ticks.tick() => {}
-        }
-        let (store, stop) = (store.clone(), shutdown.clone());
-        let work = tokio::task::spawn_blocking(move || store.tend(&|| stop.is_cancelled()));
-        work.await.map_err(|error| error.to_string())?;
-    }
-}
-
-/// Forces the log to the disk at intervals.
-async fn sync(store: Arc<Store>, period: Duration, shutdown: CancellationToken) -> Result<(), String> {
-    let mut ticks = interval(period);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
-            _ = ticks.tick() => {}
-        }
-        let store = store.clone();
-        let work = tokio::task::spawn_blocking(move || store.sync());
-        if let Err(error) = work.await.map_err(|error| error.to_string())? {
-            tracing::error!(%error, "the write-ahead log could not be forced to the disk");
-        }
-    }
-}
-
-/// Puts in force what a reload has changed of the store's configuration.
-async fn store_settings(
-    store: Arc<Store>,
-    mut configs: watch::Receiver<Arc<Config>>,
-    shutdown: CancellationToken,
-) -> Result<(), String> {
-    let retention = configs.borrow().retention;
-    loop {
-        let (late_window, wanted) = {
-            let config = configs.borrow_and_update();
-            (config.late_window, config.retention)
-        };
-        store.set_late_window(late_window);
-        if wanted != retention {
-            tracing::warn!(
-                "storage.tsdb.retention has changed: that comes into force when the collector is started again"
-            );
-        }
-        tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
-            // At the end whoever changes them may be gone first: that is no failure.
-            Ok(()) = configs.changed() => {}
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,6 +1,8 @@
 //! Protobuf's wire format, read without copying; `put` writes it. The messages of remote write and of targets are read this way
-//! because structures made of them take up to a hundred times the memory of their bytes; here nothing is allocated. Knows no message.
+//! because structures made of them take up to a hundred times the memory of their bytes; here nothing is allocated. Knows no message, but for
+//! two in `alike`.
 
+pub mod alike;
 pub mod put;
 
 /// Why bytes are no protobuf message.

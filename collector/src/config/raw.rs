@@ -121,16 +121,7 @@ impl Global {
 
     /// Takes the limits out.
     pub fn take_limits(&mut self) -> limits::Limits {
-        limits::Limits {
-            body_size_limit: self.body_size_limit.take(),
-            sample_limit: self.sample_limit,
-            series_limit: self.series_limit,
-            label_limit: self.label_limit,
-            label_name_length_limit: self.label_name_length_limit,
-            label_value_length_limit: self.label_value_length_limit,
-            target_limit: self.target_limit,
-            keep_dropped_targets: self.keep_dropped_targets,
-        }
+        limits::take_limits!(self)
     }
 }
 
@@ -227,16 +218,7 @@ pub(super) struct ScrapeConfig {
 impl ScrapeConfig {
     /// Takes the limits out.
     pub fn take_limits(&mut self) -> limits::Limits {
-        limits::Limits {
-            body_size_limit: self.body_size_limit.take(),
-            sample_limit: self.sample_limit,
-            series_limit: self.series_limit,
-            label_limit: self.label_limit,
-            label_name_length_limit: self.label_name_length_limit,
-            label_value_length_limit: self.label_value_length_limit,
-            target_limit: self.target_limit,
-            keep_dropped_targets: self.keep_dropped_targets,
-        }
+        limits::take_limits!(self)
     }
 
     /// Takes out what targets are asked for and what becomes of their histograms.

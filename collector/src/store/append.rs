@@ -91,7 +91,7 @@ impl Store {
         let now_ms = self.clock.now_ms();
         log.prepare(now_ms)?;
         let (floor_ms, newest_ms) = (self.window.floor_ms(), self.window.newest_ms().unwrap_or(i64::MIN));
-        let (mut late, mut unlogged) = (Vec::new(), Unlogged::default());
+        let (mut late, mut unlogged) = (Vec::new(), Unlogged(std::mem::take(&mut log.unlogged)));
         let head = self.head.lookup();
         for (i, (series, sample)) in batch.enumerate() {
             let Some(series) = head.get(series) else {
@@ -124,6 +124,7 @@ impl Store {
         drop(head);
         log.commit().inspect_err(|_| unlogged.take_back(&self.head.lookup()))?;
         self.window.saw(unlogged.logged());
+        log.unlogged = unlogged.0;
         if !late.is_empty() {
             for pushed in self.late.append(now_ms, &late)? {
                 self.counters.late.fetch_add(u64::from(pushed == Pushed::Stored), Ordering::Relaxed);
@@ -159,7 +160,6 @@ impl Store {
 }
 
 /// Samples that are in memory and not in the log yet, by series and time.
-#[derive(Default)]
 struct Unlogged(Vec<(SeriesRef, i64)>);
 
 impl Unlogged {

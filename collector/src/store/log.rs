@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::options::WalSync;
 use super::record::{RecordWriter, Version};
+use crate::series::SeriesRef;
 
 /// First bytes of every segment; the digits are the version of the format. The last one is what is written now.
 pub(super) const MAGICS: [(&[u8; 8], Version); 2] = [(b"plmwal01", Version::One), (b"plmwal02", Version::Two)];
@@ -57,6 +58,8 @@ pub(super) struct Log {
     created_ms: i64,
     next_number: u64,
     pub record: RecordWriter,
+    /// Memory for samples that are in memory and not in the log yet, by series and time; empty between batches.
+    pub unlogged: Vec<(SeriesRef, i64)>,
     buffer: Vec<u8>,
     wal_sync: WalSync,
 }
@@ -71,6 +74,7 @@ impl Log {
             created_ms: 0,
             next_number,
             record: RecordWriter::default(),
+            unlogged: Vec::new(),
             buffer: Vec::new(),
             wal_sync,
         }

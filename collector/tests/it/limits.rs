@@ -1,9 +1,7 @@
 //! Limits keep one target, or one job, from harming the others, and say so where one looks.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use collector::Collector;
@@ -12,6 +10,7 @@ use protocol::prometheus::{ActiveTarget, PrometheusClient, QueryData};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::process::Process;
 use crate::prometheus::Prometheus;
 use crate::running::{Running, Target, options};
 
@@ -43,33 +42,18 @@ fn collects_until_killed() {
     });
 }
 
-/// A collector in a process of its own, ended when dropped.
-struct Process {
-    child: Child,
+/// A collector in a process of its own.
+struct Measured {
+    process: Process,
     client: PrometheusClient,
 }
 
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Process {
+impl Measured {
     fn start(folder: &Path, config: &str) -> Self {
         std::fs::write(folder.join("scrape.yml"), config).unwrap();
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["limits::collects_until_killed", "--exact", "--nocapture"])
-            .env(FOLDER, folder)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let address = lines.find_map(|line| Some(line.ok()?.split_once("listens ")?.1.trim().to_owned())).unwrap();
-        // Whoever reads no more would stop the process.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, client: PrometheusClient::new(format!("http://{address}").parse().unwrap()) }
+        let process = Process::start("limits::collects_until_killed", FOLDER, folder);
+        let client = PrometheusClient::new(format!("http://{}", process.address).parse().unwrap());
+        Self { process, client }
     }
 
     async fn becomes(&self, query: &str, value: f64) {
@@ -100,7 +84,7 @@ impl Process {
 
     /// Resident memory: `VmRSS` now, `VmHWM` the most so far.
     fn kib(&self, which: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(which)).unwrap();
         line.trim_matches([':', ' ', '\t', 'k', 'B']).parse().unwrap()
     }
@@ -123,7 +107,7 @@ async fn a_target_that_explodes_sheds_its_new_series_and_harms_nobody() {
         neighbour.prints(&(0..50).map(|i| format!("n{{i=\"{i}\"}} 1\n")).collect::<String>());
         neighbours.push(neighbour.address.clone());
     }
-    let process = Process::start(
+    let process = Measured::start(
         folder.path(),
         &format!(
             "global: {{ scrape_interval: 1s }}\nscrape_configs:\n\
@@ -164,7 +148,7 @@ async fn a_target_that_explodes_sheds_its_new_series_and_harms_nobody() {
 }
 
 /// Samples of the neighbours have come each second.
-async fn no_scrape_was_missed(process: &Process) {
+async fn no_scrape_was_missed(process: &Measured) {
     process.becomes("min(min_over_time(up{job=\"neighbours\"}[5m]))", 1.0).await;
     let QueryData::Matrix(series) = process.client.query("n[5m]", None).await.unwrap() else { panic!() };
     assert_eq!(series.len(), 200);

@@ -16,6 +16,7 @@ mod limits;
 mod messages;
 mod native_histograms;
 mod otlp_metrics;
+mod process;
 mod prometheus;
 mod questions;
 mod remote_sender;

@@ -1,8 +1,6 @@
 //! Rules in a running collector: what they record, how alerts live, what a reload changes, and what a killed process forgets.
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use collector::Collector;
@@ -11,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::process::Process;
 use crate::running::{Running, Target, options, scrape};
 
 /// Longer than anything here takes on a busy machine.
@@ -176,28 +175,8 @@ async fn evaluates_until_killed() {
     collector.run(CancellationToken::new()).await.unwrap();
 }
 
-/// Ended when dropped.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn start(folder: &Path) -> (Process, String) {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["rules::evaluates_until_killed", "--exact", "--nocapture"])
-        .env(FOLDER, folder)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let address = lines.find_map(|line| Some(line.ok()?.split_once("listens ")?.1.trim().to_owned())).unwrap();
-    // Whoever reads no more would stop the process.
-    std::thread::spawn(move || lines.for_each(drop));
-    (Process(child), address)
+fn start(folder: &Path) -> Process {
+    Process::start("rules::evaluates_until_killed", FOLDER, folder)
 }
 
 fn seconds(time: &Value) -> f64 {
@@ -215,16 +194,16 @@ async fn what_an_alert_has_waited_survives_a_killed_process() {
     write(folder.path(), "scrape.yml", &config(&target));
     let waited = 3.0;
     {
-        let (_process, address) = start(folder.path());
+        let process = start(folder.path());
         // So long that the difference shows in ALERTS_FOR_STATE, which counts whole seconds.
         let old = format!("query?query=time()-ALERTS_FOR_STATE>{waited}");
-        until(&address, &old, "waited", |data| data["result"][0].is_object()).await;
+        until(&process.address, &old, "waited", |data| data["result"][0].is_object()).await;
     }
     let restarted = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
-    let (_process, address) = start(folder.path());
+    let process = start(folder.path());
     let restored = |data: &Value| {
         data["alerts"][0].is_object() && seconds(&data["alerts"][0]["activeAt"]) < restarted - waited + 1.5
     };
-    let data = until(&address, "alerts", "restored", restored).await;
+    let data = until(&process.address, "alerts", "restored", restored).await;
     assert_eq!(data["alerts"][0]["state"], "pending");
 }

@@ -11,3 +11,21 @@ pub(in crate::config) struct Limits {
     pub target_limit: Option<usize>,
     pub keep_dropped_targets: Option<usize>,
 }
+
+/// Takes the limits out of what has a field for each: serde cannot both flatten and refuse unknown fields.
+macro_rules! take_limits {
+    ($section:expr) => {
+        crate::config::raw::limits::Limits {
+            body_size_limit: $section.body_size_limit.take(),
+            sample_limit: $section.sample_limit,
+            series_limit: $section.series_limit,
+            label_limit: $section.label_limit,
+            label_name_length_limit: $section.label_name_length_limit,
+            label_value_length_limit: $section.label_value_length_limit,
+            target_limit: $section.target_limit,
+            keep_dropped_targets: $section.keep_dropped_targets,
+        }
+    };
+}
+
+pub(super) use take_limits;

@@ -1,8 +1,8 @@
 //! Histograms of the protobuf format: one message for the classic and the native parts, and the exemplars of both.
 
-use super::message::label;
 use crate::api::views::Exemplar;
-use crate::series::{Classic, Count, CounterReset, EncodedHistogram, Histogram, Labels, Span};
+use crate::series::{Classic, Count, CounterReset, EncodedHistogram, Histogram, Labels};
+use crate::wire::alike::{label, span};
 use crate::wire::{Field, Fields, Malformed, unzigzag};
 
 /// The longest histogram: as in remote write, hundreds of times what a client library makes.
@@ -172,19 +172,6 @@ fn native_field(field: &Field<'_>, into: &mut EncodedHistogram) -> Result<(), Ma
         _ => {}
     }
     Ok(())
-}
-
-fn span(bytes: &[u8]) -> Result<Span, Malformed> {
-    let mut span = Span::default();
-    for field in Fields(bytes) {
-        let field = field?;
-        match field.number {
-            1 => span.offset = field.sint32()?,
-            2 => span.length = field.uint32()?,
-            _ => {}
-        }
-    }
-    Ok(span)
 }
 
 /// A histogram that is to be stored as a native one.

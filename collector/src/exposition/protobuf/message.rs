@@ -3,6 +3,7 @@
 
 use super::histogram::WireExemplar;
 use super::key::SeriesKey;
+use crate::wire::alike::label;
 use crate::wire::{Fields, Malformed};
 
 /// The longest summary: 50,000 quantiles.
@@ -130,20 +131,6 @@ impl<'a> Metric<'a> {
         }
         Ok(metric)
     }
-}
-
-/// A label's name and value.
-pub(super) fn label(bytes: &[u8]) -> Result<(&str, &str), Malformed> {
-    let mut label = ("", "");
-    for field in Fields(bytes) {
-        let field = field?;
-        match field.number {
-            1 => label.0 = field.text()?,
-            2 => label.1 = field.text()?,
-            _ => {}
-        }
-    }
-    Ok(label)
 }
 
 /// A counter, a gauge, or what has no type.

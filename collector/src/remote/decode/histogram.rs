@@ -1,7 +1,8 @@
 //! Native histograms on the wire: the same message in both versions.
 
 use super::WireHistogram;
-use crate::series::{Count, CounterReset, EncodedHistogram, Span};
+use crate::series::{Count, CounterReset, EncodedHistogram};
+use crate::wire::alike::span;
 use crate::wire::{Field, Fields, Malformed, unzigzag};
 
 /// The longest histogram: 65,536 buckets at their longest, hundreds of times what a client library makes.
@@ -50,18 +51,4 @@ fn read_field(field: &Field<'_>, into: &mut EncodedHistogram) -> Result<(), Malf
         _ => {}
     }
     Ok(())
-}
-
-/// A run of buckets.
-fn span(bytes: &[u8]) -> Result<Span, Malformed> {
-    let mut span = Span::default();
-    for field in Fields(bytes) {
-        let field = field?;
-        match field.number {
-            1 => span.offset = field.sint32()?,
-            2 => span.length = field.uint32()?,
-            _ => {}
-        }
-    }
-    Ok(span)
 }

@@ -3,6 +3,7 @@
 use super::{
     LABELS_MAX, Message, Series, Sink, Totals, Unreadable, WireExemplar, WireMetadata, at_most, histogram, kind, sample,
 };
+use crate::wire::alike::label;
 use crate::wire::{Fields, Malformed};
 
 pub(super) fn read<'a>(body: &'a [u8], sink: &mut impl Sink<'a>) -> Result<(), Unreadable> {
@@ -43,19 +44,6 @@ fn read_series<'a>(bytes: &'a [u8], series: &mut Series<'a>) -> Result<(), Unrea
         series.has_room()?;
     }
     Ok(())
-}
-
-fn label(bytes: &[u8]) -> Result<(&str, &str), Malformed> {
-    let mut label = ("", "");
-    for field in Fields(bytes) {
-        let field = field?;
-        match field.number {
-            1 => label.0 = field.text()?,
-            2 => label.1 = field.text()?,
-            _ => {}
-        }
-    }
-    Ok(label)
 }
 
 fn exemplar(bytes: &[u8]) -> Result<WireExemplar<'_>, Unreadable> {
