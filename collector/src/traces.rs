@@ -28,7 +28,7 @@ use lifecycle::metrics::Metrics;
 use parking_lot::{Mutex, MutexGuard};
 
 use self::interner::Interner;
-use self::learner::{Learner, Lessons};
+use self::learner::Learner;
 use self::span::{Span, TraceId};
 use self::store::{SpanStore, Stored};
 use self::telemetry::{Reason, Telemetry};
@@ -84,15 +84,6 @@ struct Core {
     blame: Mutex<Blame>,
     watched: Watched,
     telemetry: Telemetry,
-}
-
-impl Core {
-    /// Hands what the learner has settled on to blame.
-    fn hand_on(&self, lessons: &Lessons, now_ms: i64) {
-        let mut blame = self.blame.lock();
-        blame.learn(&lessons.aliases, now_ms);
-        blame.observe(&lessons.works, now_ms);
-    }
 }
 
 /// Recent traces and what was learnt from them.
@@ -190,13 +181,9 @@ impl SpanSink {
         drop(store);
         core.telemetry.dropped(Reason::Duplicate, duplicates);
         core.telemetry.dropped(Reason::TraceFull, over);
-        let now_ms = core.clock.now_ms();
         let mut learner = core.learner.lock();
-        learner.observe(spans.iter().map(|(trace, span)| (*trace, &**span)), now_ms);
+        learner.observe(spans.iter().map(|(trace, span)| (*trace, &**span)), core.clock.now_ms());
         core.telemetry.unlearnt(learner.refused() + learner.window().dropped());
-        let lessons = learner.lessons();
-        drop(learner);
-        core.hand_on(&lessons, now_ms);
     }
 }
 

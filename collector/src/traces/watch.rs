@@ -1,7 +1,6 @@
 //! The task that asks `blame` each second what is broken, and keeps its answer for `/api/v1/faults` and the metrics.
 //! Judges nothing itself.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
@@ -91,14 +90,20 @@ impl Watchman {
     }
 
     /// Looks until shutdown.
-    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Infallible> {
+    ///
+    /// # Errors
+    /// If a look ends in a panic.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), String> {
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
-                _ = ticks.tick() => self.look(),
+                _ = ticks.tick() => {}
             }
+            // With a thousand services it takes a good part of a second.
+            let own = Self::new(self.core.clone());
+            tokio::task::spawn_blocking(move || own.look()).await.map_err(|error| error.to_string())?;
         }
     }
 
@@ -109,9 +114,10 @@ impl Watchman {
         learner.advance(now_ms);
         let lessons = learner.lessons();
         drop(learner);
-        core.hand_on(&lessons, now_ms);
         let began = Instant::now();
         let mut blame = core.blame.lock();
+        blame.learn(&lessons.aliases, now_ms);
+        blame.observe(&lessons.works, now_ms);
         let faults = blame.judge(now_ms);
         let (drops, named, known) = (blame.drops(), blame.named(), blame.known());
         drop(blame);
