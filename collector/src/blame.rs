@@ -17,7 +17,7 @@ pub mod work;
 
 use std::collections::BTreeMap;
 
-use protocol::faults::{Faults, Role, ServiceRole, Suspect, Watch};
+use protocol::faults::{Faults, Role, ServiceRole, Source, Suspect, Watch};
 use protocol::graph::NodeKind;
 
 pub use self::memory::Drops;
@@ -173,6 +173,7 @@ impl Blame {
             at_ms: to * 1_000,
             window_seconds: (to - from) as f64,
             watch,
+            source: Source::Spans,
             watched_seconds,
             verdict,
             suspects,
@@ -201,6 +202,7 @@ impl Blame {
             because_of: part.because_of.map_or_else(String::new, |culprit| words::name(&self.memory, culprit)),
             why: part.why.clone(),
             since_ms: part.since.map(|second| second * 1_000),
+            breakers: Vec::new(),
         }
     }
 }

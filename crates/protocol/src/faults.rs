@@ -1,4 +1,5 @@
-//! `/api/v1/faults`: what is broken and by what evidence, whom it hurts, what is safe.
+//! `/api/v1/faults`: what is broken and by what evidence, whom it hurts, what is safe; `/api/v1/faults/timeline`: what
+//! began, ended and changed when.
 
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -17,6 +18,17 @@ pub enum Watch {
     Learning,
     /// What is usual is known.
     Watching,
+}
+
+/// What a verdict is made from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// Single requests, as their spans tell them.
+    #[default]
+    Spans,
+    /// `traces_service_graph_*` that somebody else made of spans: who calls whom, without what each request did.
+    Metrics,
 }
 
 /// What a service has to do with the faults of now.
@@ -61,7 +73,7 @@ pub enum FaultKind {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
     /// `ends_here`, `own_errors`, `error_kind`, `no_answer`, `own_time`, `late_share`, `time_lost`, `before_callers`,
-    /// `fewer_calls`, `retries`. More may come.
+    /// `fewer_calls`, `retries`, `changed`, `breaker_open`. More may come.
     pub kind: String,
     /// For people.
     pub text: String,
@@ -116,6 +128,40 @@ pub struct Suspect {
     pub blast_radius: BlastRadius,
 }
 
+/// Whether a circuit breaker lets calls pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BreakerState {
+    /// All pass.
+    Closed,
+    /// One is let through to try.
+    HalfOpen,
+    /// None passes.
+    Open,
+}
+
+impl BreakerState {
+    /// As in the JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::HalfOpen => "half_open",
+            Self::Open => "open",
+        }
+    }
+}
+
+/// A circuit breaker between a service and one that it calls; of several replicas the one that is furthest from closed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Breaker {
+    /// Whom it keeps the service from.
+    pub peer: String,
+    /// Whether it does.
+    pub state: BreakerState,
+    /// Since when, milliseconds since the epoch; when it was first seen, if it has not changed since.
+    pub since_ms: i64,
+}
+
 /// A service's part.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServiceRole {
@@ -131,6 +177,9 @@ pub struct ServiceRole {
     pub why: String,
     /// Since when it fails or waits, milliseconds since the epoch.
     pub since_ms: Option<i64>,
+    /// Its circuit breakers, by peer; none where it says nothing of any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub breakers: Vec<Breaker>,
 }
 
 /// An operation of the front door: a root of traces.
@@ -159,7 +208,10 @@ pub struct Faults {
     pub window_seconds: f64,
     /// How far the verdict may be trusted.
     pub watch: Watch,
-    /// Seconds since the first span.
+    /// What it is made from.
+    #[serde(default)]
+    pub source: Source,
+    /// Seconds since the first span, or the first metrics.
     pub watched_seconds: f64,
     /// The verdict in a sentence.
     pub verdict: String,
@@ -169,6 +221,67 @@ pub struct Faults {
     pub services: Vec<ServiceRole>,
     /// Sorted by service, then operation.
     pub journeys: Vec<JourneyRole>,
+}
+
+/// What an event of the timeline is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimelineKind {
+    /// A suspect was named; dated back to when its trouble began.
+    FaultBegan,
+    /// A suspect is well again.
+    FaultEnded,
+    /// A circuit breaker opened, tries or closed.
+    Breaker,
+    /// The number of replicas asked for changed.
+    Replicas,
+    /// A container's requests or limits changed.
+    Resources,
+    /// Another image or version runs.
+    Version,
+    /// A container was started again.
+    Restart,
+}
+
+impl TimelineKind {
+    /// As in the JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::FaultBegan => "fault_began",
+            Self::FaultEnded => "fault_ended",
+            Self::Breaker => "breaker",
+            Self::Replicas => "replicas",
+            Self::Resources => "resources",
+            Self::Version => "version",
+            Self::Restart => "restart",
+        }
+    }
+}
+
+/// Something that began, ended or changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimelineEvent {
+    /// When, milliseconds since the epoch.
+    pub at_ms: i64,
+    /// What.
+    pub kind: TimelineKind,
+    /// To whom; of a breaker the service that calls.
+    pub service: String,
+    /// For people, without the service and the time: `replicas 3 -> 1`.
+    pub text: String,
+    /// What it was, where something changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// What it is since, where something changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+}
+
+/// The answer of the timeline: the last hour at most.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timeline {
+    /// Oldest first.
+    pub events: Vec<TimelineEvent>,
 }
 
 /// A client of the collector's own API.
@@ -186,5 +299,12 @@ impl FaultsClient {
     /// What is wrong now.
     pub async fn faults(&self) -> Result<Faults, CallError> {
         self.http.get("api/v1/faults", &[]).await
+    }
+
+    /// What began, ended or changed at `since_ms` and after, oldest first; all of the last hour without it.
+    pub async fn timeline(&self, since_ms: Option<i64>) -> Result<Timeline, CallError> {
+        let since = since_ms.map(|ms| ms.to_string());
+        let query: Vec<(&str, &str)> = since.iter().map(|since| ("since_ms", since.as_str())).collect();
+        self.http.get("api/v1/faults/timeline", &query).await
     }
 }
