@@ -39,7 +39,8 @@ pub struct Arguments {
     /// Prints what the screen would show now, and ends.
     #[arg(long)]
     once: bool,
-    /// With --once: services, graph, decisions, traces, service:NAME or service:NAMESPACE/NAME.
+    /// With --once: services, suspects, graph, timeline, decisions, traces, and of a service
+    /// NAME or NAMESPACE/NAME service:NAME, radius:NAME, latencies:NAME.
     #[arg(long, default_value = "services", value_parser = view, requires = "once")]
     view: View,
     /// With --once: columns and rows.
@@ -71,13 +72,29 @@ impl ClusterArguments {
 fn view(text: &str) -> Result<View, String> {
     match text {
         "services" => Ok(View::Services),
+        "suspects" => Ok(View::Suspects),
         "graph" => Ok(View::Graph),
+        "timeline" => Ok(View::Timeline),
         "decisions" => Ok(View::Decisions),
-        "traces" => Ok(View::Traces(TraceWish { service: String::new(), errors_only: false })),
-        _ => match text.strip_prefix("service:").map(|name| name.split_once('/').unwrap_or(("", name))) {
-            Some((namespace, name)) if !name.is_empty() => Ok(View::Service(ServiceKey::new(namespace, name))),
-            _ => Err("expected services, graph, decisions, traces, service:NAME or service:NAMESPACE/NAME".to_owned()),
-        },
+        "traces" => Ok(View::Traces(TraceWish::default())),
+        _ => of_service(text).ok_or_else(|| {
+            "expected services, suspects, graph, timeline, decisions, traces, or service, radius or latencies with :NAME or \
+             :NAMESPACE/NAME, such as service:NAMESPACE/NAME"
+                .to_owned()
+        }),
+    }
+}
+
+fn of_service(text: &str) -> Option<View> {
+    let (view, name) = text.split_once(':')?;
+    let (namespace, name) = name.split_once('/').unwrap_or(("", name));
+    let key = ServiceKey::new(namespace, name);
+    match view {
+        _ if name.is_empty() => None,
+        "service" => Some(View::Service(key)),
+        "radius" => Some(View::Radius(key)),
+        "latencies" => Some(View::Latencies(key)),
+        _ => None,
     }
 }
 

@@ -13,6 +13,7 @@ use lifecycle::CancellationToken;
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (address, switches) = fake::start().await;
     let scenario = std::env::args().nth(1).unwrap_or_else(|| "well".to_owned());
+    switches.judges_faults.store(true, Ordering::SeqCst);
     match scenario.as_str() {
         "payment" => switches.payment_fails.store(true, Ordering::SeqCst),
         "foreign" => switches.is_foreign.store(true, Ordering::SeqCst),

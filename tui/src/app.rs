@@ -2,13 +2,13 @@
 //! no network, no terminal. `screens` draws it, `terminal` feeds it.
 
 mod acting;
+mod place;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use protocol::graph::Graph;
-use protocol::jaeger::Trace;
-use protocol::scaling::{DecisionRecord, ObjectName};
+use protocol::faults::Faults;
+use protocol::scaling::ObjectName;
 
 use crate::feed::queries::HISTORY_STEP_SECONDS;
 use crate::health::Health;
@@ -16,11 +16,15 @@ use crate::keys::{self, Key};
 use crate::layers::{self, Branch};
 use crate::palette;
 use crate::picture::{Picture, ServiceKey, TraceWish, Wants};
+use crate::roles;
 use crate::screens;
 use crate::since::Since;
 use crate::theme::Theme;
+use crate::timeline::{self, Entry};
 use crate::triage::{self, Row};
 use crate::verdict::{self, Verdict};
+
+pub use place::{Exhibit, Mode, Place, Screen, ServiceSort, Tab, TraceSort};
 
 /// The history's points lie on whole multiples of this.
 const STEP_MS: i64 = HISTORY_STEP_SECONDS as i64 * 1_000;
@@ -30,130 +34,6 @@ const TREND_SHOWN_MS: i64 = 120_000;
 const PLACES_MAX: usize = 16;
 /// Characters that a filter or command may have: a line.
 const TYPED_MAX: usize = 200;
-
-/// The four main screens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tab {
-    /// All services.
-    Services,
-    /// Who calls whom.
-    Graph,
-    /// What the autoscaler decided.
-    Decisions,
-    /// Requests on their way.
-    Traces,
-}
-
-/// What is on screen.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Screen {
-    /// All services.
-    Services,
-    /// One service.
-    Service(ServiceKey),
-    /// Who calls whom.
-    Graph,
-    /// All decisions.
-    Decisions,
-    /// One decision.
-    Decision(Arc<DecisionRecord>),
-    /// Traces.
-    Traces,
-    /// One trace.
-    Trace(Arc<Trace>),
-}
-
-impl Screen {
-    /// Whether it has rows to choose from.
-    pub fn is_list(&self) -> bool {
-        matches!(self, Self::Services | Self::Graph | Self::Decisions | Self::Traces)
-    }
-}
-
-impl From<Tab> for Screen {
-    fn from(tab: Tab) -> Self {
-        match tab {
-            Tab::Services => Self::Services,
-            Tab::Graph => Self::Graph,
-            Tab::Decisions => Self::Decisions,
-            Tab::Traces => Self::Traces,
-        }
-    }
-}
-
-/// Where the user is on a screen.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Place {
-    /// The screen.
-    pub screen: Screen,
-    /// The row under the cursor, or the first line shown.
-    pub index: usize,
-    /// The row's identity once the user chose it: it is followed when rows move.
-    pub chosen: Option<String>,
-    /// Which rows are shown.
-    pub filter: String,
-}
-
-impl Place {
-    /// The top of a screen.
-    pub fn at(screen: Screen) -> Self {
-        Self { screen, index: 0, chosen: None, filter: String::new() }
-    }
-}
-
-/// Where keys go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mode {
-    /// To the screen.
-    Screen,
-    /// To the filter; holds the one before, for giving up.
-    Filter {
-        /// The filter before.
-        before: String,
-    },
-    /// To the palette.
-    Palette {
-        /// What was typed.
-        typed: String,
-        /// The entry chosen.
-        chosen: usize,
-    },
-    /// To the help.
-    Help {
-        /// The first line shown.
-        scroll: usize,
-    },
-}
-
-/// By what services are sorted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ServiceSort {
-    /// Worst first.
-    Health,
-    /// By name.
-    Name,
-    /// Busiest first.
-    Rate,
-    /// Most errors first.
-    Errors,
-    /// Slowest first.
-    P50,
-    /// Slowest first.
-    P95,
-    /// Slowest first.
-    P99,
-}
-
-/// By what traces are sorted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TraceSort {
-    /// Newest first.
-    Start,
-    /// Slowest first.
-    Duration,
-    /// Biggest first.
-    Spans,
-}
 
 /// A change of a service's replicas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,6 +70,8 @@ pub struct App {
     pub rows: Vec<Row>,
     /// Made from the picture: the graph's lines.
     pub branches: Vec<Branch>,
+    /// Made from the picture: what began, ended and changed, newest first.
+    pub timeline: Vec<Entry>,
     /// Made from the rows: the sentence on top.
     pub verdict: Verdict,
     /// Since when each service is as it is.
@@ -230,7 +112,7 @@ pub enum Effect {
     /// End the program.
     Quit,
     /// Fetch other things from now on.
-    Want(Wants),
+    Want(Box<Wants>),
 }
 
 /// Takes a message.
@@ -254,7 +136,7 @@ pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
     let wants = app.wants();
     if wants != app.wanted {
         app.wanted = wants.clone();
-        effects.push(Effect::Want(wants));
+        effects.push(Effect::Want(Box::new(wants)));
     }
     effects
 }
@@ -275,6 +157,7 @@ impl App {
             places: vec![Place::at(Screen::Services)],
             rows: Vec::new(),
             branches: Vec::new(),
+            timeline: Vec::new(),
             verdict: Verdict { health: Health::Unknown, text: String::new() },
             since: Since::default(),
             trends: BTreeMap::new(),
@@ -322,6 +205,16 @@ impl App {
         self.rows[first..].iter().take_while(|row| row.key.name == name).min_by_key(|row| row.assessment.health)
     }
 
+    /// The collector's verdict, if it has one that counts now.
+    pub fn faults(&self) -> Option<&Faults> {
+        roles::in_force(&self.picture, self.picture_now_ms())
+    }
+
+    /// The same, if it names suspects.
+    pub fn suspicion(&self) -> Option<&Faults> {
+        self.faults().filter(|faults| !faults.suspects.is_empty())
+    }
+
     /// What a workload is called on screen.
     pub fn label(&self, object: &ObjectName) -> String {
         row_of(&self.rows, &object.into()).map_or_else(|| object.name.clone(), |row| row.name.clone())
@@ -334,14 +227,17 @@ impl App {
 
     /// Shows another picture.
     fn take(&mut self, picture: Picture) {
-        let same = |a: &Option<Arc<Graph>>, b: &Option<Arc<Graph>>| match (a, b) {
-            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
-            (a, b) => a.is_none() && b.is_none(),
-        };
-        if !same(&self.picture.graph.data, &picture.graph.data) {
+        if !is_same(&self.picture.graph.data, &picture.graph.data) {
             self.branches = picture.graph.data.as_ref().map(|graph| layers::branches(graph)).unwrap_or_default();
         }
+        let is_news = !is_same(&self.picture.timeline.data, &picture.timeline.data)
+            || !is_same(&self.picture.scaling.data, &picture.scaling.data)
+            || !is_same(&self.picture.events.data, &picture.events.data)
+            || !is_same(&self.picture.faults.data, &picture.faults.data);
         self.picture = picture;
+        if is_news {
+            self.timeline = timeline::entries(&self.picture);
+        }
         self.judge();
     }
 
@@ -420,8 +316,14 @@ impl App {
     pub fn can_open(&self) -> bool {
         match self.screen() {
             Screen::Services | Screen::Decisions | Screen::Traces => !self.row_ids().is_empty(),
-            Screen::Graph => self.service_at_cursor().is_some(),
-            Screen::Service(_) | Screen::Decision(_) | Screen::Trace(_) => false,
+            Screen::Graph | Screen::Timeline => self.service_at_cursor().is_some(),
+            Screen::Suspects => screens::opening(self).is_some(),
+            Screen::Service(_)
+            | Screen::Decision(_)
+            | Screen::Trace(_)
+            | Screen::Evidence(_)
+            | Screen::Radius(_)
+            | Screen::Heatmap(_) => false,
         }
     }
 
@@ -452,13 +354,23 @@ impl App {
             match &place.screen {
                 Screen::Service(key) => {
                     wants.service = Some(key.clone());
-                    wants.traces = Some(TraceWish { service: key.name.clone(), errors_only: true });
+                    wants.traces = Some(TraceWish::errors_of(&key.name));
                 }
                 Screen::Traces => wants.traces = Some(self.trace_wish.clone()),
+                Screen::Timeline => wants.timeline = true,
+                Screen::Evidence(exhibit) => wants.curves = exhibit.curves(),
+                Screen::Heatmap(wish) => wants.heat = Some(wish.clone()),
                 _ => {}
             }
         }
         wants
+    }
+}
+
+fn is_same<T>(a: &Option<Arc<T>>, b: &Option<Arc<T>>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+        (a, b) => a.is_none() && b.is_none(),
     }
 }
 

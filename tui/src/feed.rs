@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::feed::backends::{Backends, NO_AUTOSCALER};
 use crate::feed::decision_log::DecisionLog;
-use crate::picture::{Detail, Picture, Source, TraceList, Trouble, Wants};
+use crate::picture::{Picture, Source, Trouble, Wants};
 
 /// Between two answers of one source: what an eye follows; half of k9s' load would be too slow for a breaker's life.
 pub const INTERVAL: Duration = Duration::from_secs(2);
@@ -55,19 +55,10 @@ impl Feed {
 
     /// Starts every source's task.
     pub fn spawn_into(&self, supervisor: &mut Supervisor) {
-        let spawn = |supervisor: &mut Supervisor, feed: &Self, source| {
-            let feed = feed.clone();
-            supervisor.spawn(&format!("feed: {source:?}"), Box::pin(feed.run(source)));
-        };
-        for source in
-            [SourceName::Metrics, SourceName::History, SourceName::Detail, SourceName::Graph, SourceName::Traces]
-        {
-            spawn(supervisor, self, source);
-        }
-        if self.backends.has_autoscaler() {
-            for source in [SourceName::Workloads, SourceName::Scaling, SourceName::Events] {
-                spawn(supervisor, self, source);
-            }
+        let of_autoscaler = [SourceName::Workloads, SourceName::Scaling, SourceName::Events];
+        let sources = SourceName::OF_COLLECTOR.into_iter();
+        for source in sources.chain(of_autoscaler.into_iter().filter(|_| self.backends.has_autoscaler())) {
+            supervisor.spawn(&format!("feed: {source:?}"), Box::pin(self.clone().run(source)));
         }
     }
 
@@ -89,18 +80,6 @@ impl Feed {
                 };
                 self.keep(INTERVAL_HISTORY, |p| &mut p.history, fetch).await;
             }
-            SourceName::Detail => {
-                let fetch = |wants: Wants, window| {
-                    let (backends, now_ms) = (backends.clone(), clock.now_ms());
-                    async move {
-                        match wants.service {
-                            Some(service) => backends.detail(service, now_ms, window).await.map(Some),
-                            None => Ok(None::<Detail>),
-                        }
-                    }
-                };
-                self.keep(INTERVAL_HISTORY, |p| &mut p.detail, fetch).await;
-            }
             SourceName::Graph => {
                 let fetch = |_, window| {
                     let backends = backends.clone();
@@ -108,17 +87,12 @@ impl Feed {
                 };
                 self.keep(INTERVAL, |p| &mut p.graph, fetch).await;
             }
-            SourceName::Traces => {
-                let fetch = |wants: Wants, _| {
+            SourceName::Faults => {
+                let fetch = |_, _| {
                     let backends = backends.clone();
-                    async move {
-                        match wants.traces {
-                            Some(wish) => backends.traces(wish).await.map(Some),
-                            None => Ok(None::<TraceList>),
-                        }
-                    }
+                    async move { backends.faults().await.map(Some) }
                 };
-                self.keep(INTERVAL, |p| &mut p.traces, fetch).await;
+                self.keep(INTERVAL, |p| &mut p.faults, fetch).await;
             }
             SourceName::Workloads => {
                 let fetch = |_, _| {
@@ -135,8 +109,57 @@ impl Feed {
                 self.keep(INTERVAL, |p| &mut p.events, fetch).await;
             }
             SourceName::Scaling => self.run_scaling(backends).await,
+            SourceName::Detail | SourceName::Traces | SourceName::Timeline | SourceName::Curves | SourceName::Heat => {
+                self.run_wanted(source).await;
+            }
         }
         Ok(())
+    }
+
+    /// What is fetched only while a screen shows it.
+    async fn run_wanted(self, source: SourceName) {
+        let backends = self.backends.clone();
+        let clock = Arc::clone(&self.clock);
+        match source {
+            SourceName::Traces => {
+                let fetch = |wants: Wants, _| {
+                    let backends = backends.clone();
+                    wanted(wants.traces, move |wish| async move { backends.traces(wish).await })
+                };
+                self.keep(INTERVAL, |p| &mut p.traces, fetch).await;
+            }
+            SourceName::Timeline => {
+                let fetch = |wants: Wants, _| {
+                    let backends = backends.clone();
+                    wanted(wants.timeline.then_some(()), move |()| async move { backends.timeline().await })
+                };
+                self.keep(INTERVAL, |p| &mut p.timeline, fetch).await;
+            }
+            SourceName::Curves => {
+                let fetch = |wants: Wants, _| {
+                    let (backends, now_ms) = (backends.clone(), clock.now_ms());
+                    wanted(wants.curves, move |wish| async move { backends.curves(wish, now_ms).await })
+                };
+                self.keep(INTERVAL_HISTORY, |p| &mut p.curves, fetch).await;
+            }
+            SourceName::Heat => {
+                let picture = Arc::clone(&self.picture);
+                let fetch = |wants: Wants, window| {
+                    let (backends, now_ms) = (backends.clone(), clock.now_ms());
+                    let scrape = picture.borrow().metrics.data.as_ref().and_then(|m| m.scrape_seconds);
+                    let least = scrape.map_or(window, queries::window_min_for);
+                    wanted(wants.heat, move |wish| async move { backends.heat(&wish, now_ms, least).await })
+                };
+                self.keep(INTERVAL_HISTORY, |p| &mut p.heat, fetch).await;
+            }
+            _ => {
+                let fetch = |wants: Wants, window| {
+                    let (backends, now_ms) = (backends.clone(), clock.now_ms());
+                    wanted(wants.service, move |key| async move { backends.detail(key, now_ms, window).await })
+                };
+                self.keep(INTERVAL_HISTORY, |p| &mut p.detail, fetch).await;
+            }
+        }
     }
 
     async fn run_scaling(self, backends: Backends) {
@@ -203,9 +226,38 @@ enum SourceName {
     Detail,
     Graph,
     Traces,
+    Faults,
+    Timeline,
+    Curves,
+    Heat,
     Workloads,
     Scaling,
     Events,
+}
+
+impl SourceName {
+    const OF_COLLECTOR: [Self; 9] = [
+        Self::Metrics,
+        Self::History,
+        Self::Detail,
+        Self::Graph,
+        Self::Traces,
+        Self::Faults,
+        Self::Timeline,
+        Self::Curves,
+        Self::Heat,
+    ];
+}
+
+/// The answer to a wish; nothing where there is none.
+async fn wanted<W, T, R>(wish: Option<W>, fetch: impl FnOnce(W) -> R) -> Result<Option<T>, Trouble>
+where
+    R: Future<Output = Result<T, Trouble>>,
+{
+    match wish {
+        Some(wish) => fetch(wish).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 fn first_picture(backends: &Backends) -> Picture {
@@ -225,38 +277,43 @@ pub async fn fetch_once(backends: &Backends, wants: &Wants, clock: &dyn Clock) -
     let now_ms = clock.now_ms();
     let window = queries::WINDOW_SECONDS;
     let mut picture = first_picture(backends);
-    let detail = async {
-        match &wants.service {
-            Some(service) => backends.detail(service.clone(), now_ms, window).await.map(Some),
-            None => Ok(None),
-        }
+    let scaling = async { backends.scaling_news(DecisionLog::default()).await.map(|(_, scaling)| Some(scaling)) };
+    let always = async {
+        futures::join!(
+            Box::pin(backends.metrics(window)),
+            Box::pin(backends.history(now_ms, window)),
+            Box::pin(backends.graph(window)),
+            Box::pin(backends.faults()),
+            Box::pin(backends.workloads()),
+            Box::pin(scaling),
+            Box::pin(backends.events())
+        )
     };
-    let traces = async {
-        match &wants.traces {
-            Some(wish) => backends.traces(wish.clone()).await.map(Some),
-            None => Ok(None),
-        }
+    let on_screen = async {
+        futures::join!(
+            wanted(wants.service.clone(), |key| Box::pin(backends.detail(key, now_ms, window))),
+            wanted(wants.traces.clone(), |wish| Box::pin(backends.traces(wish))),
+            wanted(wants.timeline.then_some(()), |()| Box::pin(backends.timeline())),
+            wanted(wants.curves.clone(), |wish| Box::pin(backends.curves(wish, now_ms))),
+            wanted(wants.heat.as_ref(), |wish| Box::pin(backends.heat(wish, now_ms, window)))
+        )
     };
-    let scaling = async { backends.scaling_news(DecisionLog::default()).await.map(|(_, scaling)| scaling) };
-    let (metrics, history, detail, graph, workloads, scaling, events, traces) = futures::join!(
-        Box::pin(backends.metrics(window)),
-        Box::pin(backends.history(now_ms, window)),
-        Box::pin(detail),
-        Box::pin(backends.graph(window)),
-        Box::pin(backends.workloads()),
-        Box::pin(scaling),
-        Box::pin(backends.events()),
-        Box::pin(traces)
-    );
+    let (always, on_screen) = futures::join!(Box::pin(always), Box::pin(on_screen));
+    let (metrics, history, graph, faults, workloads, scaling, events) = always;
+    let (detail, traces, timeline, curves, heat) = on_screen;
     let now_ms = clock.now_ms();
     put(&mut picture.metrics, metrics.map(Some), now_ms);
     put(&mut picture.history, history.map(Some), now_ms);
-    put(&mut picture.detail, detail, now_ms);
     put(&mut picture.graph, graph.map(Some), now_ms);
+    put(&mut picture.faults, faults.map(Some), now_ms);
     put(&mut picture.workloads, workloads.map(Some), now_ms);
-    put(&mut picture.scaling, scaling.map(Some), now_ms);
+    put(&mut picture.scaling, scaling, now_ms);
     put(&mut picture.events, events.map(Some), now_ms);
+    put(&mut picture.detail, detail, now_ms);
     put(&mut picture.traces, traces, now_ms);
+    put(&mut picture.timeline, timeline, now_ms);
+    put(&mut picture.curves, curves, now_ms);
+    put(&mut picture.heat, heat, now_ms);
     picture
 }
 

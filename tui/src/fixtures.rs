@@ -1,6 +1,7 @@
 //! Pictures for tests: a small shop that is well, overloaded, with a failing payment, or gone. Nothing of it is in the
 //! program.
 
+pub mod blame;
 pub mod kubernetes;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use protocol::scaling::{
 };
 
 use crate::app::{App, Message, update};
+use crate::feed::backends::NO_FAULTS;
 use crate::picture::{
     Breaker, Cpu, Detail, History, JourneyMetrics, Metrics, Picture, Scaling, ServiceHistory, ServiceKey,
     ServiceMetrics, Source, TraceList, TraceWish, Trouble,
@@ -295,6 +297,10 @@ pub fn healthy() -> Picture {
         scaling: answered(Scaling { decisions, policies }),
         events: answered(vec![event]),
         traces: answered(TraceList { wish: TraceWish::default(), traces: traces(false) }),
+        faults: answered(blame::nobody()),
+        timeline: Source::default(),
+        curves: Source::default(),
+        heat: Source::default(),
     }
 }
 
@@ -304,7 +310,7 @@ fn change<T: Clone>(source: &mut Source<T>, change: impl FnOnce(&mut T)) {
     source.answered(data, NOW_MS - 1_000);
 }
 
-/// Every payment fails; order answers "pending".
+/// Every payment fails; order answers "pending". Nobody but the screen judges it.
 pub fn payment_failing() -> Picture {
     let mut picture = healthy();
     change(&mut picture.metrics, |metrics| {
@@ -325,6 +331,7 @@ pub fn payment_failing() -> Picture {
         }
     });
     change(&mut picture.traces, |list| list.traces = traces(true));
+    picture.faults = Source::missing(NO_FAULTS);
     picture
 }
 
@@ -373,6 +380,8 @@ pub fn disconnected() -> Picture {
     picture.graph.at_ms = Some(NOW_MS - 13_000);
     picture.scaling.failed(down());
     picture.scaling.at_ms = Some(NOW_MS - 90_000);
+    picture.faults.failed(down());
+    picture.faults.at_ms = Some(NOW_MS - 12_000);
     picture
 }
 
@@ -383,6 +392,7 @@ pub fn foreign() -> Picture {
         Source::missing("this server has no service graph (/api/v1/graph): point --collector at a Plimsoll collector");
     picture.traces =
         Source::missing("this server keeps no traces (/api/traces): point --collector at a Plimsoll collector");
+    picture.faults = Source::missing(NO_FAULTS);
     let none = crate::feed::backends::NO_AUTOSCALER;
     picture.workloads = Source::missing(none);
     picture.scaling = Source::missing(none);
@@ -430,14 +440,14 @@ pub fn crowd() -> Picture {
 pub fn with_detail(mut picture: Picture, service: &str) -> Picture {
     let p99_ms = (0..60).map(|x| 20.0 + f64::from(x)).collect();
     picture.detail = answered(Detail { service: key(service), p99_ms });
-    let errors = TraceWish { service: service.to_owned(), errors_only: true };
+    let errors = TraceWish::errors_of(service);
     picture.traces = answered(TraceList { wish: errors, traces: traces(true) });
     picture
 }
 
 /// A screen of a size that shows a picture.
 pub fn app(picture: Picture, size: (u16, u16)) -> App {
-    let theme = Theme { color: true, ascii: false };
+    let theme = Theme { color: true, ascii: false, many_colors: false };
     let mut app = App::new("plimsoll demo".to_owned(), "127.0.0.1:9090".to_owned(), theme, NOW_MS - 30_000, size);
     update(&mut app, Message::Picture(Box::new(picture)));
     app.since.watched();

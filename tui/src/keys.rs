@@ -4,6 +4,7 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use crate::app::{App, Mode, Place, Screen, Tab};
+use crate::heat::WINDOWS;
 use crate::picture::TraceWish;
 
 /// A key with the modifiers that matter.
@@ -57,14 +58,30 @@ pub enum Action {
     Open,
     /// Drops the filter, or goes back.
     Back,
-    /// Shows one of the four main screens.
+    /// Shows one of the main screens.
     Show(Tab),
     /// The graph, at this service.
     Graph,
     /// Decisions, about this service where there is one.
     Decisions,
-    /// Traces of this service.
+    /// What began, ended and changed, of this service where there is one.
+    Timeline,
+    /// Traces of this service, or those that a piece of evidence leads to.
     Traces,
+    /// Who is suspected, and back.
+    Suspects,
+    /// Whom this service can hurt.
+    Radius,
+    /// Latencies of this service over time.
+    Latencies,
+    /// Latencies of the next operation.
+    NextOperation,
+    /// Latencies of the operation before.
+    PreviousOperation,
+    /// A longer time.
+    Longer,
+    /// A shorter time.
+    Shorter,
     /// Traces with errors, of all services.
     ErrorTraces,
     /// Only traces with errors, or all.
@@ -185,8 +202,42 @@ fn on_a_service(app: &App, input: Input) -> bool {
     input == Input::Screen && app.service_at_cursor().is_some()
 }
 
+fn has_radius(app: &App, input: Input) -> bool {
+    on_a_service(app, input) && !matches!(app.screen(), Screen::Radius(_))
+}
+
+fn has_latencies(app: &App, input: Input) -> bool {
+    on_a_service(app, input) && !matches!(app.screen(), Screen::Heatmap(_))
+}
+
+fn turns_operations(app: &App, input: Input) -> bool {
+    let Screen::Heatmap(wish) = app.screen() else { return false };
+    let heat = app.picture.heat.data.as_ref().filter(|heat| heat.wish.service == wish.service);
+    input == Input::Screen && heat.is_some_and(|heat| !heat.operations.is_empty())
+}
+
+fn can_be_longer(app: &App, input: Input) -> bool {
+    input == Input::Screen && matches!(app.screen(), Screen::Heatmap(wish) if wish.window + 1 < WINDOWS.len())
+}
+
+fn can_be_shorter(app: &App, input: Input) -> bool {
+    input == Input::Screen && matches!(app.screen(), Screen::Heatmap(wish) if wish.window > 0)
+}
+
 fn not_on_graph(app: &App, input: Input) -> bool {
     input == Input::Screen && !matches!(app.screen(), Screen::Graph)
+}
+
+fn on_suspects(app: &App, input: Input) -> bool {
+    input == Input::Screen && matches!(app.screen(), Screen::Suspects)
+}
+
+fn not_on_suspects(app: &App, input: Input) -> bool {
+    input == Input::Screen && !on_suspects(app, input)
+}
+
+fn not_on_timeline(app: &App, input: Input) -> bool {
+    input == Input::Screen && !matches!(app.screen(), Screen::Timeline)
 }
 
 fn not_on_decisions(app: &App, input: Input) -> bool {
@@ -232,6 +283,8 @@ macro_rules! bindings {
 bindings! {
     [Key::plain(KeyCode::Enter)], "Enter", Action::Open, "open what the cursor is on", "open", opens;
     [Key::plain(KeyCode::Esc)], "Esc", Action::Back, "drop the filter, or go back", "back", goes_back;
+    [Key::plain(KeyCode::Tab)], "Tab", Action::Suspects, "who is suspected, and by what evidence", "suspects", not_on_suspects;
+    [Key::plain(KeyCode::Tab)], "Tab", Action::Suspects, "back from the suspects", "", on_suspects;
     [Key::plain(KeyCode::Down), Key::char('j')], "j, Down", Action::Down, "one row down", "", moves;
     [Key::plain(KeyCode::Up), Key::char('k')], "k, Up", Action::Up, "one row up", "", moves;
     [Key::plain(KeyCode::PageDown), Key::ctrl('d')], "PgDn", Action::PageDown, "one page down", "", moves_pages;
@@ -244,15 +297,24 @@ bindings! {
     [Key::char('e')], "e", Action::ErrorsOnly, "only traces with errors, or all", "errors", on_traces;
     [Key::char('n')], "n", Action::NextService, "traces of the next service", "next service", cycles_services;
     [Key::char('N')], "N", Action::PreviousService, "traces of the service before", "", cycles_services;
+    [Key::char('n')], "n", Action::NextOperation, "latencies of the next operation", "next operation", turns_operations;
+    [Key::char('N')], "N", Action::PreviousOperation, "latencies of the operation before", "", turns_operations;
+    [Key::char('+'), Key::char('=')], "+", Action::Longer, "a longer time", "longer", can_be_longer;
+    [Key::char('-')], "-", Action::Shorter, "a shorter time", "shorter", can_be_shorter;
     [Key::char('h')], "h", Action::Holds, "show or hide decisions to hold", "holds", on_decisions;
     [Key::char('w')], "w", Action::Bystanders, "list workloads that nobody calls too, or not", "", has_bystanders;
     [Key::char('g')], "g", Action::Graph, "who calls whom, from this service on", "graph", not_on_graph;
+    [Key::char('b')], "b", Action::Radius, "blast radius: whom this service can hurt", "blast radius", has_radius;
+    [Key::char('t')], "t", Action::Timeline, "timeline of faults, deploys and scaling", "timeline", not_on_timeline;
+    [Key::char('l')], "l", Action::Latencies, "latencies of this service over time", "latencies", has_latencies;
     [Key::char('a')], "a", Action::Decisions, "what the autoscaler decided, and why", "decisions", not_on_decisions;
-    [Key::char('t')], "t", Action::Traces, "traces of this service", "traces", on_a_service;
+    [Key::char('T')], "T", Action::Traces, "traces of this service, or of this evidence", "traces", on_a_service;
     [Key::char('1')], "1", Action::Show(Tab::Services), "all services, worst first", "", |app, input| leads_to(app, input, Tab::Services);
     [Key::char('2')], "2", Action::Show(Tab::Graph), "the graph", "", |app, input| leads_to(app, input, Tab::Graph);
     [Key::char('3')], "3", Action::Show(Tab::Decisions), "all decisions", "", |app, input| leads_to(app, input, Tab::Decisions);
     [Key::char('4')], "4", Action::Show(Tab::Traces), "traces of all services", "", |app, input| leads_to(app, input, Tab::Traces);
+    [Key::char('5')], "5", Action::Show(Tab::Suspects), "who is suspected", "", |app, input| leads_to(app, input, Tab::Suspects);
+    [Key::char('6')], "6", Action::Show(Tab::Timeline), "the timeline", "", |app, input| leads_to(app, input, Tab::Timeline);
     [Key::char(':')], ":", Action::Palette, "go to a screen or service by name", "go to", on_screen;
     [Key::char('p')], "p", Action::Freeze, "hold the picture, or let it go on", "freeze", on_screen;
     [Key::char('r')], "r", Action::Refresh, "ask every source now", "", on_screen;

@@ -6,15 +6,19 @@ pub mod app;
 pub mod feed;
 mod filter;
 pub mod health;
+pub mod heat;
 pub mod keys;
 pub mod layers;
 pub mod palette;
 pub mod picture;
+pub mod radius;
+pub mod roles;
 pub mod screens;
 pub mod since;
 mod terminal;
 mod text;
 pub mod theme;
+pub mod timeline;
 pub mod triage;
 pub mod verdict;
 pub mod waterfall;
@@ -36,6 +40,7 @@ use url::Url;
 use crate::app::{App, Message, Place, Screen, Tab};
 use crate::feed::backends::{Backend, Backends};
 use crate::feed::{Feed, fetch_once};
+use crate::heat::HeatWish;
 use crate::picture::{Picture, ServiceKey, TraceWish, Wants};
 use crate::terminal::{Held, Wiring};
 use crate::theme::Theme;
@@ -124,6 +129,14 @@ pub enum View {
     Graph,
     /// What the autoscaler decided.
     Decisions,
+    /// Who is suspected, and by what evidence.
+    Suspects,
+    /// Latencies of a service over time.
+    Latencies(ServiceKey),
+    /// What began, ended and changed.
+    Timeline,
+    /// Whom a service can hurt.
+    Radius(ServiceKey),
     /// Traces, of all services or of one, all or with errors only.
     Traces(TraceWish),
 }
@@ -136,13 +149,13 @@ pub async fn snapshot(options: Options, view: View, size: (u16, u16)) -> Result<
     let clock = SystemClock;
     let backends = Backends::of(options.collector.clone(), options.autoscaler.clone());
     let wants = match &view {
-        View::Service(name) => Wants {
-            service: Some(name.clone()),
-            traces: Some(TraceWish { service: name.name.clone(), errors_only: true }),
-            refresh: 0,
-        },
+        View::Service(name) => {
+            Wants { service: Some(name.clone()), traces: Some(TraceWish::errors_of(&name.name)), ..Wants::default() }
+        }
+        View::Latencies(name) => Wants { heat: Some(HeatWish::of(name.clone())), ..Wants::default() },
+        View::Timeline => Wants { timeline: true, ..Wants::default() },
         View::Traces(wish) => Wants { traces: Some(wish.clone()), ..Wants::default() },
-        View::Services | View::Graph | View::Decisions => Wants::default(),
+        View::Services | View::Graph | View::Decisions | View::Suspects | View::Radius(_) => Wants::default(),
     };
     let picture = fetch_once(&backends, &wants, &clock).await;
     if picture.metrics.data.is_none() {
@@ -156,6 +169,10 @@ pub async fn snapshot(options: Options, view: View, size: (u16, u16)) -> Result<
         View::Service(name) => Screen::Service(name),
         View::Graph => Tab::Graph.into(),
         View::Decisions => Tab::Decisions.into(),
+        View::Suspects => Tab::Suspects.into(),
+        View::Timeline => Tab::Timeline.into(),
+        View::Radius(name) => Screen::Radius(name),
+        View::Latencies(name) => Screen::Heatmap(HeatWish::of(name)),
         View::Traces(wish) => {
             app.trace_wish = wish;
             Screen::Traces

@@ -11,6 +11,10 @@ pub enum Command {
     Act(Action),
     /// The page of a service.
     Service(ServiceKey),
+    /// Whom a service can hurt.
+    Radius(ServiceKey),
+    /// Latencies of a service over time.
+    Latencies(ServiceKey),
     /// The traces of a service.
     Traces(String),
     /// The decisions about a service.
@@ -29,8 +33,10 @@ pub struct Entry {
 }
 
 /// The commands without a service.
-const COMMANDS: [(&str, &str, Action); 9] = [
+const COMMANDS: [(&str, &str, Action); 11] = [
     ("services", "all services, worst first", Action::Show(Tab::Services)),
+    ("suspects", "who is suspected, and by what evidence", Action::Show(Tab::Suspects)),
+    ("timeline", "what began, ended and changed", Action::Show(Tab::Timeline)),
     ("graph", "who calls whom", Action::Show(Tab::Graph)),
     ("decisions", "what the autoscaler decided, and why", Action::Show(Tab::Decisions)),
     ("traces", "requests on their way through the services", Action::Show(Tab::Traces)),
@@ -52,6 +58,10 @@ pub fn entries(app: &App, typed: &str) -> Vec<Entry> {
         let name = &row.name;
         let page = Command::Service(row.key.clone());
         all.push(Entry { name: format!("service {name}"), help: "its page", command: page });
+        let radius = Command::Radius(row.key.clone());
+        all.push(Entry { name: format!("radius {name}"), help: "whom it can hurt", command: radius });
+        let latencies = Command::Latencies(row.key.clone());
+        all.push(Entry { name: format!("latencies {name}"), help: "how long it takes, over time", command: latencies });
         let traced = &row.key.name;
         if previous != Some(traced) {
             let traces = Command::Traces(traced.clone());

@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use protocol::faults::{Faults, Timeline};
 use protocol::graph::{Graph, Red};
 use protocol::jaeger::Trace;
 use protocol::scaling::{DecisionRecord, EventRecord, ObjectName, PolicyStatus, WorkloadStatus};
+
+use crate::heat::{Heat, HeatWish};
 
 /// Why a source has no fresh answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -238,6 +241,58 @@ pub struct TraceWish {
     pub service: String,
     /// Only such as hold an error.
     pub errors_only: bool,
+    /// Only such as began between these, microseconds since the epoch; 0 is open.
+    pub between_us: (u64, u64),
+}
+
+impl TraceWish {
+    /// All traces of a service.
+    pub fn of(service: impl Into<String>) -> Self {
+        Self { service: service.into(), ..Self::default() }
+    }
+
+    /// The traces of a service that hold an error.
+    pub fn errors_of(service: impl Into<String>) -> Self {
+        Self { service: service.into(), errors_only: true, ..Self::default() }
+    }
+
+    /// The same as a search in Jaeger's words, path and query; `None` when it is none of a service.
+    pub fn from_search(search: &str) -> Option<Self> {
+        let (_, query) = search.split_once('?')?;
+        let mut wish = Self::default();
+        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            match name.as_ref() {
+                "service" => wish.service = value.into_owned(),
+                "start" => wish.between_us.0 = value.parse().unwrap_or(0),
+                "end" => wish.between_us.1 = value.parse().unwrap_or(0),
+                "tags" => wish.errors_only = value.contains("\"error\":\"true\""),
+                _ => {}
+            }
+        }
+        (!wish.service.is_empty()).then_some(wish)
+    }
+}
+
+/// A piece of evidence's numbers over time that somebody wants to see.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CurveWish {
+    /// PromQL.
+    pub query: String,
+    /// When it began to differ from the usual, milliseconds since the epoch.
+    pub since_ms: i64,
+}
+
+/// What a query gave over time.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Curves {
+    /// The wish.
+    pub wish: CurveWish,
+    /// Seconds since the epoch at the first value.
+    pub start_seconds: f64,
+    /// Seconds between two values.
+    pub step_seconds: f64,
+    /// Each series' labels in words and its values, `NaN` where it has none.
+    pub series: Vec<(String, Vec<f64>)>,
 }
 
 /// Traces and the wish that they answer.
@@ -268,6 +323,14 @@ pub struct Picture {
     pub events: Source<Vec<EventRecord>>,
     /// The traces asked for.
     pub traces: Source<TraceList>,
+    /// What is broken and by what evidence, as the collector judges it.
+    pub faults: Source<Faults>,
+    /// What began, ended and changed, as the collector saw it.
+    pub timeline: Source<Timeline>,
+    /// What the evidence on screen looks like over time.
+    pub curves: Source<Curves>,
+    /// Latencies over time of the service on screen.
+    pub heat: Source<Heat>,
 }
 
 /// What the screen wants fetched beyond what is always fetched.
@@ -277,6 +340,30 @@ pub struct Wants {
     pub service: Option<ServiceKey>,
     /// Traces.
     pub traces: Option<TraceWish>,
+    /// What began, ended and changed.
+    pub timeline: bool,
+    /// Numbers over time.
+    pub curves: Option<CurveWish>,
+    /// Latencies over time.
+    pub heat: Option<HeatWish>,
     /// Grows when the user asks for fresh answers now.
     pub refresh: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_in_evidence_is_a_wish_for_those_traces() {
+        let search =
+            "/api/traces?service=order+api&start=5000000&end=9000000&limit=20&tags=%7B%22error%22%3A%22true%22%7D";
+        let wish = TraceWish { service: "order api".to_owned(), errors_only: true, between_us: (5_000_000, 9_000_000) };
+        assert_eq!(TraceWish::from_search(search), Some(wish));
+        let slow = TraceWish::from_search("/api/traces?service=search&start=x").unwrap();
+        assert_eq!(slow, TraceWish::of("search"));
+        for none in ["", "/api/traces", "/api/traces?limit=20"] {
+            assert_eq!(TraceWish::from_search(none), None, "{none}");
+        }
+    }
 }

@@ -3,12 +3,20 @@
 
 mod chrome;
 mod decisions;
+mod evidence;
 mod graph;
+mod heatmap;
 mod help;
 mod overlay;
+mod radius;
 mod service;
 mod services;
+mod suspects;
+mod timeline;
+mod trace;
 mod traces;
+
+use std::sync::Arc;
 
 use protocol::graph::Red;
 use protocol::jaeger::Trace;
@@ -21,8 +29,16 @@ use ratatui::text::Line;
 
 use crate::app::{App, Mode, Screen};
 use crate::health::Health;
-use crate::picture::{Freshness, ServiceKey, Source};
+use crate::picture::{Freshness, ServiceKey, Source, TraceWish};
 use crate::text;
+
+/// What Enter leads to.
+pub enum Opening {
+    /// A screen.
+    To(Screen),
+    /// Traces.
+    Traces(TraceWish),
+}
 
 /// From this height on there is room for the lines below the table.
 const ROWS_FOR_DETAIL: u16 = 16;
@@ -60,8 +76,8 @@ impl Default for Lines<'_> {
 /// What a screen puts into the middle.
 #[derive(Default)]
 struct Body<'a> {
-    /// Column heads.
-    head: Option<Line<'static>>,
+    /// Column heads, and what else stays above the rows.
+    head: Vec<Line<'static>>,
     /// Rows, or the lines of a page.
     lines: Lines<'a>,
     /// Said instead when there are no lines.
@@ -74,6 +90,8 @@ struct Body<'a> {
 struct Areas {
     status: Rect,
     verdict: Rect,
+    /// With its lines, which say how high it is.
+    panel: (Rect, Vec<Line<'static>>),
     crumbs: Rect,
     body: Rect,
     detail: Rect,
@@ -82,8 +100,18 @@ struct Areas {
 
 fn areas(app: &App, area: Rect) -> Areas {
     let verdict_lines = chrome::verdict_lines(app, area.width, verdict_lines_max(area.height)).len() as u16;
-    let has_detail = area.height >= ROWS_FOR_DETAIL && matches!(app.screen(), Screen::Services);
-    let heights = [1, verdict_lines, 1, 0, if has_detail { 2 } else { 0 }, 1];
+    let is_high = area.height >= ROWS_FOR_DETAIL;
+    let has_detail = is_high && matches!(app.screen(), Screen::Services | Screen::Suspects);
+    let (crumbs, detail, footer) = (1, if has_detail { 2 } else { 0 }, 1);
+    let panel = if is_high && matches!(app.screen(), Screen::Services) {
+        let rows = u16::try_from(app.row_ids().len()).unwrap_or(u16::MAX).saturating_add(1);
+        let free = area.height.saturating_sub(1 + verdict_lines + crumbs + detail + footer).saturating_sub(rows);
+        let lines_max = free.min(area.height / 3).max(area.height / 5);
+        suspects::panel(app, area.width.into(), lines_max.into())
+    } else {
+        Vec::new()
+    };
+    let heights = [1, verdict_lines, panel.len() as u16, crumbs, 0, detail, footer];
     let fixed: u16 = heights.iter().sum();
     let mut y = area.y;
     let mut next = |height: u16| {
@@ -95,10 +123,11 @@ fn areas(app: &App, area: Rect) -> Areas {
     Areas {
         status: next(heights[0]),
         verdict: next(heights[1]),
-        crumbs: next(heights[2]),
+        panel: (next(heights[2]), panel),
+        crumbs: next(heights[3]),
         body: next(area.height.saturating_sub(fixed)),
-        detail: next(heights[4]),
-        footer: next(heights[5]),
+        detail: next(heights[5]),
+        footer: next(heights[6]),
     }
 }
 
@@ -119,17 +148,25 @@ pub fn draw(app: &App, frame: &mut Frame<'_>) {
     for (at, line) in chrome::verdict_lines(app, area.width, verdict_lines_max(area.height)).iter().enumerate() {
         put(buffer, areas.verdict, at, line);
     }
+    for (at, line) in areas.panel.1.iter().enumerate() {
+        put(buffer, areas.panel.0, at, line);
+    }
     put(buffer, areas.crumbs, 0, &chrome::crumbs(app, area.width));
     draw_body(app, buffer, areas.body);
     if areas.detail.height > 0 {
-        for (at, line) in services::detail(app, area.width.into()).iter().enumerate() {
+        let lines = match app.screen() {
+            Screen::Suspects => suspects::detail(app, area.width.into()),
+            _ => services::detail(app, area.width.into()),
+        };
+        for (at, line) in lines.iter().enumerate() {
             put(buffer, areas.detail, at, line);
         }
     }
     put(buffer, areas.footer, 0, &chrome::footer(app, area.width));
     match &app.mode {
         Mode::Help { scroll } => {
-            overlay::draw(app, buffer, areas.body, " keys that work here ", &help_lines(app), *scroll);
+            let title = if app.help_extent() > 1 { " keys that work here (j: more) " } else { " keys that work here " };
+            overlay::draw(app, buffer, areas.body, title, &help_lines(app), *scroll);
         }
         Mode::Palette { typed, chosen } => overlay::draw_palette(app, buffer, areas.body, typed, *chosen),
         Mode::Screen | Mode::Filter { .. } => {}
@@ -166,7 +203,12 @@ fn body(app: &App, width: usize) -> Body<'_> {
         Screen::Decisions => decisions::list(app, width),
         Screen::Decision(record) => decisions::page(app, record, width),
         Screen::Traces => traces::list(app, width),
-        Screen::Trace(trace) => traces::page(app, trace, width),
+        Screen::Trace(opened) => trace::page(app, opened, width),
+        Screen::Suspects => suspects::body(app, width),
+        Screen::Timeline => timeline::body(app, width),
+        Screen::Evidence(exhibit) => evidence::body(app, exhibit, width),
+        Screen::Radius(key) => radius::body(app, key, width),
+        Screen::Heatmap(wish) => heatmap::body(app, wish, width),
     }
 }
 
@@ -184,7 +226,7 @@ fn draw_body(app: &App, buffer: &mut Buffer, area: Rect) {
         }
         return;
     }
-    if let Some(head) = &body.head {
+    for head in &body.head {
         put(buffer, area, row, head);
         row += 1;
     }
@@ -219,7 +261,7 @@ pub fn body_height(app: &App) -> usize {
 pub fn positions(app: &App) -> usize {
     let area = areas(app, terminal(app)).body;
     let body = body(app, area.width.into());
-    let taken = usize::from(!body.notice.is_empty()) + usize::from(body.head.is_some());
+    let taken = usize::from(!body.notice.is_empty()) + body.head.len();
     body.lines.len().saturating_sub(usize::from(area.height).saturating_sub(taken)) + 1
 }
 
@@ -240,7 +282,14 @@ pub fn row_ids(app: &App) -> Vec<String> {
         Screen::Graph => graph::shown(app).iter().map(|b| b.id.clone()).collect(),
         Screen::Decisions => decisions::shown(app).iter().map(decisions::Run::id).collect(),
         Screen::Traces => traces::shown(app).iter().map(|t| t.trace_id.clone()).collect(),
-        Screen::Service(_) | Screen::Decision(_) | Screen::Trace(_) => Vec::new(),
+        Screen::Suspects => suspects::shown(app).iter().map(suspects::Row::id).collect(),
+        Screen::Timeline => timeline::shown(app).iter().map(|entry| entry.id()).collect(),
+        Screen::Service(_)
+        | Screen::Decision(_)
+        | Screen::Trace(_)
+        | Screen::Evidence(_)
+        | Screen::Radius(_)
+        | Screen::Heatmap(_) => Vec::new(),
     }
 }
 
@@ -253,13 +302,44 @@ pub fn service_at_cursor(app: &App) -> Option<ServiceKey> {
     };
     match app.screen() {
         Screen::Services => services::sorted(app).get(index).map(|r| r.key.clone()),
-        Screen::Service(key) => Some(key.clone()),
+        Screen::Service(key) | Screen::Radius(key) => Some(key.clone()),
+        Screen::Heatmap(wish) => Some(wish.service.clone()),
         Screen::Graph => graph::shown(app).get(index).map(|b| by_name(b.service.clone())),
         Screen::Decisions => decisions::shown(app).get(index).map(|r| (&r.newest.workload).into()),
         Screen::Decision(record) => Some((&record.workload).into()),
         Screen::Traces => traces::shown(app).get(index).and_then(|t| traces::service(t)).map(by_name),
-        Screen::Trace(trace) => traces::service(trace).map(by_name),
+        Screen::Trace(opened) => traces::service(&opened.trace).map(by_name),
+        Screen::Suspects => suspects::shown(app).get(index)?.service().map(|name| by_name(name.to_owned())),
+        Screen::Timeline => {
+            let service = &timeline::shown(app).get(index)?.service;
+            Some(if service.namespace.is_empty() { by_name(service.name.clone()) } else { service.clone() })
+        }
+        Screen::Evidence(exhibit) => Some(by_name(exhibit.service.clone())),
     }
+}
+
+/// What Enter leads to where that follows from what the cursor is on; `None` where there is nothing behind a row.
+pub fn opening(app: &App) -> Option<Opening> {
+    if let (Screen::Suspects, Some(exhibit)) = (app.screen(), suspects::exhibit(app)) {
+        return match (exhibit.curves(), exhibit.traces()) {
+            (Some(_), _) => Some(Opening::To(Screen::Evidence(Arc::new(exhibit)))),
+            (None, Some(wish)) => Some(Opening::Traces(wish)),
+            (None, None) => None,
+        };
+    }
+    let key = service_at_cursor(app)?;
+    // A database or a peer from outside has no page of its own.
+    Some(Opening::To(if app.row(&key).is_some() { Screen::Service(key) } else { Screen::Radius(key) }))
+}
+
+/// The traces that show what the cursor is on: those that a piece of evidence leads to, or all of a service.
+pub fn traces_wanted(app: &App) -> Option<TraceWish> {
+    let of_evidence = match app.screen() {
+        Screen::Evidence(exhibit) => exhibit.traces(),
+        Screen::Suspects => suspects::exhibit(app).and_then(|exhibit| exhibit.traces()),
+        _ => None,
+    };
+    of_evidence.or_else(|| service_at_cursor(app).map(|service| TraceWish::of(service.name)))
 }
 
 /// The decision that the cursor is on.
@@ -287,6 +367,14 @@ fn notice<T>(name: &str, source: &Source<T>, now_ms: i64) -> String {
         }
         Freshness::Missing if source.data.is_some() => format!(" {name}: {}", source.trouble_text()),
         _ => String::new(),
+    }
+}
+
+/// The same of a source that is asked less often than others grow stale.
+fn trouble<T>(name: &str, source: &Source<T>) -> String {
+    match source.trouble_text() {
+        "" => String::new(),
+        trouble => format!(" {name}: {trouble}; this is the last good answer"),
     }
 }
 

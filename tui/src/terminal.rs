@@ -144,7 +144,7 @@ pub async fn run(mut held: Held, mut app: App, mut wiring: Wiring) -> Result<(),
         for effect in app::update(&mut app, message) {
             match effect {
                 Effect::Quit => wiring.shutdown.cancel(),
-                Effect::Want(wants) => _ = wiring.wants.send(wants),
+                Effect::Want(wants) => _ = wiring.wants.send(*wants),
             }
         }
     }

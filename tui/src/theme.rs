@@ -4,6 +4,7 @@
 use ratatui::style::{Color, Modifier, Style};
 
 use crate::health::Health;
+use crate::heat::LEVELS;
 
 /// What the terminal can show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,19 +13,25 @@ pub struct Theme {
     pub color: bool,
     /// Only ASCII can be shown.
     pub ascii: bool,
+    /// The terminal has 256 colours and more.
+    pub many_colors: bool,
 }
 
+/// Shades of one cell from few to many: blue to orange, which look different to everybody, the brighter the more.
+const SHADES_OF_256: [u8; LEVELS] = [67, 73, 143, 214, 208];
+/// The same of the sixteen colours that every terminal has.
+const SHADES_OF_16: [Color; LEVELS] = [Color::Blue, Color::LightBlue, Color::Cyan, Color::Yellow, Color::LightYellow];
+
 impl Theme {
-    /// From the flag and the variables `NO_COLOR`, `TERM`, `LC_ALL`, `LC_CTYPE`, `LANG`.
+    /// From the flag and the variables `NO_COLOR`, `TERM`, `COLORTERM`, `LC_ALL`, `LC_CTYPE`, `LANG`.
     pub fn from_environment(no_color: bool, variable: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
         let term = set("TERM").unwrap_or_default();
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).unwrap_or_default().to_lowercase();
         let says_another_charset = locale.contains('.') && !locale.contains("utf-8") && !locale.contains("utf8");
-        Self {
-            color: !no_color && set("NO_COLOR").is_none() && term != "dumb",
-            ascii: says_another_charset || term == "linux" || term == "dumb",
-        }
+        let color = !no_color && set("NO_COLOR").is_none() && term != "dumb";
+        let has_many = term.contains("256color") || set("COLORTERM").is_some();
+        Self { color, ascii: says_another_charset || term == "linux" || term == "dumb", many_colors: color && has_many }
     }
 
     /// The shape of a state.
@@ -98,6 +105,19 @@ impl Theme {
         }
     }
 
+    /// A cell of a map: the glyph tells how many there are, the colour says it again.
+    pub fn shade(self, level: usize) -> (char, Style) {
+        let Some(at) = level.checked_sub(1).map(|at| at.min(LEVELS - 1)) else { return (' ', Style::new()) };
+        let glyphs = if self.ascii { ['.', ':', '+', '%', '#'] } else { ['·', '░', '▒', '▓', '█'] };
+        let color = if self.many_colors { Color::Indexed(SHADES_OF_256[at]) } else { SHADES_OF_16[at] };
+        (glyphs[at], self.colored(color))
+    }
+
+    /// Fills of a span's bar: at work on the critical path, waiting on it, aside of it.
+    pub fn path_fills(self) -> [char; 3] {
+        if self.ascii { ['#', '=', '.'] } else { ['█', '▒', '░'] }
+    }
+
     /// Replaces what a terminal without UTF-8 cannot show.
     pub fn plain(self, text: &str) -> String {
         if !self.ascii {
@@ -122,6 +142,8 @@ fn ascii_of(c: char) -> char {
         '█' | '▇' | '▆' | '▅' | '▄' | '▃' | '▂' | '▁' | '■' => '#',
         '░' => '.',
         '▒' => ':',
+        '▓' => '%',
+        '≤' => '<',
         _ => '?',
     }
 }
@@ -133,7 +155,7 @@ mod tests {
     #[test]
     fn every_state_has_a_shape_of_its_own() {
         for ascii in [false, true] {
-            let theme = Theme { color: false, ascii };
+            let theme = Theme { color: false, ascii, many_colors: false };
             let mut shapes: Vec<_> = Health::ALL.iter().map(|h| theme.shape(*h)).collect();
             shapes.sort_unstable();
             shapes.dedup();
@@ -152,11 +174,34 @@ mod tests {
         assert!(Theme::from_environment(false, with("NO_COLOR", "")).color);
         assert!(Theme::from_environment(false, with("LANG", "de_DE.ISO-8859-1")).ascii);
         assert!(!Theme::from_environment(false, with("LANG", "de_DE.UTF-8")).ascii);
+        assert!(Theme::from_environment(false, with("TERM", "xterm-256color")).many_colors);
+        assert!(Theme::from_environment(false, with("COLORTERM", "truecolor")).many_colors);
+        assert!(!Theme::from_environment(true, with("TERM", "xterm-256color")).many_colors);
+        assert!(!Theme::from_environment(false, with("TERM", "xterm")).many_colors);
+    }
+
+    #[test]
+    fn shades_are_told_apart_by_glyph_and_with_colours_by_colour_too() {
+        for (color, ascii, many_colors) in
+            [(false, false, false), (false, true, false), (true, false, false), (true, false, true)]
+        {
+            let theme = Theme { color, ascii, many_colors };
+            let shades: Vec<(char, Style)> = (0..=LEVELS).map(|level| theme.shade(level)).collect();
+            for (at, (glyph, style)) in shades.iter().enumerate() {
+                let others = &shades[at + 1..];
+                assert!(others.iter().all(|(other, _)| other != glyph), "{theme:?} {glyph}");
+                assert!(!color || others.iter().all(|(_, other)| other.fg != style.fg), "{theme:?} {glyph}");
+                assert!(color || style.fg.is_none());
+                assert_eq!(many_colors && at > 0, matches!(style.fg, Some(Color::Indexed(_))));
+                assert!(!ascii || glyph.is_ascii());
+            }
+            assert_eq!(theme.shade(LEVELS + 9), theme.shade(LEVELS));
+        }
     }
 
     #[test]
     fn without_colour_no_style_sets_one() {
-        let theme = Theme { color: false, ascii: false };
+        let theme = Theme { color: false, ascii: false, many_colors: false };
         let styles = Health::ALL.map(|h| theme.health(h)).into_iter().chain([theme.amber(), theme.bad(), theme.dim()]);
         for style in styles.chain([theme.accent(), theme.selected(), theme.title()]) {
             assert_eq!((style.fg, style.bg), (None, None));

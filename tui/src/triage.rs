@@ -4,11 +4,13 @@ mod names;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use protocol::faults::Role;
 use protocol::graph::{Edge, Node, Red};
 use protocol::scaling::{ReplicaStatus, WorkloadStatus};
 
 use crate::health::{self, Assessment, Facts, Health};
 use crate::picture::{Breaker, Cpu, Freshness, Metrics, Picture, ReplicaCount, ServiceKey, ServiceMetrics};
+use crate::roles;
 use crate::triage::names::Names;
 
 /// The state that the local runtime and Kubernetes give a replica that keeps dying.
@@ -31,6 +33,8 @@ pub struct Row {
     pub cpu: Option<Cpu>,
     /// How it is, and why.
     pub assessment: Assessment,
+    /// Its part in the faults of now, where the collector names any.
+    pub role: Option<Role>,
     /// A workload that serves nobody, is called by nobody and steered by no policy.
     pub is_bystander: bool,
 }
@@ -65,10 +69,15 @@ pub fn rows(picture: &Picture, now_ms: i64) -> Vec<Row> {
             replicas: fact.replicas,
             cpu: metrics.and_then(|m| m.cpu),
             assessment: verdicts.remove(&fact.name).expect("judge gives a verdict for every fact"),
+            role: None,
             is_bystander: fact.is_bystander,
         }
     };
-    keys.iter().zip(&facts).map(row).collect()
+    let mut rows: Vec<Row> = keys.iter().zip(&facts).map(row).collect();
+    if let Some(faults) = roles::in_force(picture, now_ms).filter(|_| !index.is_stale) {
+        roles::apply(&mut rows, faults);
+    }
+    rows
 }
 
 /// Whether metrics are too old to judge by, or never came.

@@ -1,16 +1,22 @@
 //! The sentence on top of every screen: what is failing and since when, who suffers, what customers notice, what is well.
-//! Pure; made from rows and journeys.
+//! Pure; made from the collector's verdict where it names suspects, else from rows and journeys alone.
+
+mod blamed;
 
 use std::collections::BTreeMap;
 
 use crate::health::{self, ERRORS_DEGRADED, ERRORS_FAILING, Health, P50_SLOW_MS};
 use crate::picture::{Freshness, JourneyMetrics, Picture};
+use crate::roles;
 use crate::since::Since;
 use crate::text;
 use crate::triage::{self, Row};
 
 /// Names in one list of the sentence: as many as the shop has journeys; more do not fit into two lines of 80 columns.
 const NAMES_MAX: usize = 5;
+
+/// Said while something fails and the collector, which looks at whole seconds of spans, has not judged it yet.
+const NO_CULPRIT_YET: &str = "the collector names no culprit yet";
 
 /// The sentence and how bad it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +47,14 @@ pub fn verdict(picture: &Picture, rows: &[&Row], since: &Since, now_ms: i64) -> 
         return unknown("the collector answers, but no service has served a request yet".to_owned());
     }
     let journeys = picture.metrics.data.as_ref().map(|m| &m.journeys);
+    let faults = roles::in_force(picture, now_ms);
+    if let Some(faults) = faults.filter(|faults| !faults.suspects.is_empty()) {
+        return blamed::verdict(faults, journeys, rows);
+    }
     let mut clauses = failing(rows, since);
+    if faults.is_some() && !clauses.is_empty() {
+        clauses.push(NO_CULPRIT_YET.to_owned());
+    }
     let sufferers: Vec<String> = victims(rows).into_iter().chain(degraded(rows)).collect();
     let mut health = rows.iter().map(|r| r.assessment.health).min().unwrap_or(Health::Unknown);
     let is_well = clauses.is_empty() && sufferers.is_empty();
@@ -171,7 +184,8 @@ pub fn is_slow(journey: &JourneyMetrics) -> bool {
 
 /// The service that keeps a journey's orders waiting: a failing one that another waits for.
 fn waited_for<'a>(rows: &[&'a Row]) -> Option<&'a str> {
-    let waits = |r: &&&Row| r.assessment.health == Health::Degraded && r.assessment.why.starts_with("waits for");
+    let is_served = |health| matches!(health, Health::Degraded | Health::Victim);
+    let waits = |r: &&&Row| is_served(r.assessment.health) && r.assessment.why.starts_with("waits for");
     rows.iter().find(waits).map(|r| r.assessment.because_of.as_str())
 }
 
@@ -185,7 +199,20 @@ pub fn is_waiting(name: &str, journey: &JourneyMetrics, rows: &[&Row]) -> bool {
         && waited_for(rows).is_some()
 }
 
+/// What customers notice, in words.
+struct JourneyWords {
+    failing: Vec<String>,
+    slow: Vec<String>,
+    pending: Vec<String>,
+    well: Option<String>,
+}
+
 fn journey_clauses(journeys: &BTreeMap<String, JourneyMetrics>, rows: &[&Row], is_well: bool) -> Vec<String> {
+    let words = journey_words(journeys, rows, is_well);
+    words.failing.into_iter().chain(words.slow).chain(words.well).chain(words.pending).collect()
+}
+
+fn journey_words(journeys: &BTreeMap<String, JourneyMetrics>, rows: &[&Row], is_well: bool) -> JourneyWords {
     let (mut failing, mut slow, mut pending, mut well) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (name, journey) in journeys {
         match journey_health(journey) {
@@ -208,7 +235,7 @@ fn journey_clauses(journeys: &BTreeMap<String, JourneyMetrics>, rows: &[&Row], i
         all if all == journeys.len() && is_well => Some("every journey is well".to_owned()),
         _ => Some(format!("{} {} well", text::list(&well, NAMES_MAX), text::are(&well))),
     };
-    failing.into_iter().chain(slow).chain(well).chain(pending).collect()
+    JourneyWords { failing, slow, pending, well }
 }
 
 #[cfg(test)]

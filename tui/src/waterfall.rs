@@ -1,8 +1,14 @@
-//! A trace as rows: order, depth, own time and the critical path (the calls that made it take as long as it did). Pure.
+//! A trace as rows: order, depth, own time and the critical path (where the time went that it took). Pure; draws nothing, and
+//! trusts no span: parents may be missing or go in circles, and clocks may differ. Start at `waterfall`.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod family;
+mod path;
 
-use protocol::jaeger::{Span, Trace};
+use std::collections::BTreeMap;
+
+use protocol::jaeger::Trace;
+
+use family::Family;
 
 /// One span's row. Times are microseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,10 +25,23 @@ pub struct Bar {
     pub duration_us: u64,
     /// How much of it no child covers.
     pub own_us: u64,
+    /// When the critical path was in this span and in no child, from the trace's start, in order.
+    pub path: Vec<(u64, u64)>,
     /// It ended in an error.
     pub is_error: bool,
     /// It lies on the critical path.
     pub is_critical: bool,
+    /// Its parent is not among the spans.
+    pub is_orphan: bool,
+    /// It was moved, as its clock is behind its caller's.
+    pub is_moved: bool,
+}
+
+impl Bar {
+    /// How much of the critical path was spent in it.
+    pub fn path_us(&self) -> u64 {
+        self.path.iter().map(|(from, to)| to - from).sum()
+    }
 }
 
 /// A trace ready to be drawn.
@@ -32,102 +51,76 @@ pub struct Waterfall {
     pub total_us: u64,
     /// Parents before children, children by start.
     pub bars: Vec<Bar>,
+    /// Where the critical path was, as `service operation` and for how long, the longest first.
+    pub hottest: Vec<(String, u64)>,
 }
 
-/// The family of a trace's spans, by index.
-struct Family {
-    children: BTreeMap<usize, Vec<usize>>,
-    roots: Vec<usize>,
-}
-
-fn end(span: &Span) -> u64 {
-    span.start_time.saturating_add(span.duration)
-}
-
-fn family(spans: &[Span]) -> Family {
-    let index: BTreeMap<&str, usize> = spans.iter().enumerate().map(|(at, s)| (s.span_id.as_str(), at)).collect();
-    let mut family = Family { children: BTreeMap::new(), roots: Vec::new() };
-    for (at, span) in spans.iter().enumerate() {
-        match span.parent_id().and_then(|id| index.get(id)).filter(|parent| **parent != at) {
-            Some(parent) => family.children.entry(*parent).or_default().push(at),
-            None => family.roots.push(at),
-        }
+fn hottest(bars: &[Bar]) -> Vec<(String, u64)> {
+    let mut times: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    for bar in bars.iter().filter(|bar| !bar.path.is_empty()) {
+        *times.entry((&bar.service, &bar.operation)).or_default() += bar.path_us();
     }
-    for children in family.children.values_mut() {
-        children.sort_by_key(|at| spans[*at].start_time);
+    let mut ranked: Vec<(String, u64)> =
+        times.into_iter().map(|((service, operation), us)| (format!("{service} {operation}"), us)).collect();
+    ranked.sort_by_key(|(_, us)| std::cmp::Reverse(*us));
+    ranked
+}
+
+/// A trace as it was when it was opened, laid out once: it may have thousands of spans.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Opened {
+    /// The trace.
+    pub trace: Trace,
+    /// Its rows.
+    pub fall: Waterfall,
+}
+
+impl From<Trace> for Opened {
+    fn from(trace: Trace) -> Self {
+        Self { fall: waterfall(&trace), trace }
     }
-    family.roots.sort_by_key(|at| spans[*at].start_time);
-    family
 }
 
 /// Lays a trace out. Spans whose parents are unknown, or that lie on a circle, are roots too.
 pub fn waterfall(trace: &Trace) -> Waterfall {
-    let spans = &trace.spans;
-    let family = family(spans);
-    let first = spans.iter().map(|s| s.start_time).min().unwrap_or(0);
-    let last = spans.iter().map(end).max().unwrap_or(0);
-    let critical = critical_path(spans, &family);
-    let mut seen = BTreeSet::new();
-    let mut bars = Vec::with_capacity(spans.len());
-    let roots = family.roots.iter().copied().chain(0..spans.len());
-    for root in roots {
-        let mut pending = vec![(root, 0)];
-        while let Some((at, depth)) = pending.pop() {
-            if !seen.insert(at) {
-                continue;
-            }
-            let span = &spans[at];
-            let children = family.children.get(&at).map(Vec::as_slice).unwrap_or_default();
-            pending.extend(children.iter().rev().map(|child| (*child, depth + 1)));
-            bars.push(Bar {
-                depth,
-                service: trace.service_of(span).to_owned(),
-                operation: span.operation_name.clone(),
-                start_us: span.start_time - first,
-                duration_us: span.duration,
-                own_us: own_time(span, children, spans),
-                is_error: span.is_error(),
-                is_critical: critical.contains(&at),
-            });
+    let family = Family::of(&trace.spans);
+    let path = path::critical(&family);
+    let first = family.spans.iter().map(|span| span.start).min().unwrap_or(0);
+    let last = family.spans.iter().map(|span| span.end).max().unwrap_or(0);
+    let since_first = |at: i64| u64::try_from(at - first).unwrap_or(0);
+    let bar = |(at, depth): (usize, usize)| {
+        let (span, placed) = (&trace.spans[at], &family.spans[at]);
+        Bar {
+            depth,
+            service: trace.service_of(span).to_owned(),
+            operation: span.operation_name.clone(),
+            start_us: since_first(placed.start),
+            duration_us: since_first(placed.end) - since_first(placed.start),
+            own_us: own_us(&family, at),
+            path: path[at].iter().flatten().map(|(from, to)| (since_first(*from), since_first(*to))).collect(),
+            is_error: span.is_error(),
+            is_critical: path[at].is_some(),
+            is_orphan: placed.is_orphan,
+            is_moved: placed.moved != 0,
         }
-    }
-    Waterfall { total_us: last.saturating_sub(first), bars }
+    };
+    let bars: Vec<Bar> = family.in_order().into_iter().map(bar).collect();
+    Waterfall { total_us: since_first(last), hottest: hottest(&bars), bars }
 }
 
 /// The duration less the time that children cover, overlaps counted once.
-fn own_time(span: &Span, children: &[usize], spans: &[Span]) -> u64 {
+fn own_us(family: &Family, at: usize) -> u64 {
+    let span = &family.spans[at];
     let mut covered = 0;
-    let mut until = span.start_time;
-    for child in children {
-        let from = spans[*child].start_time.max(until);
-        let to = end(&spans[*child]).min(end(span));
+    let mut until = span.start;
+    for child in family.children(at).iter().map(|child| &family.spans[*child]) {
+        let (from, to) = (child.start.max(until), child.end.min(span.end));
         if to > from {
             covered += to - from;
             until = to;
         }
     }
-    span.duration.saturating_sub(covered)
-}
-
-/// From the first root's end backwards: the child that ended last, then the one that ended last before that began.
-fn critical_path(spans: &[Span], family: &Family) -> BTreeSet<usize> {
-    let mut path = BTreeSet::new();
-    let mut pending: Vec<usize> = family.roots.first().copied().into_iter().collect();
-    while let Some(at) = pending.pop() {
-        if !path.insert(at) {
-            continue;
-        }
-        let mut children = family.children.get(&at).cloned().unwrap_or_default();
-        children.sort_by_key(|child| std::cmp::Reverse(end(&spans[*child])));
-        let mut before = end(&spans[at]);
-        for child in children {
-            if end(&spans[child]) <= before {
-                before = spans[child].start_time;
-                pending.push(child);
-            }
-        }
-    }
-    path
+    u64::try_from(span.end - span.start - covered).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -110,7 +110,7 @@ impl Cells {
 mod tests {
     use super::*;
 
-    const THEME: Theme = Theme { color: false, ascii: false };
+    const THEME: Theme = Theme { color: false, ascii: false, many_colors: false };
 
     #[test]
     fn a_sparkline_is_as_wide_as_asked_and_peaks_at_the_top() {

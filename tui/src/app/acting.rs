@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::app::{App, Effect, Mode, PLACES_MAX, Place, Screen, ServiceSort, TYPED_MAX, Tab, TraceSort};
+use crate::heat::{HeatWish, WINDOWS};
 use crate::keys::Action;
 use crate::palette::{self, Command};
 use crate::picture::TraceWish;
-use crate::screens;
+use crate::screens::{self, Opening};
 
 impl App {
     /// Carries an action out.
@@ -23,8 +24,28 @@ impl App {
             Action::Back => self.go_back(),
             Action::Show(tab) => self.show(tab),
             Action::Graph => self.go_to_graph(),
-            Action::Decisions => self.go_to_decisions(),
-            Action::Traces => self.go_to_traces(),
+            Action::Decisions => self.go_to_list(Screen::Decisions),
+            Action::Timeline => self.go_to_list(Screen::Timeline),
+            Action::Traces => {
+                if let Some(wish) = screens::traces_wanted(self) {
+                    self.go_to_traces(wish);
+                }
+            }
+            Action::Suspects => self.go_to_suspects(),
+            Action::Latencies => {
+                if let Some(service) = self.service_at_cursor() {
+                    self.go_to(Screen::Heatmap(HeatWish::of(service)));
+                }
+            }
+            Action::NextOperation => self.turn_operation(1),
+            Action::PreviousOperation => self.turn_operation(-1),
+            Action::Longer => self.change_window(|window| window + 1),
+            Action::Shorter => self.change_window(|window| window.saturating_sub(1)),
+            Action::Radius => {
+                if let Some(service) = self.service_at_cursor() {
+                    self.go_to(Screen::Radius(service));
+                }
+            }
             Action::ErrorTraces => {
                 self.show(Tab::Traces);
                 self.trace_wish.errors_only = true;
@@ -92,16 +113,24 @@ impl App {
 
     fn open(&mut self) {
         let next = match self.screen() {
-            Screen::Services | Screen::Graph => self.service_at_cursor().map(Screen::Service),
-            Screen::Decisions => screens::decision_at_cursor(self).map(|d| Screen::Decision(Arc::new(d))),
-            Screen::Traces => screens::trace_at_cursor(self).map(|t| Screen::Trace(Arc::new(t))),
-            Screen::Service(_) | Screen::Decision(_) | Screen::Trace(_) => None,
+            Screen::Services | Screen::Graph => self.service_at_cursor().map(|key| Opening::To(Screen::Service(key))),
+            Screen::Decisions => screens::decision_at_cursor(self).map(|d| Opening::To(Screen::Decision(Arc::new(d)))),
+            Screen::Traces => screens::trace_at_cursor(self).map(|t| Opening::To(Screen::Trace(Arc::new(t.into())))),
+            Screen::Suspects | Screen::Timeline => screens::opening(self),
+            Screen::Service(_)
+            | Screen::Decision(_)
+            | Screen::Trace(_)
+            | Screen::Evidence(_)
+            | Screen::Radius(_)
+            | Screen::Heatmap(_) => None,
         };
-        if let Some(screen) = next {
-            // The row that was opened stays chosen, so that Esc comes back to it.
-            let chosen = self.row_ids().get(self.place().index).cloned();
-            self.place_mut().chosen = chosen;
-            self.go_to(screen);
+        let Some(next) = next else { return };
+        // The row that was opened stays chosen, so that Esc comes back to it.
+        let chosen = self.row_ids().get(self.place().index).cloned();
+        self.place_mut().chosen = chosen;
+        match next {
+            Opening::To(screen) => self.go_to(screen),
+            Opening::Traces(wish) => self.go_to_traces(wish),
         }
     }
 
@@ -121,24 +150,32 @@ impl App {
         self.place_mut().chosen = chosen;
     }
 
-    fn go_to_decisions(&mut self) {
+    /// To what happened to all, or to the service whose page one comes from.
+    fn go_to_list(&mut self, screen: Screen) {
         let about = match self.screen() {
             Screen::Service(key) => self.row(key).map_or_else(|| key.name.clone(), |row| row.name.clone()),
             _ => String::new(),
         };
-        self.go_to(Screen::Decisions);
+        self.go_to(screen);
         self.place_mut().filter = about;
     }
 
-    fn go_to_traces(&mut self) {
-        if let Some(service) = self.service_at_cursor() {
-            self.trace_wish = TraceWish { service: service.name, errors_only: false };
-            if matches!(self.screen(), Screen::Traces) {
-                let place = self.place_mut();
-                (place.index, place.chosen) = (0, None);
-            } else {
-                self.go_to(Screen::Traces);
-            }
+    /// To the suspects, and from there back to where one came from.
+    fn go_to_suspects(&mut self) {
+        match (self.screen(), self.places.len()) {
+            (Screen::Suspects, 1) => self.show(Tab::Services),
+            (Screen::Suspects, _) => _ = self.places.pop(),
+            _ => self.go_to(Screen::Suspects),
+        }
+    }
+
+    fn go_to_traces(&mut self, wish: TraceWish) {
+        self.trace_wish = wish;
+        if matches!(self.screen(), Screen::Traces) {
+            let place = self.place_mut();
+            (place.index, place.chosen) = (0, None);
+        } else {
+            self.go_to(Screen::Traces);
         }
     }
 
@@ -153,6 +190,20 @@ impl App {
         self.trace_wish.service = names.swap_remove(usize::try_from(next).unwrap_or(0));
         let place = self.place_mut();
         (place.index, place.chosen) = (0, None);
+    }
+
+    /// All operations of the service on the map, then each by name, round and round.
+    fn turn_operation(&mut self, by: isize) {
+        let heat = self.picture.heat.data.clone();
+        if let (Some(heat), Screen::Heatmap(wish)) = (heat, &mut self.place_mut().screen) {
+            *wish = wish.turned(heat.measured, &heat.operations, by);
+        }
+    }
+
+    fn change_window(&mut self, change: impl Fn(usize) -> usize) {
+        if let Screen::Heatmap(wish) = &mut self.place_mut().screen {
+            wish.window = change(wish.window).min(WINDOWS.len() - 1);
+        }
     }
 
     fn sort_by_next(&mut self) {
@@ -204,9 +255,10 @@ impl App {
         match entry.command {
             Command::Act(action) => return self.act(action),
             Command::Service(key) => self.go_to(Screen::Service(key)),
+            Command::Latencies(key) => self.go_to(Screen::Heatmap(HeatWish::of(key))),
+            Command::Radius(key) => self.go_to(Screen::Radius(key)),
             Command::Traces(service) => {
-                self.trace_wish = TraceWish { service, errors_only: false };
-                self.go_to(Screen::Traces);
+                self.go_to_traces(TraceWish::of(service));
             }
             Command::Decisions(name) => {
                 self.go_to(Screen::Decisions);

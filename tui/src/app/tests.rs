@@ -4,17 +4,24 @@ use crossterm::event::KeyCode;
 use proptest::prelude::*;
 
 use super::*;
-use crate::fixtures::{self, NOW_MS};
+use crate::fixtures::{self, NOW_MS, blame};
+use crate::heat::HeatWish;
 use crate::keys::BINDINGS;
+use crate::picture::CurveWish;
 use crate::render;
 
 fn press(app: &mut App, keys: &str) -> Vec<Effect> {
     let key = |c| match c {
         '\n' => Key::plain(KeyCode::Enter),
+        '\t' => Key::plain(KeyCode::Tab),
         '\u{1b}' => Key::plain(KeyCode::Esc),
         c => Key::plain(KeyCode::Char(c)),
     };
     keys.chars().flat_map(|c| update(app, Message::Key(key(c)))).collect()
+}
+
+fn want(wants: Wants) -> Effect {
+    Effect::Want(Box::new(wants))
 }
 
 fn healthy() -> App {
@@ -61,25 +68,25 @@ fn enter_goes_in_and_escape_comes_back_to_the_same_row() {
 fn a_service_on_screen_has_its_details_and_error_traces_fetched() {
     let mut app = healthy();
     let effects = press(&mut app, "jjj\n");
-    let traces = Some(TraceWish { service: "order".to_owned(), errors_only: true });
-    assert_eq!(effects, [Effect::Want(Wants { service: Some(fixtures::key("order")), traces, refresh: 0 })]);
+    let traces = Some(TraceWish::errors_of("order"));
+    assert_eq!(effects, [want(Wants { service: Some(fixtures::key("order")), traces, ..Wants::default() })]);
     let effects = press(&mut app, "\u{1b}");
-    assert_eq!(effects, [Effect::Want(Wants::default())]);
+    assert_eq!(effects, [want(Wants::default())]);
 }
 
 #[test]
 fn refresh_asks_again_though_nothing_else_changed() {
     let mut app = healthy();
-    assert_eq!(press(&mut app, "r"), [Effect::Want(Wants { refresh: 1, ..Wants::default() })]);
+    assert_eq!(press(&mut app, "r"), [want(Wants { refresh: 1, ..Wants::default() })]);
 }
 
 #[test]
 fn traces_are_those_of_the_chosen_service_and_then_of_the_next() {
     let mut app = healthy();
-    press(&mut app, "jjjt");
-    assert_eq!(app.trace_wish, TraceWish { service: "order".to_owned(), errors_only: false });
+    press(&mut app, "jjjT");
+    assert_eq!(app.trace_wish, TraceWish::of("order"));
     press(&mut app, "ne");
-    assert_eq!(app.trace_wish, TraceWish { service: "payment".to_owned(), errors_only: true });
+    assert_eq!(app.trace_wish, TraceWish::errors_of("payment"));
     press(&mut app, "N");
     assert_eq!(app.trace_wish.service, "order");
 }
@@ -192,6 +199,107 @@ fn since_is_when_the_state_began_not_when_it_was_last_seen() {
     assert_eq!(app.since.of(&fixtures::key("payment")).unwrap().words(), "since 14:02:41");
 }
 
+fn blamed() -> App {
+    fixtures::app(blame::payment_blamed(), (80, 24))
+}
+
+#[test]
+fn enter_on_evidence_shows_its_numbers_and_then_its_traces() {
+    let mut app = blamed();
+    press(&mut app, "\tj");
+    let effects = press(&mut app, "\n");
+    let curves = Some(CurveWish { query: blame::ERRORS.to_owned(), since_ms: blame::SINCE_MS });
+    assert_eq!(effects, [want(Wants { curves, ..Wants::default() })]);
+    assert!(render(&app).contains("evidence against payment"));
+    press(&mut app, "T");
+    let between_us = (1_763_906_500_000_000, 1_763_906_554_000_000);
+    assert_eq!(app.trace_wish, TraceWish { between_us, ..TraceWish::errors_of("payment") });
+    assert!(matches!(app.screen(), Screen::Traces));
+    press(&mut app, "\u{1b}\u{1b}");
+    assert!(matches!(app.screen(), Screen::Suspects));
+}
+
+#[test]
+fn enter_opens_what_a_row_leads_to_and_nothing_where_there_is_nothing() {
+    let opened = |downs: usize| {
+        let mut app = blamed();
+        press(&mut app, &format!("\t{}\n", "j".repeat(downs)));
+        match app.screen() {
+            Screen::Service(key) => key.name.clone(),
+            Screen::Evidence(exhibit) => exhibit.evidence.kind.clone(),
+            Screen::Traces => "traces".to_owned(),
+            _ => "-".to_owned(),
+        }
+    };
+    let all: Vec<String> = (0..9).map(opened).collect();
+    assert_eq!(all, ["payment", "ends_here", "own_errors", "-", "-", "traces", "order", "gateway", "-"]);
+}
+
+#[test]
+fn b_shows_whom_the_chosen_service_can_hurt_from_any_screen() {
+    for (keys, expected) in
+        [("b", "payment"), ("jb", "order"), ("2jjb", "inventory"), ("\tjb", "payment"), ("4b", "gateway")]
+    {
+        let mut app = blamed();
+        press(&mut app, keys);
+        assert!(matches!(app.screen(), Screen::Radius(key) if key.name == expected), "{keys:?}");
+        press(&mut app, "\n");
+        assert!(matches!(app.screen(), Screen::Radius(_)));
+    }
+}
+
+#[test]
+fn the_timeline_is_fetched_while_it_shows_narrowed_to_a_page_and_leads_to_services() {
+    let mut app = blamed();
+    assert_eq!(press(&mut app, "t"), [want(Wants { timeline: true, ..Wants::default() })]);
+    press(&mut app, "j\n");
+    assert_eq!(*app.screen(), Screen::Service(fixtures::key("payment")));
+    press(&mut app, "t");
+    assert_eq!(app.place().filter, "payment");
+    assert!(app.row_ids().len() == 4 && app.row_ids().iter().all(|id| id.contains("payment")), "{:?}", app.row_ids());
+    press(&mut app, "\u{1b}\u{1b}\u{1b}");
+    assert_eq!(press(&mut app, "\u{1b}"), [want(Wants::default())]);
+}
+
+#[test]
+fn latencies_go_through_operations_and_longer_times() {
+    let mut app = fixtures::app(blame::with_heat(blame::payment_blamed(), "payment", None), (80, 24));
+    let wish = |app: &App| match app.screen() {
+        Screen::Heatmap(wish) => (wish.operation.as_ref().map(|(_, one)| one.name()), wish.window),
+        other => panic!("{other:?}"),
+    };
+    let heat = HeatWish::of(fixtures::key("payment"));
+    assert_eq!(press(&mut app, "l"), [want(Wants { heat: Some(heat), ..Wants::default() })]);
+    press(&mut app, "n+");
+    assert_eq!(wish(&app), (Some("GET /products".to_owned()), 1));
+    press(&mut app, "n++++");
+    assert_eq!(wish(&app), (Some("GET /search".to_owned()), 3));
+    press(&mut app, "nN--");
+    assert_eq!(wish(&app), (Some("GET /search".to_owned()), 1));
+    assert_eq!(app.service_at_cursor(), Some(fixtures::key("payment")));
+}
+
+#[test]
+fn tab_leads_to_the_suspects_and_back() {
+    let mut app = blamed();
+    press(&mut app, "2\t");
+    assert!(matches!(app.screen(), Screen::Suspects));
+    press(&mut app, "\t");
+    assert!(matches!(app.screen(), Screen::Graph));
+    press(&mut app, "5\t");
+    assert!(matches!(app.screen(), Screen::Services));
+}
+
+#[test]
+fn evidence_stays_on_screen_when_the_suspect_is_cleared() {
+    let mut app = blamed();
+    press(&mut app, "\tj\n");
+    update(&mut app, Message::Picture(Box::new(fixtures::healthy())));
+    let text = render(&app);
+    assert!(text.contains("payment was suspected since 14:02:10, and is not any more"), "{text}");
+    assert!(text.contains("96 % of what fails ends here"), "{text}");
+}
+
 #[test]
 fn an_opened_trace_stays_when_the_list_forgets_it() {
     let mut app = fixtures::app(fixtures::payment_failing(), (80, 24));
@@ -220,9 +328,11 @@ fn escape_forgets_only_what_is_too_long_ago() {
 fn any_message() -> impl Strategy<Value = Message> {
     let bound: Vec<Key> = BINDINGS.iter().flat_map(|b| b.keys.iter().copied()).collect();
     let typed = proptest::char::any().prop_map(|c| Key::plain(KeyCode::Char(c)));
-    let pictures: [fn() -> Picture; 6] = [
+    let pictures: [fn() -> Picture; 8] = [
         fixtures::healthy,
         fixtures::payment_failing,
+        blame::payment_blamed,
+        blame::database_slow,
         fixtures::overloaded,
         fixtures::disconnected,
         fixtures::foreign,
@@ -244,7 +354,7 @@ proptest! {
     fn no_sequence_of_keys_pictures_and_sizes_panics(
         messages in proptest::collection::vec(any_message(), 0..40)
     ) {
-        let mut app = fixtures::app(fixtures::payment_failing(), (80, 24));
+        let mut app = fixtures::app(blame::payment_blamed(), (80, 24));
         for message in messages {
             update(&mut app, message);
             render(&app);

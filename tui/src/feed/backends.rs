@@ -1,8 +1,11 @@
 //! The calls behind each source, one function a source. Keeps no state beyond the clients; the loop is in `feed`.
 
+mod incident;
+
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
+use protocol::faults::FaultsClient;
 use protocol::graph::{Graph, GraphClient};
 use protocol::http_client::CallError;
 use protocol::jaeger::{JaegerClient, TraceSearch};
@@ -10,6 +13,8 @@ use protocol::prometheus::{PrometheusClient, QueryData};
 use protocol::scaling::{EventRecord, ScalingClient, WorkloadStatus};
 use tokio::sync::{Semaphore, watch};
 use url::Url;
+
+pub use incident::NO_FAULTS;
 
 use crate::feed::decision_log::DecisionLog;
 use crate::feed::queries::{self, HISTORY_STEP_SECONDS, HISTORY_STEPS};
@@ -77,6 +82,7 @@ pub struct Backends {
     collector: Backend,
     prometheus: PrometheusClient,
     graph: GraphClient,
+    faults: FaultsClient,
     jaeger: JaegerClient,
     scaling: Option<(Backend, ScalingClient)>,
     queries: Arc<Semaphore>,
@@ -94,6 +100,7 @@ impl Backends {
         Self {
             prometheus: PrometheusClient::new(url()),
             graph: GraphClient::new(url()),
+            faults: FaultsClient::new(url()),
             jaeger: JaegerClient::new(url()),
             collector,
             scaling: autoscaler.map(|backend| (backend.clone(), ScalingClient::new(backend.url))),
@@ -244,7 +251,8 @@ impl Backends {
             if wish.service.is_empty() { self.front_services(&wish).await? } else { vec![wish.service.clone()] };
         let limit = (TRACES_PER_CALL / services.len().max(1)).max(TRACES_PER_SERVICE_MIN);
         let search = |service: String| {
-            let mut search = TraceSearch { service, limit, ..Default::default() };
+            let (start_us, end_us) = wish.between_us;
+            let mut search = TraceSearch { service, limit, start_us, end_us, ..Default::default() };
             if wish.errors_only {
                 search.tags.insert("error".to_owned(), "true".to_owned());
             }

@@ -1,5 +1,6 @@
 //! The PromQL that the screen asks, with the windows it asks for. Works on any Prometheus-compatible server.
 
+use crate::heat::{HeatWish, Measured};
 use crate::picture::ServiceKey;
 
 /// Seconds that rates cover on a server that scrapes each second: long enough that a peer behind an open breaker,
@@ -25,6 +26,11 @@ pub const WINDOW_SECONDS_MAX: u64 = 300;
 /// The window where targets are scraped every so many seconds: Grafana's rule of four scrapes a window.
 pub fn window_for(scrape_seconds: f64) -> u64 {
     ((scrape_seconds * 4.0).ceil() as u64).clamp(WINDOW_SECONDS, WINDOW_SECONDS_MAX)
+}
+
+/// The same where columns stand side by side: four scrapes, however short that is.
+pub fn window_min_for(scrape_seconds: f64) -> u64 {
+    ((scrape_seconds * 4.0).ceil() as u64).clamp(1, WINDOW_SECONDS_MAX)
 }
 
 /// Points of a sparkline.
@@ -66,6 +72,11 @@ pub fn buckets(window: u64) -> String {
 
 /// The latency histogram of one service; of all of its name where nothing tells its namespace.
 pub fn buckets_of(service: &ServiceKey, window: u64) -> String {
+    let matchers = matchers(service);
+    format!("sum by (le) (rate(http_server_request_duration_seconds_bucket{{{matchers}}}[{window}s]))")
+}
+
+fn matchers(service: &ServiceKey) -> String {
     let mut matchers = format!("service={}", quoted(&service.name));
     if !service.namespace.is_empty() {
         // A server that knows no namespaces has series without one.
@@ -74,7 +85,32 @@ pub fn buckets_of(service: &ServiceKey, window: u64) -> String {
         let namespace: String = service.namespace.chars().flat_map(escape).collect();
         matchers.push_str(&format!(",namespace=~{}", quoted(&format!("{namespace}|"))));
     }
-    format!("sum by (le) (rate(http_server_request_duration_seconds_bucket{{{matchers}}}[{window}s]))")
+    matchers
+}
+
+fn measured(service: &ServiceKey, measured: Measured) -> String {
+    match measured {
+        Measured::Requests => matchers(service),
+        // Spans tell no namespace.
+        Measured::Spans => format!("service={},span_kind=\"SPAN_KIND_SERVER\"", quoted(&service.name)),
+    }
+}
+
+/// The latency histogram that a map is made of.
+pub fn heat(wish: &HeatWish, from: Measured, window: u64) -> String {
+    let mut matchers = measured(&wish.service, from);
+    if let Some((_, operation)) = &wish.operation {
+        for (label, value) in from.labels().iter().zip(&operation.values) {
+            matchers.push_str(&format!(",{label}={}", quoted(value)));
+        }
+    }
+    format!("sum by (le) (rate({}_bucket{{{matchers}}}[{window}s]))", from.metric())
+}
+
+/// The operations of a service.
+pub fn operations(service: &ServiceKey, from: Measured) -> String {
+    let (labels, matchers) = (from.labels().join(", "), measured(service, from));
+    format!("count by ({labels}) ({}_count{{{matchers}}})", from.metric())
 }
 
 /// A text as PromQL quotes it.

@@ -9,6 +9,7 @@ use protocol::prometheus::{InstantSeries, LabelMap, QueryData};
 
 use crate::feed::queries::{REQUESTS_ENOUGH_IF_PLAIN, REQUESTS_ENOUGH_RECENTLY};
 use crate::health::REQUESTS_ENOUGH_FOR_P99;
+use crate::heat::{Measured, Operation};
 use crate::picture::{
     Breaker, Cpu, History, JourneyMetrics, Metrics, ReplicaCount, ServiceHistory, ServiceKey, ServiceMetrics,
 };
@@ -195,10 +196,49 @@ pub fn quantile_history(answer: &QueryData, start: f64, step: f64, steps: usize)
     (0..steps).map(at).collect()
 }
 
+/// The buckets of `queries::heat` as requests in each step, cumulative.
+pub fn heat_buckets(answer: &QueryData, start: f64, step: f64, steps: usize) -> Vec<(f64, Vec<f64>)> {
+    let per_step = |values: Vec<f64>| values.into_iter().map(|rate| positive(rate) * step).collect();
+    let read = |(metric, values): (&LabelMap, Vec<f64>)| Some((bound(&label(metric, "le")?)?, per_step(values)));
+    ranges(answer, start, step, steps).into_iter().filter_map(read).collect()
+}
+
+/// The operations of `queries::operations`, by name; at most so many.
+pub fn operations(answer: &QueryData, from: Measured, operations_max: usize) -> Vec<Operation> {
+    let values = |series: &InstantSeries| {
+        let values = from.labels().iter().map(|name| label(&series.metric, name).unwrap_or_default());
+        Operation { values: values.collect() }
+    };
+    let named = vector(Some(answer)).iter().map(values).filter(|operation| !operation.name().is_empty());
+    let mut operations: Vec<Operation> = named.collect();
+    operations.sort_by_key(|operation| operation.values.iter().rev().cloned().collect::<Vec<_>>());
+    operations.dedup();
+    operations.truncate(operations_max);
+    operations
+}
+
+/// Every series of a range, the greatest last value first, as its labels in words and its values; `NaN` where it has none.
+pub fn curves(answer: &QueryData, start: f64, step: f64, steps: usize) -> Vec<(String, Vec<f64>)> {
+    let words = |metric: &LabelMap| {
+        let labels: Vec<String> =
+            metric.iter().filter(|(_, v)| !v.is_empty()).map(|(k, v)| format!("{k}={v}")).collect();
+        labels.join(", ")
+    };
+    let mut curves: Vec<(String, Vec<f64>)> =
+        filled_ranges(answer, start, step, steps, f64::NAN).into_iter().map(|(m, v)| (words(m), v)).collect();
+    let last = |values: &[f64]| values.iter().rev().copied().find(|v| v.is_finite()).unwrap_or(f64::NEG_INFINITY);
+    curves.sort_by(|a, b| last(&b.1).total_cmp(&last(&a.1)).then_with(|| a.0.cmp(&b.0)));
+    curves
+}
+
 fn ranges(answer: &QueryData, start: f64, step: f64, steps: usize) -> Vec<(&LabelMap, Vec<f64>)> {
+    filled_ranges(answer, start, step, steps, 0.0)
+}
+
+fn filled_ranges(answer: &QueryData, start: f64, step: f64, steps: usize, gap: f64) -> Vec<(&LabelMap, Vec<f64>)> {
     let QueryData::Matrix(series) = answer else { return Vec::new() };
     let read = |values: &[protocol::prometheus::Point]| {
-        let mut filled = vec![0.0; steps];
+        let mut filled = vec![gap; steps];
         for point in values {
             let index = ((point.seconds() - start) / step).round();
             if index >= 0.0 && index < steps as f64 {

@@ -4,7 +4,8 @@ use crossterm::event::KeyCode;
 
 use super::*;
 use crate::app::{Message, update};
-use crate::{fixtures, render};
+use crate::fixtures::{self, blame};
+use crate::render;
 
 /// A character that no screen gives a meaning.
 const UNBOUND: [char; 6] = ['x', 'z', 'u', 'y', '9', '%'];
@@ -13,6 +14,7 @@ fn press(app: &mut App, keys: &str) {
     for c in keys.chars() {
         let code = match c {
             '\n' => KeyCode::Enter,
+            '\t' => KeyCode::Tab,
             '\u{1b}' => KeyCode::Esc,
             c => KeyCode::Char(c),
         };
@@ -27,6 +29,7 @@ fn states() -> Vec<(&'static str, App)> {
         press(&mut app, keys);
         app
     };
+    let heat = |operation| blame::with_heat(blame::payment_blamed(), "payment", operation);
     let service = || fixtures::with_detail(fixtures::payment_failing(), "payment");
     vec![
         ("services", with("j", fixtures::payment_failing())),
@@ -37,6 +40,12 @@ fn states() -> Vec<(&'static str, App)> {
         ("decision", with("3\n", fixtures::healthy())),
         ("traces", with("4", fixtures::payment_failing())),
         ("trace", with("4j\n", fixtures::payment_failing())),
+        ("suspects", with("\tj", blame::payment_blamed())),
+        ("evidence", with("\tj\nj", blame::payment_blamed())),
+        ("radius", with("bj", blame::payment_blamed())),
+        ("timeline", with("tj", blame::payment_blamed())),
+        ("latencies", with("l", heat(None))),
+        ("latencies of an operation", with("l+n", heat(Some("GET /products")))),
         ("a cluster's services", with("j", fixtures::kubernetes::picture())),
         ("empty", with("", crate::picture::Picture::default())),
         ("foreign", with("2", fixtures::foreign())),
@@ -114,7 +123,7 @@ fn no_two_rows_want_the_same_key_at_the_same_time() {
 
 #[test]
 fn the_help_lists_what_works_here_and_nothing_else() {
-    for (name, mut app) in states().into_iter().take(10) {
+    for (name, mut app) in states().into_iter().take(16) {
         app.size = (100, 60);
         let listed: Vec<&str> = working(&app, Input::Screen).map(|b| b.help).collect();
         press(&mut app, "?");

@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 use crate::app::{App, Mode, Screen};
 use crate::health::Health;
 use crate::keys;
-use crate::picture::{Freshness, Source};
+use crate::picture::{Freshness, ServiceKey, Source};
 use crate::text;
 
 /// The first line: who, where, how old, what the autoscaler may do, what time it is.
@@ -19,6 +19,7 @@ pub fn status(app: &App, width: u16) -> Line<'static> {
         age("metrics", &app.picture.metrics, app),
         age("graph", &app.picture.graph, app),
         age("scaling", &app.picture.scaling, app),
+        age("verdict", &app.picture.faults, app),
         age("traces", &app.picture.traces, app),
     ];
     let title = Span::styled(text::cut(&app.title, width), app.theme.title());
@@ -106,14 +107,20 @@ pub fn verdict_lines(app: &App, width: u16, lines_max: usize) -> Vec<Line<'stati
 }
 
 fn screen_name(app: &App, screen: &Screen) -> String {
+    let named = |key: &ServiceKey| app.row(key).map_or_else(|| key.to_string(), |row| row.name.clone());
     match screen {
         Screen::Services => "services".to_owned(),
-        Screen::Service(key) => app.row(key).map_or_else(|| key.to_string(), |row| row.name.clone()),
+        Screen::Service(key) => named(key),
+        Screen::Radius(key) => format!("blast radius of {}", named(key)),
+        Screen::Heatmap(wish) => format!("latencies of {}", named(&wish.service)),
         Screen::Graph => "graph".to_owned(),
         Screen::Decisions => "decisions".to_owned(),
         Screen::Decision(record) => format!("{} {}", app.label(&record.workload), text::clock(record.at_ms)),
         Screen::Traces => "traces".to_owned(),
-        Screen::Trace(trace) => format!("trace {}", trace.trace_id.chars().take(8).collect::<String>()),
+        Screen::Suspects => "suspects".to_owned(),
+        Screen::Timeline => "timeline".to_owned(),
+        Screen::Evidence(exhibit) => format!("evidence against {}", exhibit.service),
+        Screen::Trace(opened) => format!("trace {}", opened.trace.trace_id.chars().take(8).collect::<String>()),
     }
 }
 
@@ -146,6 +153,11 @@ pub fn crumbs(app: &App, width: u16) -> Line<'static> {
         let service = if app.trace_wish.service.is_empty() { "all services" } else { &app.trace_wish.service };
         let which = if app.trace_wish.errors_only { "errors only" } else { "all traces" };
         chips.push((format!("{service}, {which}"), app.theme.accent()));
+        let (from_us, to_us) = app.trace_wish.between_us;
+        if from_us > 0 && to_us > 0 {
+            let clock = |us: u64| text::clock(i64::try_from(us / 1_000).unwrap_or(0));
+            chips.push((format!("{} to {}", clock(from_us), clock(to_us)), app.theme.accent()));
+        }
     }
     let chips_width: usize = chips.iter().map(|(t, _)| text::width(t) + 2).sum();
     let room = width.saturating_sub(chips_width + 2).max(8);

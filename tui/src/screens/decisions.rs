@@ -127,7 +127,7 @@ pub fn list(app: &App, width: usize) -> Body<'_> {
         (_, true) => "the autoscaler has decided nothing yet".to_owned(),
     };
     Body {
-        head: Some(head.rest("WHY", width, dim).line()),
+        head: vec![head.rest("WHY", width, dim).line()],
         lines: Lines::Rows(runs.len(), Box::new(move |at| row(app, runs[at].newest, runs[at].count, true, width))),
         empty: nothing(&app.picture.scaling, &none),
         notice: notice("scaling", &app.picture.scaling, app.picture_now_ms()),

@@ -4,12 +4,16 @@
 mod events;
 mod replicas;
 
+use protocol::faults::{Breaker, BreakerState, Role};
 use protocol::graph::Red;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use crate::app::App;
 use crate::picture::{Cpu, ServiceKey};
+use crate::roles;
+use crate::screens::services::ROLE_COLUMNS;
+use crate::screens::suspects::role_style;
 use crate::screens::{Body, Lines, decisions, edge_word, error_style, nothing, notice, state, traces};
 use crate::text;
 use crate::triage::Row;
@@ -58,7 +62,7 @@ fn heading(app: &App, row: &Row, width: usize) -> Vec<Line<'static>> {
         None => String::new(),
     };
     let extra: Vec<String> = own.into_iter().chain([cpu]).filter(|part| !part.is_empty()).collect();
-    vec![
+    let mut lines = vec![
         Cells::default()
             .free(&state(app, health), app.theme.health(health))
             .free(&since, app.theme.dim())
@@ -79,7 +83,44 @@ fn heading(app: &App, row: &Row, width: usize) -> Vec<Line<'static>> {
             )
             .line(),
         Line::styled(text::cut(&extra.join(" · "), width), app.theme.dim()),
-    ]
+    ];
+    lines.extend(part(app, row, width));
+    lines.extend(breakers(app, row, width));
+    lines
+}
+
+/// Its breakers that are not closed.
+fn breakers(app: &App, row: &Row, width: usize) -> Vec<Line<'static>> {
+    let part = app.faults().and_then(|faults| roles::part(faults, &row.key.name));
+    let all = part.map(|part| part.breakers.as_slice()).unwrap_or_default();
+    let line = |breaker: &Breaker| {
+        let how = match breaker.state {
+            BreakerState::Closed => return None,
+            BreakerState::HalfOpen => "lets single calls through to try",
+            BreakerState::Open => "is open",
+        };
+        let words = format!("its breaker to {} {how} since {}", breaker.peer, text::clock(breaker.since_ms));
+        Some(Line::styled(text::cut(&words, width), app.theme.amber()))
+    };
+    all.iter().filter_map(line).collect()
+}
+
+/// Its part in the faults of now, in words; nothing while nobody is suspected.
+fn part(app: &App, row: &Row, width: usize) -> Option<Line<'static>> {
+    let role = row.role?;
+    let suspect = app.suspicion().and_then(|faults| roles::suspect(faults, &row.key.name));
+    let words = match (role, suspect) {
+        (_, Some(suspect)) => format!(
+            "{} since {}, {} sure (Tab: the evidence)",
+            roles::is_broken(suspect.fault),
+            text::clock(suspect.since_ms),
+            text::percent(suspect.score)
+        ),
+        (Role::Unaffected, None) => "has nothing to do with what is broken".to_owned(),
+        (_, None) => format!("because of {}", row.assessment.because_of),
+    };
+    let cells = Cells::default().left(role.word(), ROLE_COLUMNS, role_style(app, role));
+    Some(cells.rest(&words, width, Style::new()).line())
 }
 
 /// Three charts of the last five minutes, side by side where they fit.
@@ -184,7 +225,7 @@ fn scaling(app: &App, key: &ServiceKey, width: usize) -> Vec<Line<'static>> {
 }
 
 fn error_traces(app: &App, name: &str, width: usize) -> Vec<Line<'static>> {
-    let mut lines = title(app, "Traces with errors (t: all of its traces)").to_vec();
+    let mut lines = title(app, "Traces with errors (T: all of its traces)").to_vec();
     let list = app.picture.traces.data.as_ref().filter(|l| l.wish.service == name && l.wish.errors_only);
     let Some(list) = list else {
         let trouble = match app.picture.traces.trouble_text() {

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use protocol::faults::Role;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
@@ -9,6 +10,7 @@ use crate::app::{App, ServiceSort};
 use crate::filter;
 use crate::health::{ERRORS_DEGRADED, Health};
 use crate::picture::{Cpu, ReplicaCount};
+use crate::screens::suspects::role_style;
 use crate::screens::{Body, Lines, error_style, nothing, notice, state};
 use crate::text;
 use crate::triage::{self, Row, worst_first};
@@ -18,9 +20,13 @@ use crate::widgets::{Cells, sparkline};
 /// A namespace and a name of usual lengths; more would leave no room for why.
 const NAME_COLUMNS_MAX: usize = 32;
 
+/// The longest word for a role.
+pub const ROLE_COLUMNS: usize = 10;
+
 /// Which columns there is room for.
 struct Columns {
     name: usize,
+    role: bool,
     rate: bool,
     quantiles: bool,
     spark: usize,
@@ -30,11 +36,13 @@ struct Columns {
 }
 
 impl Columns {
-    /// `longest` is what the longest name of a row takes: with a namespace in front it is long.
-    fn of(width: usize, longest: usize) -> Self {
+    /// `longest` is what the longest name of a row takes: with a namespace in front it is long. Roles, where anybody has one,
+    /// take the room of the trend.
+    fn of(width: usize, longest: usize, has_roles: bool) -> Self {
         match width {
             0..56 => Self {
                 name: width.saturating_sub(29).clamp(6, 20),
+                role: false,
                 rate: false,
                 quantiles: false,
                 spark: 0,
@@ -44,18 +52,20 @@ impl Columns {
             },
             56..110 => Self {
                 name: 15 + width.saturating_sub(80).min(9),
+                role: has_roles,
                 rate: true,
-                quantiles: width >= 72,
-                spark: 8 + width.saturating_sub(90).min(12),
+                quantiles: width >= if has_roles { 80 } else { 72 },
+                spark: if has_roles { 0 } else { 8 + width.saturating_sub(90).min(12) },
                 replicas: true,
                 cpu: false,
                 why: false,
             },
             _ => Self {
                 name: longest.clamp(20, NAME_COLUMNS_MAX),
+                role: has_roles,
                 rate: true,
                 quantiles: true,
-                spark: 20,
+                spark: if has_roles { 10 } else { 20 },
                 replicas: true,
                 cpu: true,
                 why: true,
@@ -70,7 +80,10 @@ pub fn sorted(app: &App) -> Vec<&Row> {
     let searched = |r: &&Row| {
         let assessment = &r.assessment;
         filter.is_empty()
-            || filter::passes(filter, &format!("{} {} {}", r.name, assessment.health.word(), assessment.why))
+            || filter::passes(
+                filter,
+                &format!("{} {} {} {}", r.name, assessment.health.word(), role_word(r), assessment.why),
+            )
     };
     let mut rows: Vec<&Row> = app.listed().filter(searched).collect();
     let (sort, is_reversed) = app.service_sort;
@@ -91,15 +104,19 @@ pub fn sorted(app: &App) -> Vec<&Row> {
     rows
 }
 
+fn role_word(row: &Row) -> &'static str {
+    row.role.map_or("", Role::word)
+}
+
 /// The table.
 pub fn body(app: &App, width: usize) -> Body<'_> {
     let rows = sorted(app);
     let longest = rows.iter().map(|row| text::width(&row.name)).max().unwrap_or(0);
-    let columns = Columns::of(width, longest);
+    let columns = Columns::of(width, longest, app.suspicion().is_some());
     let filtered = format!("no service passes the filter {:?}; Esc drops it", app.place().filter);
     let none = if app.listed().next().is_none() { "no service has served a request yet" } else { &filtered };
     Body {
-        head: Some(head(app, &columns)),
+        head: vec![head(app, &columns)],
         lines: Lines::Rows(rows.len(), Box::new(move |at| line(app, rows[at], &columns, width))),
         empty: nothing(&app.picture.metrics, none),
         notice: notice("metrics", &app.picture.metrics, app.picture_now_ms()),
@@ -118,6 +135,9 @@ fn head(app: &App, columns: &Columns) -> Line<'static> {
         10,
         style,
     );
+    if columns.role {
+        cells = cells.left("ROLE", ROLE_COLUMNS, style);
+    }
     if columns.rate {
         cells = cells.right(&title("REQ/s", ServiceSort::Rate), 6, style);
     }
@@ -151,6 +171,10 @@ fn line(app: &App, row: &Row, columns: &Columns, width: usize) -> Line<'static> 
         10,
         app.theme.health(health),
     );
+    if columns.role {
+        let (word, style) = row.role.map_or(("-", app.theme.dim()), |role| (role.word(), role_style(app, role)));
+        cells = cells.left(word, ROLE_COLUMNS, style);
+    }
     if columns.rate {
         cells = cells.right(&text::rate(row.red.rate), 6, plain);
     }

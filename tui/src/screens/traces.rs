@@ -1,10 +1,10 @@
-//! Traces: the list for a service or for all, and the waterfall of one with own time and critical path.
+//! The list of traces, of a service or of all.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use protocol::jaeger::{Span, Trace};
-use ratatui::style::{Modifier, Style};
+use ratatui::style::Style;
 use ratatui::text::Line;
 
 use crate::app::{App, TraceSort};
@@ -12,8 +12,7 @@ use crate::filter;
 use crate::health::Health;
 use crate::screens::{Body, Lines, nothing, notice};
 use crate::text;
-use crate::waterfall::{self, Bar};
-use crate::widgets::{Cells, interval};
+use crate::widgets::Cells;
 
 /// The span that began it all: the first without a parent in the trace, else the first.
 fn root(trace: &Trace) -> Option<&Span> {
@@ -67,7 +66,8 @@ pub fn shown(app: &App) -> Vec<&Trace> {
     traces
 }
 
-fn micros(us: u64) -> String {
+/// Microseconds in few characters.
+pub fn micros(us: u64) -> String {
     text::millis(Some(us as f64 / 1_000.0))
 }
 
@@ -115,7 +115,7 @@ pub fn list(app: &App, width: usize) -> Body<'_> {
         (true, false) => "no trace passes the filter; Esc drops it",
     };
     Body {
-        head: Some(head.rest("REQUEST", width, dim).line()),
+        head: vec![head.rest("REQUEST", width, dim).line()],
         lines: Lines::Rows(traces.len(), Box::new(move |at| row(app, traces[at], width))),
         empty: if source.trouble.is_some() && !is_answered {
             source.trouble_text().to_owned()
@@ -124,56 +124,4 @@ pub fn list(app: &App, width: usize) -> Body<'_> {
         },
         notice: if is_answered { notice("traces", source, app.picture_now_ms()) } else { String::new() },
     }
-}
-
-/// The waterfall.
-pub fn page(app: &App, trace: &Trace, width: usize) -> Body<'static> {
-    let fall = waterfall::waterfall(trace);
-    let dim = app.theme.dim();
-    let name_columns = (width * 2 / 5).clamp(12, 52);
-    let bar_columns = width.saturating_sub(name_columns + 28).min(70);
-    let head = Cells::default()
-        .left(&format!("{} · {}", micros(fall.total_us), text::count(fall.bars.len(), "span")), name_columns, dim)
-        .right("TOOK", 7, dim)
-        .right("OWN", 7, dim);
-    let head = if bar_columns >= 8 { head.left("", bar_columns, dim) } else { head };
-    let mut lines: Vec<Line<'static>> =
-        fall.bars.iter().map(|bar| bar_line(app, bar, fall.total_us, name_columns, bar_columns, width)).collect();
-    lines.push(Line::default());
-    lines.push(Line::styled(
-        text::cut("* critical path: what made it take this long. OWN: time that no call below covers.", width),
-        dim,
-    ));
-    lines.push(Line::styled(text::cut(&format!("trace {}", text::clean(&trace.trace_id)), width), dim));
-    Body {
-        head: Some(head.line()),
-        lines: Lines::Page(lines),
-        empty: "this trace has no spans".to_owned(),
-        ..Body::default()
-    }
-}
-
-fn bar_line(
-    app: &App,
-    bar: &Bar,
-    total_us: u64,
-    name_columns: usize,
-    bar_columns: usize,
-    width: usize,
-) -> Line<'static> {
-    let indent = " ".repeat(bar.depth.min(name_columns / 3));
-    let mark = if bar.is_critical { "*" } else { " " };
-    let weight = if bar.is_critical { Modifier::BOLD } else { Modifier::empty() };
-    let style = if bar.is_error { app.theme.bad() } else { Style::new() }.add_modifier(weight);
-    let mut cells = Cells::default()
-        .left(&format!("{mark}{indent}{} {}", bar.service, bar.operation), name_columns, style)
-        .right(&micros(bar.duration_us), 7, Style::new())
-        .right(&micros(bar.own_us), 7, app.theme.dim());
-    if bar_columns >= 8 {
-        let fill = if bar.is_critical { '█' } else { '▒' };
-        let end = bar.start_us.saturating_add(bar.duration_us);
-        let color = if bar.is_error { app.theme.bad() } else { app.theme.accent() };
-        cells = cells.left(&interval(bar.start_us, end, total_us, bar_columns, fill), bar_columns, color);
-    }
-    cells.rest(if bar.is_error { "ERROR" } else { "" }, width, app.theme.bad()).line()
 }

@@ -1,6 +1,6 @@
 //! Claims about the sentence on top.
 
-use crate::fixtures::{self, NOW_MS};
+use crate::fixtures::{self, NOW_MS, blame};
 use crate::picture::{Breaker, Picture, Source};
 use std::sync::Arc;
 
@@ -19,6 +19,39 @@ fn names_payment_as_failing_and_browsing_as_well() {
         "payment is failing: 100% of requests answer errors since 14:02:10 · browse, search, sign-in and track are well · \
          checkout: orders wait for payment (pending) · order: waits for payment (its breaker is open)"
     );
+}
+
+#[test]
+fn says_what_broke_since_when_whom_it_hurts_and_what_is_safe_as_the_collector_judges() {
+    let verdict = said(blame::payment_blamed());
+    assert_eq!(verdict.health, Health::Failing);
+    assert_eq!(
+        verdict.text,
+        "payment is failing since 14:02:10: 96 % of what fails ends here · checkout: orders wait for payment \
+         (pending) · order suffers · gateway is isolated and well · browse, search, sign-in and track are well"
+    );
+}
+
+#[test]
+fn without_journeys_the_front_door_tells_what_customers_notice() {
+    let verdict = said(blame::database_slow());
+    assert_eq!(verdict.health, Health::Degraded);
+    assert_eq!(
+        verdict.text,
+        "catalogue-db is slow: calls to it take x14.2 since 14:02:10 · also suspected: \
+         search · customers notice: GET /products (slow) and GET /search (7.0% fail) · product suffers · gateway, inventory, \
+         notification, order, payment and 3 more are not affected"
+    );
+}
+
+#[test]
+fn what_fails_without_being_blamed_is_told_all_the_same() {
+    let mut picture = blame::payment_blamed();
+    let mut metrics = picture.metrics.data.as_deref().cloned().unwrap();
+    metrics.services.get_mut(&fixtures::key("review")).unwrap().red.error_ratio = 0.5;
+    picture.metrics.data = Some(Arc::new(metrics));
+    let text = said(picture).text;
+    assert!(text.contains("ends here · review is failing too · "), "{text}");
 }
 
 #[test]
@@ -46,7 +79,7 @@ fn names_the_culprit_before_its_victims_and_what_customers_notice() {
     let text = said(fixtures::overloaded()).text;
     assert_eq!(
         text,
-        "order is failing: 31% of requests answer errors since 14:02:10 · 2.0% of browse journeys fail · 31% of checkout \
+        "order is failing: 31% of requests answer errors since 14:02:10 · the collector names no culprit yet · 2.0% of browse journeys fail · 31% of checkout \
          journeys fail · search, sign-in and track are well · gateway suffers from order · search is slow: p99 1.3s · \
          review: 1 replica keeps crashing"
     );

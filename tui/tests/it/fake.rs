@@ -20,6 +20,8 @@ pub struct Switches {
     pub payment_fails: AtomicBool,
     /// Nothing is answered.
     pub hangs: AtomicBool,
+    /// `/api/v1/faults` is there.
+    pub judges_faults: AtomicBool,
     /// Only the graph is not answered.
     pub graph_hangs: AtomicBool,
     /// Everything answers 503.
@@ -52,6 +54,8 @@ pub async fn start() -> (SocketAddr, Shared) {
         .route("/api/v1/query", post(query))
         .route("/api/v1/query_range", post(query_range))
         .route("/api/v1/graph", get(graph))
+        .route("/api/v1/faults", get(faults))
+        .route("/api/v1/faults/timeline", get(timeline))
         .route("/api/services", get(services))
         .route("/api/traces", get(traces))
         .route("/api/v1/policies", get(|| async { Json(json!([policy()])) }))
@@ -130,6 +134,8 @@ fn series(query: &str, fails: bool) -> Vec<(Value, f64)> {
         all.extend(SERVICES.map(|name| (json!({"deployment": name}), 0.05)));
     } else if query.contains("resource_limits") {
         all.extend(SERVICES.map(|name| (json!({"deployment": name}), 0.25)));
+    } else if query.contains("traces_spanmetrics_calls_total") {
+        all.push((json!({}), 1.5));
     } else if query.contains("count_over_time(up") {
         all.push((json!({}), 60.0));
     }
@@ -174,6 +180,38 @@ async fn graph(State(switches): State<Shared>) -> Json<Value> {
         ["order", "product", "review", "search", "user"].iter().map(|name| edge("gateway", name)).collect();
     edges.extend(["inventory", "payment"].iter().map(|name| edge("order", name)));
     Json(json!({"at_ms": 0, "window_seconds": 30.0, "nodes": SERVICES.map(node), "edges": edges}))
+}
+
+async fn faults(State(switches): State<Shared>) -> Response {
+    if !switches.judges_faults.load(Ordering::SeqCst) {
+        return (StatusCode::NOT_FOUND, "404 page not found").into_response();
+    }
+    let fails = switches.payment_fails.load(Ordering::SeqCst);
+    let role = |name: &str| match name {
+        "payment" if fails => "culprit",
+        "order" if fails => "victim",
+        _ => "unaffected",
+    };
+    let service = |name: &str| json!({"service": name, "node": "service", "role": role(name), "because_of": "", "why": "", "since_ms": null});
+    let evidence = json!({"kind": "own_errors", "text": "100 % of its requests fail by themselves", "value": 1.0,
+        "usual": 0.0, "since_ms": 1_763_906_530_000i64, "query": "sum(rate(traces_spanmetrics_calls_total[1m]))",
+        "traces": "/api/traces?service=payment"});
+    let suspect = json!({"service": "payment", "node": "service", "fault": "errors", "score": 0.98,
+        "since_ms": 1_763_906_530_000i64, "evidence": [evidence],
+        "blast_radius": {"callers": [], "front_door_share": 0.1, "journeys": []}});
+    let suspects = if fails { vec![suspect] } else { Vec::new() };
+    Json(json!({"at_ms": 0, "window_seconds": 10.0, "watch": "watching", "watched_seconds": 60.0,
+        "verdict": "nothing to blame", "suspects": suspects, "services": SERVICES.map(service), "journeys": []}))
+    .into_response()
+}
+
+async fn timeline(State(switches): State<Shared>) -> Response {
+    if !switches.judges_faults.load(Ordering::SeqCst) {
+        return (StatusCode::NOT_FOUND, "404 page not found").into_response();
+    }
+    Json(json!({"events": [{"at_ms": 1_763_906_530_000i64, "kind": "version", "service": "payment",
+        "text": "version 1.4.0 -> 1.5.0"}]}))
+    .into_response()
 }
 
 async fn services() -> Json<Value> {

@@ -11,7 +11,7 @@ use lifecycle::{CancellationToken, Supervisor, SystemClock};
 use tokio::sync::watch;
 use tui::feed::Feed;
 use tui::feed::backends::Backends;
-use tui::picture::{Picture, ServiceKey, TraceWish, Trouble, Wants};
+use tui::picture::{CurveWish, Picture, ServiceKey, TraceWish, Trouble, Wants};
 use tui::{Options, View};
 use url::Url;
 
@@ -72,10 +72,14 @@ fn turn_on(switch: &AtomicBool) {
 
 #[tokio::test]
 async fn every_source_is_read() {
-    let (address, _) = fake::start().await;
+    let (address, switches) = fake::start().await;
     let mut feed = Running::start(address, Some(address));
-    let wish = TraceWish { service: "order".to_owned(), errors_only: true };
-    let wants = Wants { service: Some(key("order")), traces: Some(wish.clone()), refresh: 0 };
+    turn_on(&switches.judges_faults);
+    let wish = TraceWish::errors_of("order");
+    let query = "sum(rate(traces_spanmetrics_calls_total[1m]))".to_owned();
+    let curves = Some(CurveWish { query, since_ms: 0 });
+    let wants =
+        Wants { service: Some(key("order")), traces: Some(wish.clone()), timeline: true, curves, ..Wants::default() };
     feed.wants.send(wants).unwrap();
     let picture = feed
         .until("all answered", |p| {
@@ -87,6 +91,9 @@ async fn every_source_is_read() {
                 && p.scaling.data.is_some()
                 && p.events.data.is_some()
                 && p.traces.data.is_some()
+                && p.faults.data.is_some()
+                && p.curves.data.is_some()
+                && p.timeline.data.is_some()
         })
         .await;
     let metrics = picture.metrics.data.unwrap();
@@ -100,6 +107,8 @@ async fn every_source_is_read() {
     assert_eq!(picture.events.data.unwrap()[0].workload.name, "order");
     let traces = picture.traces.data.unwrap();
     assert_eq!((&traces.wish, traces.traces.len()), (&wish, 1));
+    assert_eq!(picture.faults.data.unwrap().services.len(), 10);
+    assert_eq!(picture.curves.data.unwrap().series[0].1.len(), 60);
 }
 
 #[tokio::test]
@@ -196,13 +205,32 @@ async fn a_snapshot_names_payment_as_failing_and_browsing_as_well() {
 }
 
 #[tokio::test]
+async fn a_snapshot_says_whom_the_collector_blames_and_without_it_who_judged() {
+    let (address, switches) = fake::start().await;
+    turn_on(&switches.payment_fails);
+    let screen = tui::snapshot(options(address, true), View::Services, (80, 24)).await.unwrap();
+    assert!(screen.contains("judged by this screen alone: this server has no /api/v1/faults"), "{screen}");
+    turn_on(&switches.judges_faults);
+    for view in [View::Services, View::Suspects] {
+        let screen = tui::snapshot(options(address, true), view, (80, 24)).await.unwrap();
+        assert!(screen.contains("payment is failing since"), "{screen}");
+        assert!(screen.contains("culprit  98% sure"), "{screen}");
+        assert!(screen.contains("› 100 % of its requests fail by themselves"), "{screen}");
+    }
+}
+
+#[tokio::test]
 async fn every_view_has_a_snapshot() {
     let (address, _) = fake::start().await;
-    let errors = TraceWish { service: "payment".to_owned(), errors_only: true };
+    let errors = TraceWish::errors_of("payment");
     for (view, words) in [
         (View::Services, "all 10 services are well"),
         (View::Service(bare("order")), "Called by"),
         (View::Graph, "└─ user"),
+        (View::Timeline, "replicas 1 -> 2: cpu utilization 91 %"),
+        (View::Latencies(bare("order")), "all operations, the last 5 min"),
+        (View::Radius(bare("payment")), "calls it"),
+        (View::Suspects, "this server has no /api/v1/faults"),
         (View::Decisions, "cpu utilization 91 %"),
         (View::Traces(errors), "gateway POST /gateway"),
     ] {

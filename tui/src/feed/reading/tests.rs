@@ -132,6 +132,47 @@ fn a_history_has_every_step_and_zero_in_the_gaps() {
 }
 
 #[test]
+fn curves_have_gaps_where_there_was_nothing_and_the_greatest_comes_first() {
+    let series = |client: &str, values: &[(f64, f64)]| RangeSeries {
+        metric: labels(&[("client", client), ("empty", "")]),
+        values: values.iter().map(|(at, value)| Point::new(*at, *value)).collect(),
+        histograms: Vec::new(),
+    };
+    let answer =
+        QueryData::Matrix(vec![series("order", &[(105.0, 1.0)]), series("user", &[(100.0, 0.5), (115.0, 4.0)])]);
+    let curves = curves(&answer, 100.0, 5.0, 4);
+    assert_eq!(curves.iter().map(|(labels, _)| labels.as_str()).collect::<Vec<_>>(), ["client=user", "client=order"]);
+    let bits = |values: &[f64]| values.iter().map(|value| value.is_nan()).collect::<Vec<_>>();
+    assert_eq!(bits(&curves[0].1), [false, true, true, false]);
+    assert_eq!(bits(&curves[1].1), [true, false, true, true]);
+}
+
+#[test]
+fn buckets_are_requests_in_each_step_and_operations_are_in_order() {
+    let series = |le: &str, rate: f64| RangeSeries {
+        metric: labels(&[("le", le)]),
+        values: vec![Point::new(105.0, rate)],
+        histograms: Vec::new(),
+    };
+    let answer = QueryData::Matrix(vec![series("0.1", 2.0), series("+Inf", 3.0), series("none", 9.0)]);
+    assert_eq!(
+        heat_buckets(&answer, 100.0, 5.0, 3),
+        [(0.1, vec![0.0, 10.0, 0.0]), (f64::INFINITY, vec![0.0, 15.0, 0.0])]
+    );
+    let named = instant(&[
+        (&[("http_request_method", "POST"), ("http_route", "/orders")], 1.0),
+        (&[("http_request_method", "GET"), ("http_route", "/orders")], 1.0),
+        (&[("http_request_method", "GET"), ("http_route", "/a")], 1.0),
+        (&[], 1.0),
+    ]);
+    let names = |max| -> Vec<String> {
+        operations(&named.clone().unwrap(), Measured::Requests, max).iter().map(Operation::name).collect()
+    };
+    assert_eq!(names(9), ["GET /a", "GET /orders", "POST /orders"]);
+    assert_eq!(names(1), ["GET /a"]);
+}
+
+#[test]
 fn nothing_answered_is_no_service_and_no_panic() {
     let metrics = metrics(&Answers::default(), 30.0);
     assert!(metrics.services.is_empty() && metrics.journeys.is_empty());
