@@ -23,6 +23,7 @@ mod record;
 mod replay;
 mod samples;
 mod seal;
+mod shelf;
 mod stats;
 mod tend;
 mod varint;
@@ -126,10 +127,11 @@ impl Store {
             // What is older is in a block; the log was not cut before the end came.
             if point.timestamp_ms() >= window.sealed_until_ms() {
                 window.saw(point.timestamp_ms());
-                let mut state = series.state.lock();
-                match point {
-                    Point::Float(sample) => _ = state.push(sample),
-                    Point::Histogram(sample) => _ = state.push_histogram(sample),
+                match (point, series.write()) {
+                    (Point::Float(sample), Some(mut state)) => _ = state.push(sample),
+                    (Point::Histogram(sample), Some(mut state)) => _ = state.push_histogram(sample),
+                    // Only the retention forgets series, and that has not begun.
+                    (_, None) => {}
                 }
             }
         };

@@ -1,5 +1,5 @@
-//! The way in: a batch goes into memory and into the log under the log's lock, so that both have one order. What is late is
-//! handed on to `late`.
+//! The way in: a batch goes into memory and into the log under the log's lock, so that both have one order, shelf by shelf. What is
+//! late is handed on to `late`.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,9 +8,12 @@ use parking_lot::MutexGuard;
 
 use super::Store;
 use super::head::{Lookup, MemSeries};
+use super::index::number;
+use super::late::Late;
 use super::log::{Log, RECORD_BYTES_SPLIT};
 use super::record::RecordWriter;
-use super::samples::Pushed;
+use super::samples::{Pushed, SeriesState};
+use super::shelf::{OpenShelf, SHELF_PLACES};
 use crate::api::views::Exemplar;
 use crate::series::{
     AppendError, Appendable, Appended, HistogramSample, Ingest, Labels, Point, Sample, SeriesRef, Timed, is_stale,
@@ -24,9 +27,9 @@ impl Appendable for Store {
     fn append(&self, batch: &[(Labels, Sample)]) -> Result<Appended, AppendError> {
         // Only under the log's lock: nothing found now can be forgotten by the retention before it is appended to.
         let log = self.log.lock();
-        let found: Vec<SeriesRef> = batch.iter().map(|(labels, _)| self.resolve(labels)).collect();
-        let batch = found.into_iter().zip(batch.iter().map(|(_, sample)| *sample));
-        self.append_all(batch, &mut Vec::new(), log)
+        let found: Vec<(SeriesRef, Sample)> =
+            batch.iter().map(|(labels, sample)| (self.resolve(labels), *sample)).collect();
+        self.append_all(&found, &mut Vec::new(), log)
     }
 }
 
@@ -36,11 +39,11 @@ impl Ingest for Store {
     }
 
     fn labels(&self, series: SeriesRef) -> Option<Labels> {
-        self.head.lookup().get(series).map(|series| series.labels.clone())
+        self.head.lookup().labels(series)
     }
 
     fn append_resolved(&self, batch: &[(SeriesRef, Sample)], gone: &mut Vec<usize>) -> Result<Appended, AppendError> {
-        self.append_all(batch.iter().copied(), gone, self.log.lock())
+        self.append_all(batch, gone, self.log.lock())
     }
 
     fn append_histograms(
@@ -48,7 +51,7 @@ impl Ingest for Store {
         batch: &[(SeriesRef, HistogramSample)],
         gone: &mut Vec<usize>,
     ) -> Result<Appended, AppendError> {
-        self.append_all(batch.iter().cloned(), gone, self.log.lock())
+        self.append_all(batch, gone, self.log.lock())
     }
 
     fn append_exemplar(&self, series: SeriesRef, exemplar: Exemplar) {
@@ -61,7 +64,7 @@ impl Ingest for Store {
 impl Store {
     fn append_all<S: Storable>(
         &self,
-        batch: impl ExactSizeIterator<Item = (SeriesRef, S)>,
+        batch: &[(SeriesRef, S)],
         gone: &mut Vec<usize>,
         mut log: MutexGuard<'_, Log>,
     ) -> Result<Appended, AppendError> {
@@ -84,43 +87,32 @@ impl Store {
     fn write<S: Storable>(
         &self,
         log: &mut Log,
-        batch: impl Iterator<Item = (SeriesRef, S)>,
+        batch: &[(SeriesRef, S)],
         gone: &mut Vec<usize>,
         done: &mut Appended,
     ) -> io::Result<()> {
         let now_ms = self.clock.now_ms();
         log.prepare(now_ms)?;
-        let (floor_ms, newest_ms) = (self.window.floor_ms(), self.window.newest_ms().unwrap_or(i64::MIN));
-        let (mut late, mut unlogged) = (Vec::new(), Unlogged(std::mem::take(&mut log.unlogged)));
         let head = self.head.lookup();
-        for (i, (series, sample)) in batch.enumerate() {
-            let Some(series) = head.get(series) else {
-                gone.push(i);
-                continue;
-            };
-            let time_ms = sample.timestamp_ms();
-            let (mut pushed, is_new) =
-                if time_ms < floor_ms { (Pushed::TooOld, false) } else { sample.store(series, &mut log.record) };
-            if matches!(pushed, Pushed::OutOfOrder | Pushed::TooOld) {
-                match self.late.takes(time_ms, newest_ms) {
-                    Some(true) => {
-                        late.push((series.labels.clone(), sample.into_point()));
-                        continue;
-                    }
-                    Some(false) => pushed = Pushed::TooOld,
-                    None => {}
-                }
-            }
-            if pushed == Pushed::Stored {
-                unlogged.0.push((series.id, time_ms));
-                done.series_added += usize::from(is_new);
-            }
-            done.count(pushed);
+        let mut putting = Putting {
+            head: &head,
+            floor_ms: self.window.floor_ms(),
+            newest_ms: self.window.newest_ms().unwrap_or(i64::MIN),
+            lateness: &self.late,
+            gone,
+            done,
+            late: Vec::new(),
+            unlogged: Unlogged(std::mem::take(&mut log.unlogged)),
+        };
+        let mut at = 0;
+        while at < batch.len() {
+            at += putting.put_run(batch, at, &mut log.record);
             if log.record.size() >= RECORD_BYTES_SPLIT {
-                log.commit().inspect_err(|_| unlogged.take_back(&head))?;
-                self.window.saw(unlogged.logged());
+                log.commit().inspect_err(|_| putting.unlogged.take_back(&head))?;
+                self.window.saw(putting.unlogged.logged());
             }
         }
+        let Putting { late, mut unlogged, .. } = putting;
         drop(head);
         log.commit().inspect_err(|_| unlogged.take_back(&self.head.lookup()))?;
         self.window.saw(unlogged.logged());
@@ -159,6 +151,76 @@ impl Store {
     }
 }
 
+/// A batch on its way into memory and into a record.
+struct Putting<'a> {
+    head: &'a Lookup<'a>,
+    /// What is older is not for memory.
+    floor_ms: i64,
+    /// The newest time of all.
+    newest_ms: i64,
+    lateness: &'a Late,
+    gone: &'a mut Vec<usize>,
+    done: &'a mut Appended,
+    late: Vec<(Labels, Point)>,
+    unlogged: Unlogged,
+}
+
+impl Putting<'_> {
+    /// Puts in what is of one shelf in a row, from a place of the batch on, until the record is full; tells how much.
+    fn put_run<S: Storable>(&mut self, batch: &[(SeriesRef, S)], at: usize, record: &mut RecordWriter) -> usize {
+        let shelf_of = |series: SeriesRef| number(series) / SHELF_PLACES;
+        let Some((first, _)) = batch.get(at) else { return 0 };
+        let is_there = |(series, _): &&(SeriesRef, S)| shelf_of(*series) == shelf_of(*first);
+        let run = &batch[at..at + batch[at..].iter().take_while(is_there).count()];
+        let Some(shelf) = self.head.shelf(*first) else {
+            self.gone.extend(at..at + run.len());
+            return run.len();
+        };
+        let mut shelf = shelf.open();
+        shelf.fetch(run.iter().map(|(series, _)| number(*series)));
+        for (i, (series, sample)) in run.iter().enumerate() {
+            if !self.put(&mut shelf, *series, sample, record) {
+                self.gone.push(at + i);
+            }
+            if record.size() >= RECORD_BYTES_SPLIT {
+                return i + 1;
+            }
+        }
+        run.len()
+    }
+
+    /// `false` if the series was forgotten.
+    fn put<S: Storable>(
+        &mut self,
+        shelf: &mut OpenShelf<'_>,
+        series: SeriesRef,
+        sample: &S,
+        record: &mut RecordWriter,
+    ) -> bool {
+        let Some(state) = shelf.state(number(series), series) else { return false };
+        let labels = || self.head.labels(series).expect("a series has its place as long as it has its labels");
+        let time_ms = sample.timestamp_ms();
+        let (mut pushed, is_new) =
+            if time_ms < self.floor_ms { (Pushed::TooOld, false) } else { sample.store(state, labels, record) };
+        if matches!(pushed, Pushed::OutOfOrder | Pushed::TooOld) {
+            match self.lateness.takes(time_ms, self.newest_ms) {
+                Some(true) => {
+                    self.late.push((labels(), sample.point()));
+                    return true;
+                }
+                Some(false) => pushed = Pushed::TooOld,
+                None => {}
+            }
+        }
+        if pushed == Pushed::Stored {
+            self.unlogged.0.push((series, time_ms));
+            self.done.series_added += usize::from(is_new);
+        }
+        self.done.count(pushed);
+        true
+    }
+}
+
 /// Samples that are in memory and not in the log yet, by series and time.
 struct Unlogged(Vec<(SeriesRef, i64)>);
 
@@ -172,8 +234,8 @@ impl Unlogged {
     /// are too late.
     fn take_back(&self, head: &Lookup<'_>) {
         for (series, time_ms) in &self.0 {
-            if let Some(series) = head.get(*series) {
-                series.state.lock().take_back(*time_ms);
+            if let Some(mut state) = head.get(*series).and_then(MemSeries::write) {
+                state.take_back(*time_ms);
             }
         }
     }
@@ -196,45 +258,58 @@ impl Appended {
 
 /// A sample of either kind.
 trait Storable: Timed {
-    fn into_point(self) -> Point;
+    fn point(&self) -> Point;
 
-    /// Puts it into memory, and into the record if it is stored. Says also whether the series had no samples before.
-    fn store(&self, series: &MemSeries, record: &mut RecordWriter) -> (Pushed, bool);
+    /// Puts it into memory, and into the record if it is stored; `labels` are the series'. Says also whether the series had no
+    /// samples before.
+    fn store(
+        &self,
+        state: &mut SeriesState,
+        labels: impl FnOnce() -> Labels,
+        record: &mut RecordWriter,
+    ) -> (Pushed, bool);
 }
 
 impl Storable for Sample {
-    fn into_point(self) -> Point {
-        Point::Float(self)
+    fn point(&self) -> Point {
+        Point::Float(*self)
     }
 
-    fn store(&self, series: &MemSeries, record: &mut RecordWriter) -> (Pushed, bool) {
-        let mut state = series.state.lock();
+    fn store(
+        &self,
+        state: &mut SeriesState,
+        labels: impl FnOnce() -> Labels,
+        record: &mut RecordWriter,
+    ) -> (Pushed, bool) {
         if is_stale(self.value)
             && let Some(marker) = state.marker(*self)
         {
-            drop(state);
-            return marker.store(series, record);
+            return marker.store(state, labels, record);
         }
         let (is_new, before) = (state.is_empty(), state.last_value());
         let pushed = state.push(*self);
         if pushed == Pushed::Stored {
-            record.add(&mut state.log, &series.labels, before, *self);
+            record.add(&mut state.log, labels, before, *self);
         }
         (pushed, is_new)
     }
 }
 
 impl Storable for HistogramSample {
-    fn into_point(self) -> Point {
-        Point::Histogram(self)
+    fn point(&self) -> Point {
+        Point::Histogram(self.clone())
     }
 
-    fn store(&self, series: &MemSeries, record: &mut RecordWriter) -> (Pushed, bool) {
-        let mut state = series.state.lock();
+    fn store(
+        &self,
+        state: &mut SeriesState,
+        labels: impl FnOnce() -> Labels,
+        record: &mut RecordWriter,
+    ) -> (Pushed, bool) {
         let is_new = state.is_empty();
         let pushed = state.push_histogram(self.clone());
         if pushed == Pushed::Stored {
-            record.add_histogram(&mut state.log, &series.labels, self);
+            record.add_histogram(&mut state.log, labels, self);
         }
         (pushed, is_new)
     }

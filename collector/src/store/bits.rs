@@ -12,6 +12,9 @@ const PIECE_BITS_MAX: u32 = 56;
 /// once, a series' buffer is fetched from memory once for all of them.
 const TAIL_BYTES: usize = 16;
 
+/// The same in words.
+const TAIL_WORDS: usize = TAIL_BYTES / size_of::<u64>();
+
 /// Bytes that a buffer has first. The C library keeps freed pieces of up to 120 bytes apart, for others of the very same size:
 /// buffers that grew from there would leave them behind for ever.
 const BYTES_MIN: usize = 8 * TAIL_BYTES;
@@ -24,12 +27,26 @@ const GROWTH_BYTES_MIN: usize = 4 * TAIL_BYTES;
 pub(super) struct BitWriter {
     bytes: Vec<u8>,
     /// The last bits, the first of them highest; the rest is 0.
-    tail: [u8; TAIL_BYTES],
+    tail: [u64; TAIL_WORDS],
     /// How many they are: less than all.
     tail_bits: u8,
 }
 
 impl BitWriter {
+    fn tail(&self) -> u128 {
+        (u128::from(self.tail[0]) << u64::BITS) | u128::from(self.tail[1])
+    }
+
+    fn set_tail(&mut self, tail: u128, bits: u32) {
+        self.tail = [(tail >> u64::BITS) as u64, tail as u64];
+        self.tail_bits = bits as u8;
+    }
+
+    /// The last byte that does not wait.
+    pub fn written_last(&self) -> u8 {
+        self.bytes.last().copied().unwrap_or(0)
+    }
+
     /// Appends the low `width` bits of `value`, which has no others.
     pub fn write(&mut self, value: u64, width: u32) {
         const TAIL_BITS: u32 = u128::BITS;
@@ -37,11 +54,10 @@ impl BitWriter {
             return;
         }
         let end = u32::from(self.tail_bits) + width;
-        let tail = u128::from_be_bytes(self.tail);
+        let tail = self.tail();
         let value = u128::from(value);
         if end < TAIL_BITS {
-            self.tail = (tail | (value << (TAIL_BITS - end))).to_be_bytes();
-            self.tail_bits = end as u8;
+            self.set_tail(tail | (value << (TAIL_BITS - end)), end);
             return;
         }
         let over = end - TAIL_BITS;
@@ -52,21 +68,21 @@ impl BitWriter {
         }
         self.bytes.extend_from_slice(&full.to_be_bytes());
         let rest = if over == 0 { 0 } else { value << (TAIL_BITS - over) };
-        self.tail = rest.to_be_bytes();
-        self.tail_bits = over as u8;
+        self.set_tail(rest, over);
     }
 
     /// All bits as bytes; what is unused of the last one is 0.
     pub fn finish(self) -> Box<[u8]> {
         let rest = usize::from(self.tail_bits.div_ceil(8));
+        let tail = self.tail().to_be_bytes();
         let mut bytes = self.bytes;
         bytes.reserve_exact(rest);
-        bytes.extend_from_slice(&self.tail[..rest]);
+        bytes.extend_from_slice(&tail[..rest]);
         bytes.into_boxed_slice()
     }
 
     pub fn reader(&self) -> BitReader<'_> {
-        BitReader { bytes: &self.bytes, tail: self.tail, tail_bits: usize::from(self.tail_bits), at: 0 }
+        BitReader { bytes: &self.bytes, tail: self.tail().to_be_bytes(), tail_bits: usize::from(self.tail_bits), at: 0 }
     }
 
     /// Bytes of memory besides the writer itself.

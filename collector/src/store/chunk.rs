@@ -79,10 +79,20 @@ impl OpenChunk {
         size_of::<Self>() + self.bits.size()
     }
 
+    /// The byte behind which the next samples are written.
+    pub fn written_last(&self) -> u8 {
+        self.bits.written_last()
+    }
+
     pub fn push(&mut self, sample: Sample) {
         let step = sample.timestamp_ms.wrapping_sub(self.last.timestamp_ms);
-        self.bits.write_small(step.wrapping_sub(self.step));
-        self.write_value(sample.value.to_bits() ^ self.last.value.to_bits());
+        let change = step.wrapping_sub(self.step);
+        // Mostly the step is the same: that is written as a 0, together with what follows.
+        let zeros = u32::from(change == 0);
+        if change != 0 {
+            self.bits.write_small(change);
+        }
+        self.write_value(zeros, sample.value.to_bits() ^ self.last.value.to_bits());
         self.step = step;
         self.last = sample;
         self.count += 1;
@@ -96,19 +106,26 @@ impl OpenChunk {
         Samples::new(self.bits.reader(), self.count, self.first_ms)
     }
 
-    fn write_value(&mut self, xor: u64) {
+    /// Writes so many zeros, then a value.
+    fn write_value(&mut self, zeros: u32, xor: u64) {
         if xor == 0 {
-            return self.bits.write(0, 1);
+            return self.bits.write(0, zeros + 1);
         }
-        if self.window.covers(xor) {
-            self.bits.write(0b10, 2);
+        let (prefix, prefix_width) = if self.window.covers(xor) {
+            (0b10, zeros + 2)
         } else {
             let leading = xor.leading_zeros();
             let length = 64 - leading - xor.trailing_zeros();
             self.window = Window { leading: leading as u8, length: length as u8 };
-            self.bits.write((0b11 << 12) | (u64::from(leading) << 6) | u64::from(length - 1), 14);
+            ((0b11 << 12) | (u64::from(leading) << 6) | u64::from(length - 1), zeros + 14)
+        };
+        let (bits, width) = (xor >> self.window.trailing(), u32::from(self.window.length));
+        if prefix_width + width <= u64::BITS {
+            self.bits.write((prefix << width) | bits, prefix_width + width);
+        } else {
+            self.bits.write(prefix, prefix_width);
+            self.bits.write(bits, width);
         }
-        self.bits.write(xor >> self.window.trailing(), u32::from(self.window.length));
     }
 }
 

@@ -1,26 +1,46 @@
-//! The head: recent samples in memory, found through `index`. Writes no files. Series have locks of their own, held briefly, so
-//! that a query does not hold up the scrapes.
+//! The head: recent samples in memory, found through `index`. Writes no files. Samples lie in shelves of some dozens of series, whose
+//! locks are held briefly, so that a query does not hold up the scrapes.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use parking_lot::{MappedRwLockWriteGuard, RwLock, RwLockReadGuard};
 
-use super::index::Index;
+use super::index::{Index, number};
 use super::samples::SeriesState;
+use super::shelf::Shelf;
 use crate::api::views::Cardinality;
 use crate::series::{Labels, Matcher, Meter, Point, Scratch, SelectError, Selection, SeriesRef, SeriesSamples};
 
-/// A series with its samples.
+/// A series, and where its samples are.
 pub(super) struct MemSeries {
     pub id: SeriesRef,
     pub labels: Labels,
-    pub state: Mutex<SeriesState>,
+    pub shelf: Arc<Shelf>,
 }
 
 impl MemSeries {
-    pub fn new(id: SeriesRef, labels: Labels) -> Self {
-        Self { id, labels, state: Mutex::default() }
+    /// What is found in its samples; nothing if it was forgotten.
+    fn read<T>(&self, read: impl FnOnce(&SeriesState) -> T) -> Option<T> {
+        self.shelf.read(number(self.id), self.id).map(|state| read(&state))
+    }
+
+    /// Its samples, to be changed, unless it was forgotten.
+    pub fn write(&self) -> Option<MappedRwLockWriteGuard<'_, SeriesState>> {
+        self.shelf.write(number(self.id), self.id)
+    }
+
+    /// Puts its samples in the range into `into`, and nothing else.
+    pub fn samples(
+        &self,
+        start_ms: i64,
+        end_ms: i64,
+        into: &mut Scratch,
+        meter: &dyn Meter,
+    ) -> Result<(), SelectError> {
+        into.samples.clear();
+        into.histograms.clear();
+        self.read(|state| state.read(start_ms, end_ms, into, meter)).unwrap_or(Ok(()))
     }
 }
 
@@ -37,6 +57,16 @@ impl Lookup<'_> {
     /// The series behind a handle, unless it was forgotten.
     pub fn get(&self, series: SeriesRef) -> Option<&MemSeries> {
         self.0.get(series)
+    }
+
+    /// The labels of a series, unless it was forgotten.
+    pub fn labels(&self, series: SeriesRef) -> Option<Labels> {
+        self.get(series).map(|series| series.labels.clone())
+    }
+
+    /// Where the samples of a series are, if it was not forgotten.
+    pub fn shelf(&self, series: SeriesRef) -> Option<&Shelf> {
+        self.0.shelf(series)
     }
 }
 
@@ -71,7 +101,7 @@ impl Head {
         meter.begin(matching.len())?;
         let mut found = Vec::new();
         for series in &matching {
-            let read = read(&series.state.lock())?;
+            let read = series.read(&read).transpose()?.flatten();
             // Not before the lock is given back: the meter may wait for another query, and that one for the series.
             if let Some((read, weight)) = read {
                 meter.take(weight)?;
@@ -136,6 +166,17 @@ impl Head {
         Ok(found.into_iter().map(|(labels, ())| labels).collect())
     }
 
+    fn shelves(&self) -> Vec<Arc<Shelf>> {
+        self.index.read().shelves().to_vec()
+    }
+
+    /// Looks at the samples of all series, some dozens at a time; what comes meanwhile may be missed.
+    pub fn each(&self, mut look: impl FnMut(&SeriesState)) {
+        for shelf in self.shelves() {
+            shelf.each(&mut look);
+        }
+    }
+
     /// All series, in no order.
     pub fn all(&self) -> Vec<Arc<MemSeries>> {
         self.index.read().all().cloned().collect()
@@ -143,12 +184,22 @@ impl Head {
 
     /// The time of the oldest sample, of those from a time on.
     pub fn oldest_ms(&self, from_ms: i64) -> Option<i64> {
-        self.all().iter().filter_map(|series| series.state.lock().first_from(from_ms)).min()
+        let mut oldest_ms: Option<i64> = None;
+        self.each(|state| oldest_ms = oldest_ms.into_iter().chain(state.first_from(from_ms)).min());
+        oldest_ms
     }
 
     /// Forgets samples older than `before_ms`; tells the series that are without any for the second time.
     pub fn truncate(&self, before_ms: i64) -> Vec<SeriesRef> {
-        self.all().iter().filter(|series| series.state.lock().truncate(before_ms)).map(|series| series.id).collect()
+        let mut empty = Vec::new();
+        for shelf in self.shelves() {
+            shelf.open().each(|series, state| {
+                if state.truncate(before_ms) {
+                    empty.push(series);
+                }
+            });
+        }
+        empty
     }
 
     /// Forgets those of the series that are still without samples; tells how many. Nothing may be appended meanwhile: a
@@ -158,7 +209,8 @@ impl Head {
             return 0;
         }
         let mut index = self.index.write();
-        let is_empty = |id: &&SeriesRef| index.get(**id).is_some_and(|series| series.state.lock().is_empty());
+        let is_empty =
+            |id: &&SeriesRef| index.get(**id).and_then(|series| series.read(SeriesState::is_empty)) == Some(true);
         let done: HashSet<SeriesRef> = ids.iter().filter(is_empty).copied().collect();
         index.remove(&done);
         done.len()
@@ -171,8 +223,12 @@ impl Head {
 
     /// Number of series, and bytes of their samples.
     pub fn size(&self) -> (usize, usize) {
-        let all = self.all();
-        (all.len(), all.iter().map(|s| s.state.lock().size()).sum())
+        let (mut series, mut bytes) = (0, 0);
+        self.each(|state| {
+            series += 1;
+            bytes += state.size();
+        });
+        (series, bytes)
     }
 
     /// Number of series.
@@ -198,7 +254,7 @@ impl Selection for HeadSelection {
     }
 
     fn read(&self, index: usize, into: &mut Scratch, meter: &dyn Meter) -> Result<(), SelectError> {
-        self.series[index].state.lock().read(self.start_ms, self.end_ms, into, meter)?;
+        self.series[index].samples(self.start_ms, self.end_ms, into, meter)?;
         meter.take(0)
     }
 }

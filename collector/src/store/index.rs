@@ -8,13 +8,21 @@ use hashbrown::HashTable;
 
 use super::head::MemSeries;
 use super::postings::{self, Postings, Slot, Values};
+use super::shelf::{SHELF_PLACES, Shelf};
 use crate::api::views::{Cardinality, HeadStats, NamedCount};
 use crate::series::{Labels, METRIC_NAME, Matcher, SeriesRef};
+
+/// The slot of a series, which is its number among all places of all shelves.
+pub(super) fn number(series: SeriesRef) -> usize {
+    (series.0 & u64::from(Slot::MAX)) as usize
+}
 
 /// All series.
 #[derive(Default)]
 pub(super) struct Index {
     slots: Vec<Option<Arc<MemSeries>>>,
+    /// Where the samples lie, in the order of slots.
+    shelves: Vec<Arc<Shelf>>,
     free: Vec<Slot>,
     /// Counts the times that slots became free: a handle is made of it and the slot, so that no two series have the same.
     generation: u32,
@@ -34,8 +42,16 @@ impl Index {
 
     /// The series behind a handle, unless it was forgotten.
     pub fn get(&self, series: SeriesRef) -> Option<&MemSeries> {
-        let slot = usize::try_from(series.0 & u64::from(Slot::MAX)).ok()?;
-        self.slots.get(slot)?.as_deref().filter(|found| found.id == series)
+        self.slots.get(number(series))?.as_deref().filter(|found| found.id == series)
+    }
+
+    /// Where the samples of a series lie, unless it was forgotten.
+    pub fn shelf(&self, series: SeriesRef) -> Option<&Shelf> {
+        self.shelves.get(number(series) / SHELF_PLACES).map(|shelf| &**shelf)
+    }
+
+    pub fn shelves(&self) -> &[Arc<Shelf>] {
+        &self.shelves
     }
 
     pub fn with_labels(&self, labels: &Labels) -> Option<&Arc<MemSeries>> {
@@ -60,7 +76,13 @@ impl Index {
         });
         let labels = Labels::new(labels.iter().map(|(name, value)| self.post(name, value, slot)));
         let id = SeriesRef((u64::from(self.generation) << Slot::BITS) | u64::from(slot));
-        let series = Arc::new(MemSeries::new(id, labels));
+        let shelf = slot as usize / SHELF_PLACES;
+        while self.shelves.len() <= shelf {
+            self.shelves.push(Arc::default());
+        }
+        let shelf = self.shelves[shelf].clone();
+        shelf.settle(slot as usize, id);
+        let series = Arc::new(MemSeries { id, labels, shelf });
         self.slots[slot as usize] = Some(series.clone());
         let Self { slots, by_labels, hasher, .. } = self;
         let hash = |slot: &Slot| slots[*slot as usize].as_ref().map_or(0, |series| hasher.hash_one(&series.labels));
@@ -125,10 +147,11 @@ impl Index {
             let Some(series) = self.get(*id) else { continue };
             touched.extend(series.labels.pairs().iter().cloned());
             let hash = self.hasher.hash_one(&series.labels);
-            let slot = (id.0 & u64::from(Slot::MAX)) as Slot;
+            let slot = number(*id) as Slot;
             if let Ok(known) = self.by_labels.find_entry(hash, |other| *other == slot) {
                 known.remove();
             }
+            self.shelves[slot as usize / SHELF_PLACES].clear(slot as usize);
             self.slots[slot as usize] = None;
             self.free.push(slot);
             gone.insert(slot);

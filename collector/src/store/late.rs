@@ -204,10 +204,10 @@ impl Inner {
         let series = self.waiting.entry(labels.clone()).or_default();
         match &point {
             Point::Float(sample) => {
-                self.log.record.add(&mut series.mark, labels, series.logged, *sample);
+                self.log.record.add(&mut series.mark, || labels.clone(), series.logged, *sample);
                 series.logged = sample.value;
             }
-            Point::Histogram(sample) => self.log.record.add_histogram(&mut series.mark, labels, sample),
+            Point::Histogram(sample) => self.log.record.add_histogram(&mut series.mark, || labels.clone(), sample),
         }
         series.points.insert(time_ms, point);
         self.count += 1;

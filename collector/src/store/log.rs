@@ -23,8 +23,9 @@ pub(super) const FILE_HEADER: usize = 16;
 /// Length and checksum.
 pub(super) const RECORD_HEADER: usize = 8;
 
-/// Size at which a new segment is begun: small enough that retention frees space in good time.
-const SEGMENT_BYTES_MAX: u64 = 32 << 20;
+/// Size at which a new segment is begun: Prometheus'. Every segment declares its series anew, which is to be little beside their
+/// samples; and yet small enough that retention frees space in good time.
+const SEGMENT_BYTES_MAX: u64 = 128 << 20;
 
 /// Age at which a new segment is begun, for the same reason.
 const SEGMENT_AGE_MAX_MS: i64 = 3_600_000;

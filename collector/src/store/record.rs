@@ -76,8 +76,8 @@ impl RecordWriter {
         self.newest_ms
     }
 
-    /// Adds a sample. `before` is the last number that the series took.
-    pub fn add(&mut self, mark: &mut LogMark, labels: &Labels, before: f64, sample: Sample) {
+    /// Adds a sample. `before` is the last number that the series took, `labels` are asked for if it is not declared yet.
+    pub fn add(&mut self, mark: &mut LogMark, labels: impl FnOnce() -> Labels, before: f64, sample: Sample) {
         self.begin(mark, labels, sample.timestamp_ms);
         self.sample_count += 1;
         let bits = sample.value.to_bits();
@@ -96,10 +96,13 @@ impl RecordWriter {
         if later != 0 {
             write_signed(&mut self.samples, later);
         }
-        self.samples.extend_from_slice(&significant.to_le_bytes()[..length]);
+        // All of a word costs less than some of it.
+        let end = self.samples.len() + length;
+        self.samples.extend_from_slice(&significant.to_le_bytes());
+        self.samples.truncate(end);
     }
 
-    pub fn add_histogram(&mut self, mark: &mut LogMark, labels: &Labels, sample: &HistogramSample) {
+    pub fn add_histogram(&mut self, mark: &mut LogMark, labels: impl FnOnce() -> Labels, sample: &HistogramSample) {
         self.begin(mark, labels, sample.timestamp_ms);
         self.histogram_count += 1;
         write_number(&mut self.histograms, u64::from(mark.local));
@@ -108,11 +111,12 @@ impl RecordWriter {
     }
 
     /// Declares a series that is not yet, and notes the time.
-    fn begin(&mut self, mark: &mut LogMark, labels: &Labels, timestamp_ms: i64) {
+    fn begin(&mut self, mark: &mut LogMark, labels: impl FnOnce() -> Labels, timestamp_ms: i64) {
         if mark.segment != self.segment {
             *mark = LogMark { segment: self.segment, local: self.declared, numbers: false };
             self.declared += 1;
             self.declaration_count += 1;
+            let labels = labels();
             write_number(&mut self.declarations, labels.len() as u64);
             for text in labels.iter().flat_map(|(name, value)| [name, value]) {
                 write_text(&mut self.declarations, text);
@@ -239,9 +243,12 @@ fn shape_of(xor: u64) -> (u8, u64, usize) {
     }
     let trailing = xor.trailing_zeros() / 8;
     let length = 8 - xor.leading_zeros() / 8 - trailing;
-    let shape = first_shape(length) + trailing;
+    let shape = FIRST_SHAPES[length as usize] + trailing;
     (shape as u8, xor >> (8 * trailing), length as usize)
 }
+
+/// What [`first_shape`] gives for each length.
+const FIRST_SHAPES: [u32; 9] = [0, 1, 9, 16, 22, 27, 31, 34, 36];
 
 /// The number of the shape with `length` significant bytes and no zero bytes below them.
 fn first_shape(length: u32) -> u32 {

@@ -21,8 +21,9 @@ pub(super) enum Pushed {
 /// What changes as samples come in.
 #[derive(Default)]
 pub(super) struct SeriesState {
-    sealed: Vec<Chunk>,
     open: Option<OpenChunk>,
+    /// Apart, as most samples that come do not go there: what they go to lies close together.
+    sealed: Option<Box<Sealed>>,
     /// Few series have any.
     histograms: Option<Box<Histograms>>,
     /// Where the log stands with this series.
@@ -30,6 +31,10 @@ pub(super) struct SeriesState {
     /// Was without samples at the last look of the retention.
     idle: bool,
 }
+
+/// Full chunks of numbers, in order.
+#[derive(Default)]
+struct Sealed(Vec<Chunk>);
 
 /// Native histograms of a series.
 struct Histograms {
@@ -73,11 +78,10 @@ impl Histograms {
 impl SeriesState {
     /// Takes a sample if it is newer than all before.
     pub fn push(&mut self, sample: Sample) -> Pushed {
-        if self.newest_histogram().is_some_and(|newest| newest.timestamp_ms > sample.timestamp_ms) {
-            return Pushed::OutOfOrder;
-        }
-        if self.newest_histogram().is_some_and(|newest| newest.timestamp_ms == sample.timestamp_ms) {
-            return Pushed::Duplicate;
+        match self.newest_histogram().map(|newest| newest.timestamp_ms) {
+            Some(newest_ms) if newest_ms > sample.timestamp_ms => return Pushed::OutOfOrder,
+            Some(newest_ms) if newest_ms == sample.timestamp_ms => return Pushed::Duplicate,
+            _ => {}
         }
         let Some(open) = &mut self.open else {
             self.open = Some(OpenChunk::new(sample));
@@ -92,15 +96,25 @@ impl SeriesState {
         }
         if open.is_full() {
             let full = std::mem::replace(open, OpenChunk::new(sample));
+            let Sealed(sealed) = &mut **self.sealed.get_or_insert_default();
             // There are as many lists as series: a list that doubled would waste much.
-            if self.sealed.len() == self.sealed.capacity() {
-                self.sealed.reserve_exact(1 + self.sealed.len() / 8);
+            if sealed.len() == sealed.capacity() {
+                sealed.reserve_exact(1 + sealed.len() / 8);
             }
-            self.sealed.push(full.seal());
+            sealed.push(full.seal());
         } else {
             open.push(sample);
         }
         Pushed::Stored
+    }
+
+    fn sealed(&self) -> &[Chunk] {
+        self.sealed.as_ref().map_or(&[], |sealed| sealed.0.as_slice())
+    }
+
+    /// The byte behind which the next numbers are written.
+    pub fn written_last(&self) -> u8 {
+        self.open.as_ref().map_or(0, OpenChunk::written_last)
     }
 
     /// The last number that was taken, 0 before there is one.
@@ -148,7 +162,7 @@ impl SeriesState {
             let is_kept = |sample: &Sample| sample.timestamp_ms < from_ms;
             self.open = OpenChunk::of(open.samples().take_while(is_kept));
             while self.open.is_none()
-                && let Some(chunk) = self.sealed.pop()
+                && let Some(chunk) = self.sealed.as_mut().and_then(|sealed| sealed.0.pop())
             {
                 self.open = OpenChunk::of(chunk.samples().take_while(is_kept));
             }
@@ -178,12 +192,12 @@ impl SeriesState {
     /// How many chunks there are.
     pub fn chunk_count(&self) -> u64 {
         let histograms = self.histograms.as_ref().map_or(0, |histograms| histograms.sealed.len() + 1);
-        (self.sealed.len() + usize::from(self.open.is_some()) + histograms) as u64
+        (self.sealed().len() + usize::from(self.open.is_some()) + histograms) as u64
     }
 
     /// The time of the oldest sample.
     pub fn first_ms(&self) -> Option<i64> {
-        let floats = self.sealed.first().map(|c| c.first_ms).or_else(|| self.open.as_ref().map(|c| c.first_ms));
+        let floats = self.sealed().first().map(|c| c.first_ms).or_else(|| self.open.as_ref().map(|c| c.first_ms));
         let histograms = self.histograms.as_ref().map(|histograms| {
             histograms.sealed.first().map_or_else(|| histograms.open.first_ms(), HistogramChunk::first_ms)
         });
@@ -196,8 +210,8 @@ impl SeriesState {
         if first_ms >= from_ms {
             return Some(first_ms);
         }
-        let at = self.sealed.partition_point(|c| c.last_ms < from_ms);
-        let floats = self.sealed.get(at).map(Chunk::samples).or_else(|| self.open.as_ref().map(OpenChunk::samples));
+        let at = self.sealed().partition_point(|c| c.last_ms < from_ms);
+        let floats = self.sealed().get(at).map(Chunk::samples).or_else(|| self.open.as_ref().map(OpenChunk::samples));
         let float = floats.into_iter().flatten().map(|sample| sample.timestamp_ms).find(|time_ms| *time_ms >= from_ms);
         let histogram = self.histograms.as_ref().and_then(|histograms| {
             let at = histograms.sealed.partition_point(|c| c.last_ms < from_ms);
@@ -212,7 +226,7 @@ impl SeriesState {
     pub fn overlaps(&self, start_ms: i64, end_ms: i64) -> bool {
         let within = |first_ms, last_ms| first_ms <= end_ms && last_ms >= start_ms;
         self.open.as_ref().is_some_and(|c| within(c.first_ms, c.last.timestamp_ms))
-            || self.sealed.iter().rev().any(|c| within(c.first_ms, c.last_ms))
+            || self.sealed().iter().rev().any(|c| within(c.first_ms, c.last_ms))
             || self.histograms.as_ref().is_some_and(|histograms| {
                 let open = &histograms.open;
                 within(open.first_ms(), open.last.timestamp_ms)
@@ -225,8 +239,8 @@ impl SeriesState {
     pub fn read(&self, start_ms: i64, end_ms: i64, into: &mut Scratch, meter: &dyn Meter) -> Result<(), SelectError> {
         into.samples.clear();
         into.histograms.clear();
-        let from = self.sealed.partition_point(|c| c.last_ms < start_ms);
-        let sealed = self.sealed[from..].iter().take_while(|c| c.first_ms <= end_ms);
+        let from = self.sealed().partition_point(|c| c.last_ms < start_ms);
+        let sealed = self.sealed()[from..].iter().take_while(|c| c.first_ms <= end_ms);
         let open = self.open.as_ref().filter(|c| c.first_ms <= end_ms && c.last.timestamp_ms >= start_ms);
         let sealed = sealed.map(|c| (c.first_ms, c.last_ms, c.samples()));
         for (first_ms, last_ms, chunk) in sealed.chain(open.map(|c| (c.first_ms, c.last.timestamp_ms, c.samples()))) {
@@ -262,8 +276,8 @@ impl SeriesState {
         if open.first_ms <= end_ms {
             return newest(open.samples());
         }
-        let after = self.sealed.partition_point(|c| c.first_ms <= end_ms);
-        newest(self.sealed[..after].last()?.samples())
+        let after = self.sealed().partition_point(|c| c.first_ms <= end_ms);
+        newest(self.sealed()[..after].last()?.samples())
     }
 
     fn latest_histogram(&self, end_ms: i64) -> Option<HistogramSample> {
@@ -281,9 +295,14 @@ impl SeriesState {
 
     /// Forgets full chunks older than `before_ms`; says whether the series has nothing left to keep.
     pub fn truncate(&mut self, before_ms: i64) -> bool {
-        let old = self.sealed.partition_point(|c| c.last_ms < before_ms);
-        self.sealed.drain(..old);
-        if self.sealed.is_empty() && self.open.as_ref().is_some_and(|c| c.last.timestamp_ms < before_ms) {
+        if let Some(Sealed(sealed)) = self.sealed.as_deref_mut() {
+            let old = sealed.partition_point(|c| c.last_ms < before_ms);
+            sealed.drain(..old);
+            if sealed.is_empty() {
+                self.sealed = None;
+            }
+        }
+        if self.sealed.is_none() && self.open.as_ref().is_some_and(|c| c.last.timestamp_ms < before_ms) {
             self.open = None;
             // The log writes a number as what differs from the one before, which is no longer known.
             self.log = LogMark::default();
@@ -302,7 +321,8 @@ impl SeriesState {
 
     /// Bytes of the samples.
     pub fn size(&self) -> usize {
-        let floats = self.sealed.iter().map(Chunk::size).sum::<usize>() + self.open.as_ref().map_or(0, OpenChunk::size);
+        let floats =
+            self.sealed().iter().map(Chunk::size).sum::<usize>() + self.open.as_ref().map_or(0, OpenChunk::size);
         let histograms = self.histograms.as_ref().map_or(0, |histograms| {
             histograms.sealed.iter().map(HistogramChunk::size).sum::<usize>() + histograms.open.size()
         });

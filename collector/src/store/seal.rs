@@ -68,7 +68,7 @@ impl Store {
         all.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         let mut read = Scratch::default();
         for series in all {
-            let found = series.state.lock().read(from_ms, to_ms, &mut read, &Unmetered);
+            let found = series.samples(from_ms, to_ms, &mut read, &Unmetered);
             found.map_err(|error| BlockError::damaged(&self.dir, error.to_string()))?;
             writer.push(&series.labels, &read.samples, &read.histograms)?;
         }

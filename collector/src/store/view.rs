@@ -7,11 +7,10 @@ impl StorageView for Store {
     fn cardinality(&self, limit: usize) -> Cardinality {
         let mut found = self.head.cardinality(limit);
         let mut times = (i64::MAX, i64::MIN);
-        for series in self.head.all() {
-            let state = series.state.lock();
+        self.head.each(|state| {
             found.head_stats.chunk_count += state.chunk_count();
             times.0 = times.0.min(state.first_ms().unwrap_or(i64::MAX));
-        }
+        });
         times.1 = self.window.newest_ms().unwrap_or(i64::MIN);
         // Without samples Prometheus says these very numbers.
         found.head_stats = HeadStats { min_time: times.0, max_time: times.1, ..found.head_stats };

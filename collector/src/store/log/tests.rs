@@ -6,7 +6,7 @@ use crate::series::{Labels, Sample};
 fn add(log: &mut Log) -> io::Result<()> {
     log.prepare(0)?;
     let mut mark = crate::store::record::LogMark::default();
-    log.record.add(&mut mark, &Labels::new([("__name__", "a")]), 0.0, Sample { timestamp_ms: 1, value: 1.0 });
+    log.record.add(&mut mark, || Labels::new([("__name__", "a")]), 0.0, Sample { timestamp_ms: 1, value: 1.0 });
     log.commit()
 }
 

@@ -15,6 +15,7 @@ fn every_shape_has_one_number() {
             let xor = (u64::MAX >> (64 - 8 * length)) << (8 * trailing);
             let (shape, ..) = shape_of(xor);
             assert!(shape < OTHER_TIME);
+            assert_eq!(FIRST_SHAPES[length as usize], first_shape(length));
             assert_eq!(lengths_of(shape), Some((length as usize, trailing)));
         }
     }
@@ -28,7 +29,7 @@ fn an_unchanged_batch_costs_a_byte_a_sample() {
     let mut sizes = Vec::new();
     for timestamp_ms in [1_700_000_000_000, 1_700_000_001_000] {
         for (i, mark) in marks.iter_mut().enumerate() {
-            writer.add(mark, &labels(i), 0.25, Sample { timestamp_ms, value: 0.25 });
+            writer.add(mark, || labels(i), 0.25, Sample { timestamp_ms, value: 0.25 });
         }
         let mut out = Vec::new();
         writer.finish(&mut out);
@@ -41,7 +42,7 @@ fn an_unchanged_batch_costs_a_byte_a_sample() {
 fn records_of_version_one_are_read() {
     let mut writer = RecordWriter::default();
     writer.start_segment();
-    writer.add(&mut LogMark::default(), &labels(0), 0.0, Sample { timestamp_ms: 5, value: 1.5 });
+    writer.add(&mut LogMark::default(), || labels(0), 0.0, Sample { timestamp_ms: 5, value: 1.5 });
     let mut record = Vec::new();
     writer.finish(&mut record);
     assert_eq!(record.pop(), Some(0), "no histograms");
@@ -70,9 +71,9 @@ proptest! {
                 if histograms && time < 0 {
                     let histogram = Histogram { sum: sample.value, ..Histogram::default() };
                     let sample = HistogramSample { timestamp_ms: sample.timestamp_ms, histogram: histogram.into() };
-                    writer.add_histogram(&mut marks[series], &labels(series), &sample);
+                    writer.add_histogram(&mut marks[series], || labels(series), &sample);
                 } else {
-                    writer.add(&mut marks[series], &labels(series), before[series], sample);
+                    writer.add(&mut marks[series], || labels(series), before[series], sample);
                     before[series] = sample.value;
                 }
                 wanted.push((labels(series), sample.timestamp_ms, bits));
