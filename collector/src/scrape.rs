@@ -7,6 +7,7 @@ mod automatic;
 mod buffers;
 mod cache;
 mod fetch;
+mod gunzip;
 mod labels;
 mod legacy;
 mod pass;

@@ -1,16 +1,13 @@
 //! One HTTP request to a target: headers as Prometheus sends them, redirects, the text within its limit. Reads no line of it.
 
-use std::io::Read;
-
 use bytes::Bytes;
-use flate2::read::MultiGzDecoder;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use url::{Position, Url};
 
-use super::apart::{BYTES_APART, apart};
+use super::gunzip::gunzip;
 use crate::config::ScrapeJob;
 use crate::config::protocols::Protocol;
 use crate::discovery::target::Target;
@@ -71,7 +68,10 @@ pub(super) async fn fetch(
         if is_gzip(response.headers()) {
             compressed.clear();
             collect(response, body_bytes_max, compressed).await?;
-            decompress(compressed, body_bytes_max, body)?;
+            gunzip(compressed, body_bytes_max, body).map_err(|reason| format!("the text is no gzip: {reason}"))?;
+            if body.len() > body_bytes_max {
+                return Err(FetchError::TooLong(body_bytes_max));
+            }
         } else {
             collect(response, body_bytes_max, body).await?;
         }
@@ -164,16 +164,4 @@ async fn collect(response: Response<Incoming>, body_bytes_max: usize, body: &mut
         body.extend_from_slice(data);
     }
     Ok(())
-}
-
-fn decompress(compressed: &[u8], body_bytes_max: usize, body: &mut Vec<u8>) -> Result<(), FetchError> {
-    let limit = u64::try_from(body_bytes_max).unwrap_or(u64::MAX).saturating_add(1);
-    let mut text = MultiGzDecoder::new(compressed).take(limit);
-    let mut read = text.by_ref().take(BYTES_APART as u64).read_to_end(body);
-    // How long it is, only the end tells.
-    if read.as_ref().is_ok_and(|bytes| *bytes == BYTES_APART) {
-        read = apart(|| text.read_to_end(body));
-    }
-    read.map_err(|error| format!("the text is no gzip: {error}"))?;
-    if body.len() > body_bytes_max { Err(FetchError::TooLong(body_bytes_max)) } else { Ok(()) }
 }
