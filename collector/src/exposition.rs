@@ -10,7 +10,7 @@ mod strict;
 
 use std::fmt;
 
-pub(crate) use self::number::{canonical, leading as leading_number, parse as parse_number};
+pub(crate) use self::number::{canonical, leading_any as leading_number, parse as parse_number};
 pub use self::series_text::{SeriesParts, parse_series};
 pub use self::strict::strict_openmetrics;
 use crate::api::views::Exemplar;
