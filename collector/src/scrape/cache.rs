@@ -5,6 +5,7 @@
 //! every scrape lies in the order of printing.
 
 mod turnover;
+mod undo;
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -12,6 +13,7 @@ use std::hash::{BuildHasher, RandomState};
 use hashbrown::HashTable;
 
 use self::turnover::Turnover;
+use self::undo::Before;
 use crate::series::SeriesRef;
 
 /// What a line stands for.
@@ -75,12 +77,12 @@ pub(super) struct Entry {
     own_time: bool,
 }
 
-/// The place before the first line.
+/// The place before the first line, which is never printed.
 const START: u32 = 0;
 
-/// Lines that scrapes which failed may add to twice those of the last good one, before those not printed again are forgotten:
-/// as in Prometheus, for a target that always exceeds a limit and prints other lines each time.
-const FAILED_LINES_MAX: usize = 1_000;
+/// Handles of series that get theirs at the end of the scrape, if it goes well: no store gives out so many that it would come to
+/// these. The rest of one is the line's place.
+const COMING: u64 = (u32::MAX as u64) << u32::BITS;
 
 /// A target's lines.
 #[derive(Debug)]
@@ -108,8 +110,10 @@ pub(super) struct Cache {
     grown: bool,
     /// The line before the one that is being looked for.
     previous: u32,
-    /// Lines after the last scrape that went well.
-    lines_good: usize,
+    /// What this scrape began with, until it has gone well.
+    before: Option<Before>,
+    /// Hashes of the series that the last scrape with new ones brought and that failed, in order.
+    refused: Vec<u64>,
 }
 
 impl Cache {
@@ -137,7 +141,8 @@ impl Cache {
             turnover: Turnover::default(),
             grown: false,
             previous: START,
-            lines_good: 0,
+            before: None,
+            refused: Vec::new(),
         }
     }
 
@@ -148,6 +153,7 @@ impl Cache {
         self.series_printed = 0;
         self.grown = false;
         self.previous = START;
+        self.before = Some(Before::of(self));
     }
 
     /// Goes back to the first line, for another look at the same text. What is added from now on has this place or a later
@@ -176,6 +182,34 @@ impl Cache {
     pub fn expected(&self) -> Option<u32> {
         let next = self.entries[self.previous as usize].next;
         (next != START && self.entries[next as usize].seen != 0).then_some(next)
+    }
+
+    /// The line that came at this place last time, if the text goes on with it: where it is, what it stands for, and what
+    /// follows.
+    pub fn followed<'t>(&self, text: &'t [u8]) -> Option<(u32, Kind, &'t [u8])> {
+        let place = self.entries[self.previous as usize].next;
+        let entry = &self.entries[place as usize];
+        let (from, length) = (entry.key_start as usize, entry.key_length as usize);
+        let after = text.strip_prefix(&self.texts.as_bytes()[from..from + length])?;
+        (entry.seen != 0).then_some((place, entry.kind, after))
+    }
+
+    /// Notes that the line that was followed was printed, without a time of its own or an exemplar; `false`, and
+    /// nothing is noted, if it was printed before in this scrape.
+    pub fn touch_followed(&mut self, place: u32) -> bool {
+        let entry = &mut self.entries[place as usize];
+        if entry.seen == self.round {
+            return false;
+        }
+        entry.seen = self.round;
+        entry.own_time = false;
+        self.previous = place;
+        self.touched += 1;
+        self.series_printed += usize::from(matches!(entry.kind, Kind::Series(_)));
+        if entry.exemplar != 0 {
+            self.note_exemplar(place, None);
+        }
+        true
     }
 
     /// The part of a line that stays the same: name and labels, or the whole line if there is no sample.
@@ -218,7 +252,11 @@ impl Cache {
     /// Notes the exemplar of a line; says whether it is another one than last time.
     pub fn note_exemplar(&mut self, place: u32, exemplar: Option<&[u8]>) -> bool {
         let hash = exemplar.map_or(0, |bytes| (self.hasher.hash_one(bytes) as u32).max(1));
-        std::mem::replace(&mut self.entries[place as usize].exemplar, hash) != hash && hash != 0
+        let before = std::mem::replace(&mut self.entries[place as usize].exemplar, hash);
+        if before != hash {
+            self.remember_exemplar(place, before);
+        }
+        before != hash && hash != 0
     }
 
     /// Notes that a histogram's exemplars up to a time are kept; gives the mark of those that were before.
@@ -227,11 +265,12 @@ impl Cache {
         let before = ExemplarMark(*mark);
         if before.is_before(newest_ms) {
             *mark = ExemplarMark::of(newest_ms).0;
+            self.remember_exemplar(place, before.0);
         }
         before
     }
 
-    /// Gives a line another series: the store has forgotten the one it had.
+    /// Gives a line another series: the one it had is forgotten, or it had none yet.
     pub fn set_kind(&mut self, place: u32, kind: Kind) {
         self.entries[place as usize].kind = kind;
     }
@@ -240,6 +279,25 @@ impl Cache {
     pub fn places_of(&self, series: impl Fn(SeriesRef) -> bool) -> Vec<u32> {
         let fits = |entry: &Entry| matches!(entry.kind, Kind::Series(own) if entry.seen != 0 && series(own));
         (0u32..).zip(&self.entries).filter(|(_, entry)| fits(entry)).map(|(place, _)| place).collect()
+    }
+
+    /// The handle of a series that gets its own at the end of the scrape, for the line that is added next.
+    pub fn coming(&self) -> SeriesRef {
+        SeriesRef(COMING | self.entries.len() as u64)
+    }
+
+    /// The line of a series that has no handle yet.
+    pub fn place_of_coming(series: SeriesRef) -> Option<u32> {
+        (series.0 & COMING == COMING).then_some(series.0 as u32)
+    }
+
+    /// A line turns out to be of no series.
+    pub fn drop_series(&mut self, place: u32) {
+        let entry = &mut self.entries[place as usize];
+        if matches!(std::mem::replace(&mut entry.kind, Kind::Dropped), Kind::Series(_)) {
+            self.series_known -= 1;
+            self.series_printed -= usize::from(entry.seen == self.round);
+        }
     }
 
     /// Adds a line that was not known. `None` if it is longer than can be.
@@ -265,6 +323,7 @@ impl Cache {
     /// After a scrape that went well: its series are live; those with times of their own only if asked for. Gives series
     /// that were live and are gone, and forgets every line that was not printed.
     pub fn end(&mut self, with_own_times: bool) -> Vec<SeriesRef> {
+        (self.before, self.refused) = (None, Vec::new());
         let round = self.round;
         for entry in self.entries.iter_mut().filter(|entry| entry.seen == round) {
             entry.live = with_own_times || !entry.own_time;
@@ -278,22 +337,19 @@ impl Cache {
                 }
             }
         }
-        self.lines_good = self.by_key.len();
         gone.into_iter().collect()
     }
 
-    /// After a scrape that failed, or the last one: all live series, which are no longer. Lines stay known, as long as they
-    /// do not become ever more.
+    /// After a scrape that failed, or the last one: all live series, which are no longer. Lines that were known stay so; what the
+    /// scrape brought does not.
     pub fn all_live(&mut self) -> Vec<SeriesRef> {
+        self.roll_back();
         let mut gone = Vec::new();
         for entry in self.entries.iter_mut().filter(|entry| entry.live) {
             entry.live = false;
             if let Kind::Series(series) = entry.kind {
                 gone.push(series);
             }
-        }
-        if self.by_key.len() > 2 * self.lines_good + FAILED_LINES_MAX {
-            self.forget_others();
         }
         gone
     }

@@ -1,12 +1,14 @@
 //! One text of a target becomes one batch: lines that the target printed last time cost a comparison, others are read,
 //! labelled and looked up; what vanished gets a stale marker. Does no I/O and knows no clock. Lines are read in `reader`, families
-//! of the protobuf format in `families`; what becomes of each sample, and what the limits say, is in `taking`.
+//! of the protobuf format in `families`; what becomes of each sample, and what the limits say, is in `taking`; what is new
+//! stays only if the scrape goes well, which is for `settling`.
 
 mod batch;
 mod customs;
 mod families;
 mod histograms;
 mod reader;
+mod settling;
 mod taking;
 
 use std::collections::HashMap;
@@ -19,7 +21,7 @@ use super::labels::{normalize_bounds, stored_labels};
 use super::report::ScrapeReport;
 use crate::config::ScrapeJob;
 use crate::exposition::{MediaType, Place, Problem, SeriesParts, parse_series};
-use crate::series::{Ingest, Labels, SeriesRef};
+use crate::series::{Ingest, Labels, METRIC_NAME, SeriesRef};
 
 /// What one text held: each sample that was read is in the batch, or counted with what became of it.
 #[derive(Debug, Default, PartialEq)]
@@ -113,7 +115,7 @@ impl Pass<'_> {
         let mut renewed: HashMap<SeriesRef, Option<SeriesRef>> = lost.series().map(|old| (old, None)).collect();
         for place in self.cache.places_of(|series| renewed.contains_key(&series)) {
             let Kind::Series(old) = self.cache.kind(place) else { continue };
-            let Ok(parts) = parts_of(self.report, self.cache.key(place)) else { continue };
+            let Ok(parts) = parts_of(|name| self.report.kind_of(name), self.cache.key(place)) else { continue };
             if let Ok(Some(labels)) = stored_labels(self.job, self.target, parts) {
                 let series = self.store.resolve(&labels);
                 self.cache.set_kind(place, Kind::Series(series));
@@ -126,11 +128,11 @@ impl Pass<'_> {
 }
 
 /// A series' name and labels as the target prints them, bounds of buckets in their one form.
-fn parts_of<'t>(report: &ScrapeReport, series: &'t str) -> Result<SeriesParts<'t>, &'static str> {
+fn parts_of(kind_of: impl Fn(&str) -> String, series: &str) -> Result<SeriesParts<'_>, &'static str> {
     let mut parts = parse_series(series)?;
     if parts.iter().any(|(name, _)| name == "le" || name == "quantile") {
-        let name = parts.iter().find(|(name, _)| name == crate::series::METRIC_NAME).map(|(_, name)| name.clone());
-        normalize_bounds(&report.kind_of(&name.unwrap_or_default()), &mut parts);
+        let name = parts.iter().find(|(name, _)| name == METRIC_NAME).map(|(_, name)| name.clone());
+        normalize_bounds(&kind_of(&name.unwrap_or_default()), &mut parts);
     }
     Ok(parts)
 }

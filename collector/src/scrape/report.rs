@@ -311,24 +311,33 @@ impl ScrapeReport {
         (active().count(), active().filter(|target| target.is_up()).count())
     }
 
-    pub(super) fn note_metadata(&self, metric: &str, note: impl FnOnce(&mut MetricMetadata)) {
+    /// What is known of a metric.
+    pub(super) fn metadata_of(&self, metric: &str) -> Option<MetricMetadata> {
+        self.metadata.lock().get(metric).cloned()
+    }
+
+    pub(super) fn note_metadata(&self, metric: &str, noted: MetricMetadata) {
         let mut metadata = self.metadata.lock();
         if metadata.len() < METADATA_MAX || metadata.contains_key(metric) {
-            note(metadata.entry(metric.to_owned()).or_default());
+            metadata.insert(metric.to_owned(), noted);
         }
     }
 
-    /// The type of the metric that a sample belongs to, by its own name or without a histogram's suffix.
+    /// The type of the metric that a sample belongs to, empty if that is not known.
     pub(super) fn kind_of(&self, sample: &str) -> String {
-        let metadata = self.metadata.lock();
-        let metric = metadata.get(sample).or_else(|| metadata.get(sample.strip_suffix("_bucket")?));
-        metric.map(|metric| metric.kind.clone()).unwrap_or_default()
+        kind_among(&self.metadata.lock(), sample).unwrap_or_default()
     }
+}
+
+/// The type of the metric that a sample belongs to, by its own name or without a histogram's suffix.
+pub(super) fn kind_among(metadata: &HashMap<String, MetricMetadata>, sample: &str) -> Option<String> {
+    let metric = metadata.get(sample).or_else(|| metadata.get(sample.strip_suffix("_bucket")?));
+    metric.map(|metric| metric.kind.clone())
 }
 
 impl MetadataSink for ScrapeReport {
     fn note(&self, metric: &str, metadata: &MetricMetadata) {
-        self.note_metadata(metric, |known| metadata.clone_into(known));
+        self.note_metadata(metric, metadata.clone());
     }
 }
 

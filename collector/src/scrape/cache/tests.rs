@@ -84,9 +84,53 @@ fn scrapes_that_fail_do_not_add_up() {
     for round in 1..200 {
         print(&mut cache, round * 100..(round + 1) * 100);
         assert_eq!(cache.all_live().len(), if round == 1 { 100 } else { 0 });
-        assert!(cache.by_key.len() <= 2 * 100 + FAILED_LINES_MAX, "{round}");
-        assert!(cache.entries.len() <= 3 * (2 * 100 + FAILED_LINES_MAX), "{round}");
+        assert_eq!((cache.by_key.len(), cache.entries.len(), cache.series_known()), (100, 101, 100), "{round}");
     }
+    // What was known before is where it was.
+    cache.begin();
+    for number in 0..100 {
+        let place =
+            cache.expected().or_else(|| cache.find(&format!("metric_of_some_length{{request=\"{number:08}\"}}")));
+        assert_eq!(place.map(|place| cache.kind(place)), Some(Kind::Series(SeriesRef(number))));
+        cache.touch(place.unwrap(), false);
+    }
+    assert_eq!(cache.end(false), []);
+}
+
+#[test]
+fn a_scrape_that_fails_takes_back_its_marks_of_exemplars() {
+    let mut cache = Cache::new();
+    print(&mut cache, 0..2);
+    cache.note_exemplar(1, Some(&b"first"[..]));
+    cache.end(false);
+    for _ in 0..2 {
+        cache.begin();
+        assert!(!cache.note_exemplar(1, Some(&b"first"[..])), "it was kept");
+        assert!(cache.note_exemplar(1, Some(&b"second"[..])) && cache.note_exemplar(2, Some(&b"other"[..])));
+        assert!(!cache.note_exemplar(1, None) && cache.note_exemplar(1, Some(&b"third"[..])));
+        cache.all_live();
+    }
+}
+
+#[test]
+fn lines_that_are_followed_are_noted_as_all_others() {
+    let (mut cache, mut other) = (Cache::new(), Cache::new());
+    for known in [&mut cache, &mut other] {
+        print(known, 0..3);
+        known.end(false);
+        known.begin();
+    }
+    let text = "metric_of_some_length{request=\"00000000\"} 1\n";
+    let (place, kind, behind) = cache.followed(text.as_bytes()).unwrap();
+    assert_eq!((kind, behind), (Kind::Series(SeriesRef(0)), &b" 1\n"[..]));
+    assert!(cache.touch_followed(place) && !cache.touch_followed(place));
+    assert!(cache.followed(text.as_bytes()).is_none(), "another line comes next");
+    other.touch(place, false);
+    assert_eq!(
+        (cache.touched, cache.series_printed, cache.previous),
+        (other.touched, other.series_printed, other.previous)
+    );
+    assert_eq!((cache.end(false).len(), other.end(false).len()), (2, 2));
 }
 
 #[test]

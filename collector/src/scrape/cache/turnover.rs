@@ -8,7 +8,7 @@ const WINDOW_MS: u64 = 3_600_000;
 const SAVED_MAX: u64 = 2;
 
 /// New series, of which those of a limit are forgotten in each [`WINDOW_MS`].
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(in crate::scrape) struct Turnover {
     /// Series that came, each as much as the window is long.
     level: u64,

@@ -36,6 +36,7 @@ impl<'p, 'a> FamilyReader<'p, 'a> {
             self.look(body)?;
             self.taking.judge()?;
         }
+        self.taking.settle();
         Ok(())
     }
 
@@ -75,7 +76,7 @@ impl<'p, 'a> FamilyReader<'p, 'a> {
     fn exemplar(&mut self, place: u32, exemplar: WireExemplar<'_>, sample_ms: i64) -> Result<(), &'static str> {
         if let Kind::Series(series) = self.taking.pass.cache.kind(place) {
             let (exemplar, _) = exemplar.read(sample_ms)?;
-            self.taking.pass.store.append_exemplar(series, exemplar);
+            self.taking.pass.batch.exemplars.push((series, exemplar));
         }
         Ok(())
     }
@@ -96,7 +97,7 @@ impl Sink for FamilyReader<'_, '_> {
             Some(place) => Some(place),
             None if !self.taking.has_room() => None,
             None => {
-                self.taking.pass.report.note_metadata(name, |known| {
+                self.taking.note_metadata(name, |known| {
                     kind.name().clone_into(&mut known.kind);
                     help.clone_into(&mut known.help);
                     unit.clone_into(&mut known.unit);

@@ -43,9 +43,7 @@ impl Taking<'_, '_> {
         let mark = self.pass.cache.note_exemplars_until(place, newest_ms);
         exemplars.retain(|exemplar| mark.is_before(exemplar.timestamp_ms));
         exemplars.sort_by_key(|exemplar| exemplar.timestamp_ms);
-        for exemplar in exemplars {
-            self.pass.store.append_exemplar(series, exemplar);
-        }
+        self.pass.batch.exemplars.extend(exemplars.into_iter().map(|exemplar| (series, exemplar)));
     }
 }
 

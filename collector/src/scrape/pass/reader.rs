@@ -1,7 +1,8 @@
 //! The lines of a text, one after another: those that came at this place last time are compared, others are read. What a line
-//! means for the batch is for `taking`.
+//! means for the batch is for `taking`, but for the usual lines, which are for `usual`.
 
 mod parts;
+mod usual;
 
 use super::super::cache::Kind;
 use super::customs::Customs;
@@ -40,6 +41,7 @@ impl<'p, 'a> Reader<'p, 'a> {
             self.finish_customs()?;
             self.taking.judge()?;
         }
+        self.taking.settle();
         Ok(())
     }
 
@@ -66,7 +68,7 @@ impl<'p, 'a> Reader<'p, 'a> {
 
     fn look(&mut self, text: &str) -> Result<(), String> {
         self.line = 0;
-        let mut rest = text;
+        let mut rest = self.usual(text);
         while !rest.is_empty() {
             self.line += 1;
             if self.taking.ended {
@@ -77,6 +79,7 @@ impl<'p, 'a> Reader<'p, 'a> {
                 Some(after) => after,
                 None => self.changed(rest)?,
             };
+            rest = self.usual(rest);
         }
         if self.format == Format::OpenMetrics && !self.taking.ended {
             self.unreadable("", "the text ends without # EOF: it may be cut short");
@@ -84,8 +87,8 @@ impl<'p, 'a> Reader<'p, 'a> {
         Ok(())
     }
 
-    /// The line that came at this place last time, with nothing behind it but a plain number: the usual case. All others
-    /// are for [`Reader::changed`].
+    /// The line that came at this place last time, with nothing behind it but a number. All others are for
+    /// [`Reader::changed`].
     fn repeated<'t>(&mut self, rest: &'t str) -> Option<&'t str> {
         let cache = &*self.taking.pass.cache;
         let place = cache.expected()?;
@@ -175,7 +178,7 @@ impl<'p, 'a> Reader<'p, 'a> {
     }
 
     fn metadata(&mut self, metadata: Metadata, name: &str, text: &str) {
-        self.taking.pass.report.note_metadata(name, |known| match metadata {
+        self.taking.note_metadata(name, |known| match metadata {
             // As OpenMetrics and Prometheus say it.
             Metadata::Type if text == "untyped" => "unknown".clone_into(&mut known.kind),
             Metadata::Type => text.clone_into(&mut known.kind),

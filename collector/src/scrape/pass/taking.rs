@@ -2,11 +2,13 @@
 //! prints more series than its `series_limit` sheds new ones and goes on with those that it has. Reads no text, looks at no
 //! value.
 
+use std::collections::HashMap;
+
 use super::super::cache::Kind;
 use super::super::labels::{is_kept, stored_labels};
 use super::{Found, Pass, parts_of};
 use crate::exposition::{Place, Problem, parse_exemplar};
-use crate::series::{Sample, SeriesRef};
+use crate::series::{Labels, MetricMetadata, Sample, SeriesRef};
 
 /// How far a sample's own time may be ahead of the scrape: Prometheus' limit. A later one would keep out all that follows,
 /// and the log's segment from being forgotten.
@@ -37,6 +39,10 @@ pub(super) struct Taking<'p, 'a> {
     pub ended: bool,
     /// In the second look: the place in the cache from which on lines are new.
     second: Option<usize>,
+    /// Whether a limit may yet fail the scrape: until it is known to go well, the store must not hear of new series.
+    pub(super) may_fail: bool,
+    /// What the text says of metrics and was not known.
+    pub(super) metadata: HashMap<String, MetricMetadata>,
 }
 
 impl<'p, 'a> Taking<'p, 'a> {
@@ -44,7 +50,9 @@ impl<'p, 'a> Taking<'p, 'a> {
         if let Some(max) = pass.series_max {
             pass.cache.turnover.advance(at_ms, max);
         }
-        Self { pass, at_ms, found: Found::default(), ended: false, second: None }
+        let limits = pass.job.limits;
+        let may_fail = limits.samples.is_some() || limits.judge_labels() || pass.job.histograms.buckets_max.is_some();
+        Self { pass, at_ms, found: Found::default(), ended: false, second: None, may_fail, metadata: HashMap::new() }
     }
 
     pub fn is_second(&self) -> bool {
@@ -132,14 +140,14 @@ impl<'p, 'a> Taking<'p, 'a> {
             self.note_shed(series, line);
             return Ok(Ok(None));
         }
-        let pass = &mut *self.pass;
-        let parts = match parts_of(pass.report, series) {
+        let parts = match parts_of(|name| self.kind_of(name), series) {
             Ok(parts) => parts,
             Err(reason) => return Ok(Err(reason)),
         };
+        let pass = &*self.pass;
         let kind = if room == Room::Free {
             let labels = stored_labels(pass.job, pass.target, parts)?;
-            labels.map_or(Kind::Dropped, |labels| Kind::Series(pass.store.resolve(&labels)))
+            labels.map_or(Kind::Dropped, |labels| Kind::Series(self.handle(&labels)))
         } else if is_kept(pass.job, pass.target, parts)? {
             self.found.scraped += 1;
             self.found.kept += 1;
@@ -151,14 +159,20 @@ impl<'p, 'a> Taking<'p, 'a> {
         } else {
             Kind::Dropped
         };
+        let pass = &mut *self.pass;
         let Some(place) = pass.cache.add(series, kind) else { return Ok(Err(TOO_LONG)) };
         if matches!(kind, Kind::Series(_)) {
-            self.found.added += 1;
+            self.found.added += usize::from(!pass.cache.was_refused(series));
             if pass.series_max.is_some() {
                 pass.cache.turnover.add();
             }
         }
         Ok(Ok(Some(place)))
+    }
+
+    /// A new series' handle, for now if the scrape may fail.
+    fn handle(&self, labels: &Labels) -> SeriesRef {
+        if self.may_fail { self.pass.cache.coming() } else { self.pass.store.resolve(labels) }
     }
 
     fn note_shed(&mut self, series: &str, line: impl Into<Place>) {
@@ -214,7 +228,7 @@ impl<'p, 'a> Taking<'p, 'a> {
     pub fn exemplar(&mut self, place: u32, text: &str, sample_ms: Option<i64>) -> Result<(), &'static str> {
         if let Kind::Series(series) = self.pass.cache.kind(place) {
             let exemplar = parse_exemplar(text, sample_ms.unwrap_or(self.at_ms))?;
-            self.pass.store.append_exemplar(series, exemplar);
+            self.pass.batch.exemplars.push((series, exemplar));
         }
         Ok(())
     }

@@ -167,10 +167,75 @@ fn a_scrape_that_a_limit_fails_still_says_how_much_there_was() {
         assert!(result.is_err());
         let added = if round == 0 { 2 } else { 0 };
         assert_eq!((found.scraped, found.kept, found.added, found.series), (500, 500, added, 0), "{round}");
-        assert_eq!((bench.cache.lines(), bench.store.stats().series), (4, 2), "what is too much is not remembered");
+        assert_eq!((bench.cache.lines(), bench.store.stats().series), (0, 0), "nothing of it is remembered");
     }
     // As in Prometheus, what comes twice is not stored and does not count.
     assert_eq!(bench.scrape("a 1\na 2\nb 1\n", Format::Text).unwrap().repeated, 1);
+}
+
+#[test]
+fn scrapes_that_fail_with_other_series_each_time_leave_nothing_behind() {
+    for (limits, fails_at) in [
+        ("sample_limit: 100", 100),
+        ("sample_limit: 100\nseries_limit: 1000", 100),
+        ("label_value_length_limit: 20", 500),
+        ("label_limit: 4", 500),
+    ] {
+        let mut bench = Bench::new(limits);
+        let base: String = (0..50).map(|s| format!("# TYPE base{s} gauge\nbase{s}{{s=\"{s}\"}} 1\n")).collect();
+        let known = bench.scrape(&base, Format::Text).unwrap();
+        assert_eq!((known.added, bench.cache.lines(), bench.store.stats().series), (50, 100, 50));
+        for round in 0..30 {
+            let burst = |s| format!("# TYPE burst{round}_{s} gauge\nburst{round}_{s}{{s=\"{s}\"}} 1\n");
+            let burst: String = (0..450).map(burst).collect();
+            let text = format!("{base}{burst}last{{s=\"0\",a_label=\"that is too much by far\"}} 1\n");
+            let (found, result) = bench.read(&text, Format::Text);
+            assert!(result.is_err(), "{limits}");
+            assert_eq!((found.scraped, found.added), (501, fails_at - 50), "{limits}: {round}");
+            let held = (bench.cache.lines(), bench.cache.series_known(), bench.store.stats().series);
+            assert_eq!(held, (100, 50, 50), "{limits}: {round}");
+            assert_eq!(bench.report.metadata().len(), 50, "{limits}: {round}");
+        }
+        // All that it had is known, and goes on.
+        let found = bench.scrape(&base, Format::Text).unwrap();
+        assert_eq!((found.added, found.series, found.problems), (0, 50, 0), "{limits}");
+        assert_eq!(bench.stored()[0], "base0{s=\"0\"} 1@1 x@2 1@32", "{limits}");
+    }
+}
+
+#[test]
+fn series_of_a_job_with_limits_are_stored_as_those_of_one_without() {
+    let texts = [
+        "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\nb 1 500\nc 1\nd_drop 1\n# EOF\n",
+        "c 2\nh_bucket{le=\"1\"} 3\ne{x=\"1\",y=\"2\"} 1 # {t=\"1\"} 1\ne{y=\"2\",x=\"1\"} 1\nc 2\n# EOF\n",
+    ];
+    let relabel = "metric_relabel_configs: [{ source_labels: [__name__], regex: '.*_drop', action: drop }]";
+    let run = |limits: &str| {
+        let mut bench = Bench::new(&format!("{relabel}\n{limits}"));
+        let found = texts.map(|text| bench.scrape(text, Format::OpenMetrics).unwrap());
+        let exemplars = bench.store.exemplars(&[vec![]], 0, 10_000);
+        (found, bench.stored(), exemplars, bench.cache.lines(), bench.report.metadata())
+    };
+    let wanted = run("honor_labels: false");
+    for limits in ["sample_limit: 100", "label_limit: 10", "native_histogram_bucket_limit: 10"] {
+        assert_eq!(run(limits), wanted, "{limits}");
+    }
+    assert_eq!(wanted.2.len(), 1);
+}
+
+#[test]
+fn an_exemplar_of_a_scrape_that_fails_is_kept_when_it_comes_again() {
+    let mut bench = Bench::new("sample_limit: 1");
+    let kept =
+        |bench: &Bench| bench.store.exemplars(&[vec![]], 0, 10_000).iter().map(|s| s.exemplars.len()).sum::<usize>();
+    let line = "a_total 1 # {t=\"1\"} 1 0.5\n";
+    bench.read(format!("{line}b 1\n# EOF\n"), Format::OpenMetrics).1.unwrap_err();
+    assert_eq!(kept(&bench), 0);
+    bench.scrape(format!("{line}# EOF\n"), Format::OpenMetrics).unwrap();
+    assert_eq!(kept(&bench), 1);
+    bench.read(format!("{line}b 1\n# EOF\n"), Format::OpenMetrics).1.unwrap_err();
+    bench.scrape(format!("{line}# EOF\n"), Format::OpenMetrics).unwrap();
+    assert_eq!(kept(&bench), 1, "and not twice");
 }
 
 #[test]
