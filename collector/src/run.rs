@@ -30,7 +30,7 @@ use crate::rules::report::RulesReport;
 use crate::rules::{self, Ruling};
 use crate::scrape::{self, ScrapeReport, Scraping};
 use crate::store::{Store, StoreOptions, WalSync};
-use crate::traces::{self, Traces};
+use crate::traces::Traces;
 use crate::{otlp, series};
 
 /// Where the collector is reached.
@@ -150,6 +150,8 @@ impl Collector {
             data = %options.data.display(), "the write-ahead log is read back"
         );
         let store = Arc::new(store);
+        let spans = options.data.join("spans");
+        let traces = Traces::open(options.spans.clone(), clock.clone(), &spans, options.span_retention)?;
         let report = Arc::new(ScrapeReport::new(config.text.clone(), clock.now_ms()));
         let ingest = Arc::new(Forwarding::new(store.clone(), clock.clone()));
         let queues = options.data.join("remote-write");
@@ -161,7 +163,7 @@ impl Collector {
             report,
             ingest,
             senders,
-            traces: Traces::new(traces::Limits::default(), clock.clone()),
+            traces,
             store,
             rules: Arc::default(),
             delivery: Arc::new(Delivery::new(clock.clone(), external_url.clone())),
@@ -214,6 +216,9 @@ impl Collector {
             "span series",
             generator.run(appendable, self.options.graph_interval, self.clock.clone(), tasks.shutdown()),
         );
+        if let Some(keeper) = self.traces.keeper() {
+            tasks.spawn("spans", keeper.run(tasks.shutdown()));
+        }
         tasks.spawn("faults", self.traces.watchman().run(tasks.shutdown()));
         let watch_counts = self.report.watch_counts.clone();
         let delivery = delivery::run(config.clone(), self.delivery, watch_counts, tasks.shutdown());

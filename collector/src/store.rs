@@ -26,7 +26,7 @@ mod seal;
 mod shelf;
 mod stats;
 mod tend;
-mod varint;
+pub(crate) mod varint;
 mod view;
 mod window;
 

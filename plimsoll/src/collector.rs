@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use collector::promql::EngineOptions;
 use collector::rules::RuleOptions;
+use collector::traces::SpanRetention;
 use collector::{Collector, Options, Shard, WalSync};
 use url::Url;
 
@@ -36,6 +37,8 @@ pub struct Arguments {
     /// not given, or else only time counts.
     #[arg(long, value_name = "SIZE", value_parser = collector::config::parse_bytes)]
     retention_size: Option<u64>,
+    #[command(flatten)]
+    spans: Spans,
     /// Allows requests that write to the disk: POST /api/v1/admin/tsdb/snapshot.
     #[arg(long)]
     enable_admin_api: bool,
@@ -67,6 +70,21 @@ pub struct Arguments {
     /// Checks the configuration and the rule files that it names, and ends.
     #[arg(long)]
     check: bool,
+}
+
+/// What is kept of traces.
+#[derive(Debug, clap::Args)]
+struct Spans {
+    /// How long traces are kept on disk.
+    #[arg(long, value_name = "DURATION", default_value = "3d", value_parser = protocol::duration::parse)]
+    span_retention: Duration,
+    /// How many bytes traces on disk may take; the oldest go first, 0 is no bound.
+    #[arg(long, value_name = "SIZE", default_value = "10GB", value_parser = collector::config::parse_bytes)]
+    span_retention_size: u64,
+    /// How many traces a second without error, and not slow for their operation, are kept on disk; of more an even sample is, with
+    /// its probability. All with errors and all that are slow are kept; rates and the graph are made of every span.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    span_sample: u32,
 }
 
 /// What queries may cost; the defaults are Prometheus'.
@@ -121,6 +139,9 @@ pub fn run(arguments: Arguments) -> Outcome {
         options.otlp_http = arguments.otlp_http;
         options.retention = arguments.retention;
         options.retention_bytes = arguments.retention_size;
+        let bytes = Some(arguments.spans.span_retention_size).filter(|bytes| *bytes > 0);
+        options.span_retention = SpanRetention { time: arguments.spans.span_retention, bytes };
+        options.spans.ordinary_per_second = arguments.spans.span_sample;
         options.enable_admin_api = arguments.enable_admin_api;
         options.receive_metrics = arguments.receive_metrics;
         options.wal_sync = arguments.wal_sync;

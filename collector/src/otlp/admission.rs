@@ -1,7 +1,12 @@
-//! Bounds what is being received at the same time, so that a burst of clients is told to wait instead of filling memory.
+//! Bounds what is being received at the same time, so that a burst of clients is told to wait instead of filling memory; counts the
+//! requests that are refused.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use lifecycle::metrics::Metrics;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 
 /// Requests in flight; twice what the shop's ten services with three replicas each send at once.
 pub const REQUESTS_INFLIGHT_MAX: usize = 64;
@@ -9,11 +14,33 @@ pub const REQUESTS_INFLIGHT_MAX: usize = 64;
 /// Bytes of bodies in flight, packed and unpacked: two requests of the largest size.
 pub const BYTES_INFLIGHT_MAX: usize = 2 * super::REQUEST_BYTES_MAX;
 
+/// Why a request is refused; the label `reason`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// Too much is in flight: the client is told when to come back.
+    Busy,
+    /// It is larger than a request may be, packed or unpacked.
+    TooLarge,
+    /// It is not what it should be.
+    Malformed,
+}
+
+impl Refused {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::TooLarge => "too_large",
+            Self::Malformed => "malformed",
+        }
+    }
+}
+
 /// What is in flight now.
 #[derive(Debug, Default)]
 pub struct Admission {
     requests: AtomicUsize,
     bytes: AtomicUsize,
+    refused: Family<[(&'static str, &'static str); 1], Counter>,
 }
 
 /// A request that was let in; it leaves when this is dropped.
@@ -24,6 +51,22 @@ pub struct Admitted {
 }
 
 impl Admission {
+    /// Registers what it counts.
+    pub fn register(&self, metrics: &Metrics) {
+        let refused = self.refused.clone();
+        for reason in [Refused::Busy, Refused::TooLarge, Refused::Malformed] {
+            drop(refused.get_or_create(&[("reason", reason.label())]));
+        }
+        metrics.register(|registry| {
+            registry.register("plimsoll_collector_otlp_requests_refused", "OTLP requests refused, by reason", refused);
+        });
+    }
+
+    /// Counts a request that is refused.
+    pub fn refuse(&self, reason: Refused) {
+        self.refused.get_or_create(&[("reason", reason.label())]).inc();
+    }
+
     /// Lets a request in, unless too many are.
     pub fn admit(self: &Arc<Self>) -> Option<Admitted> {
         if self.requests.fetch_add(1, Ordering::Relaxed) >= REQUESTS_INFLIGHT_MAX {

@@ -1,22 +1,18 @@
-//! Turns decoded OTLP messages into spans. Pure; any message gives spans and a count of the spans that are none.
+//! Reads spans from an `ExportTraceServiceRequest` as it is on the wire, without making its messages first: they would take many times
+//! the memory of their bytes, and most of the time. Pure; a message gives spans, and counts of those that are none or were cut.
 
+mod value;
+
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::any_value::Value as WireValue;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
-use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::span::{Event as WireEvent, Link as WireLink};
-use opentelemetry_proto::tonic::trace::v1::{Span as WireSpan, Status as WireStatus};
-
+use self::value::Room;
 use crate::traces::interner::Interner;
-use crate::traces::span::{Attribute, Detail, Event, Kind, Link, Process, Scope, Span, Status, TraceId, Value};
+use crate::traces::span::{CUT, Detail, ENDS_EARLY, Event, Kind, Link, Process, Scope, Span, Status, Text, TraceId};
+use crate::wire::{Field, Fields, Malformed, Value as Wire};
 
-/// Attributes of one span, event or resource; OpenTelemetry's SDKs keep 128 a span by default.
-const ATTRIBUTES_MAX: usize = 128;
-
-/// Bytes of one attribute's text; longer ones are cut.
-const VALUE_BYTES_MAX: usize = 16 << 10;
+/// Bytes of one text; longer ones are cut.
+const TEXT_BYTES_MAX: usize = 16 << 10;
 
 /// Events and links of one span; OpenTelemetry's SDKs keep 128 of each by default.
 const EVENTS_MAX: usize = 128;
@@ -25,78 +21,258 @@ const EVENTS_MAX: usize = 128;
 const SERVICE_UNKNOWN: &str = "unknown_service";
 
 /// What a request holds.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Converted {
     /// Its spans.
     pub spans: Vec<(TraceId, Arc<Span>)>,
     /// Spans whose trace id or span id is missing or of the wrong length.
     pub invalid: u64,
+    /// Spans of which something was left out, as they were too large.
+    pub cut: u64,
 }
 
 /// Converts a request.
-pub fn convert(request: ExportTraceServiceRequest, interner: &mut Interner) -> Converted {
+///
+/// # Errors
+/// If it is no such message; nothing of it counts then.
+pub fn convert(request: &[u8], interner: &mut Interner) -> Result<Converted, Malformed> {
     let mut converted = Converted::default();
-    for resource_spans in request.resource_spans {
-        let process = process(resource_spans.resource, interner);
-        for scope_spans in resource_spans.scope_spans {
-            let scope = scope(scope_spans.scope, interner);
-            converted.spans.reserve(scope_spans.spans.len());
-            for wire in scope_spans.spans {
-                match span(wire, &process, scope.as_ref(), interner) {
-                    Some(span) => converted.spans.push(span),
-                    None => converted.invalid += 1,
-                }
-            }
+    for field in Fields(request) {
+        let field = field?;
+        if field.number == 1 {
+            resource_spans(field.bytes()?, &mut converted, interner)?;
         }
     }
-    converted
+    Ok(converted)
 }
 
-fn process(resource: Option<Resource>, interner: &mut Interner) -> Arc<Process> {
-    let mut found = attributes(resource.map(|r| r.attributes).unwrap_or_default(), interner).into_vec();
-    let position = found.iter().position(|a| &*a.key == "service.name");
-    let named = position.and_then(|at| found.remove(at).value.as_text().cloned()).filter(|name| !name.is_empty());
-    let service = named.unwrap_or_else(|| interner.text(SERVICE_UNKNOWN));
-    interner.process(Process { service, attributes: found.into() })
+fn resource_spans(message: &[u8], converted: &mut Converted, interner: &mut Interner) -> Result<(), Malformed> {
+    // Writers may put the resource behind its spans.
+    let process = process(part(message, 1)?, interner)?;
+    for field in Fields(message) {
+        let field = field?;
+        if field.number == 2 {
+            scope_spans(field.bytes()?, &process, converted, interner)?;
+        }
+    }
+    Ok(())
 }
 
-fn scope(scope: Option<InstrumentationScope>, interner: &mut Interner) -> Option<Arc<Scope>> {
-    let scope = scope.filter(|s| !s.name.is_empty())?;
-    let scope = Scope { name: interner.text(&scope.name), version: interner.text(&scope.version) };
-    Some(interner.scope(scope))
-}
-
-fn span(
-    wire: WireSpan,
+fn scope_spans(
+    message: &[u8],
     process: &Arc<Process>,
-    scope: Option<&Arc<Scope>>,
+    converted: &mut Converted,
     interner: &mut Interner,
-) -> Option<(TraceId, Arc<Span>)> {
-    let trace = trace_id(&wire.trace_id)?;
-    let id = span_id(&wire.span_id)?;
-    let ends_early = wire.end_time_unix_nano < wire.start_time_unix_nano;
-    let status = wire.status.unwrap_or_default();
-    let span = Span {
-        id,
-        parent: span_id(&wire.parent_span_id).unwrap_or(0),
-        start_ns: wire.start_time_unix_nano,
-        duration_ns: wire.end_time_unix_nano.saturating_sub(wire.start_time_unix_nano),
-        name: interner.text(cut(&wire.name)),
-        process: Arc::clone(process),
-        scope: scope.map(Arc::clone),
-        attributes: attributes(wire.attributes, interner),
-        kind: kind(wire.kind),
-        status: match status.code {
-            1 => Status::Ok,
-            2 => Status::Error,
-            _ => Status::Unset,
-        },
-        detail: detail(&status, &wire.trace_state, wire.events, &wire.links, ends_early, interner),
-    };
-    Some((trace, Arc::new(span)))
+) -> Result<(), Malformed> {
+    let scope = scope(part(message, 1)?, interner)?;
+    for field in Fields(message) {
+        let field = field?;
+        if field.number != 2 {
+            continue;
+        }
+        let raw = Raw::read(field.bytes()?)?;
+        match raw.span(process, scope.as_ref(), interner)? {
+            Some((trace, span, is_cut)) => {
+                converted.cut += u64::from(is_cut);
+                converted.spans.push((trace, Arc::new(span)));
+            }
+            None => converted.invalid += 1,
+        }
+    }
+    Ok(())
 }
 
-fn kind(wire: i32) -> Kind {
+/// The embedded message with this number; the last one counts.
+fn part(message: &[u8], number: u32) -> Result<&[u8], Malformed> {
+    let mut found: &[u8] = &[];
+    for field in Fields(message) {
+        let field = field?;
+        if field.number == number {
+            found = field.bytes()?;
+        }
+    }
+    Ok(found)
+}
+
+fn process(resource: &[u8], interner: &mut Interner) -> Result<Arc<Process>, Malformed> {
+    let mut room = Room::default();
+    let mut attributes = room.attributes(resource, (1, 0), interner)?.into_vec();
+    let position = attributes.iter().position(|a| &*a.key == "service.name");
+    let named = position.and_then(|at| attributes.remove(at).value.as_text().cloned()).filter(|name| !name.is_empty());
+    let service = named.unwrap_or_else(|| interner.text(SERVICE_UNKNOWN));
+    Ok(interner.process(Process { service, attributes: attributes.into() }))
+}
+
+fn scope(message: &[u8], interner: &mut Interner) -> Result<Option<Arc<Scope>>, Malformed> {
+    let (mut name, mut version) = (Cow::default(), Cow::default());
+    for field in Fields(message) {
+        let field = field?;
+        match field.number {
+            1 => name = text(&field)?,
+            2 => version = text(&field)?,
+            _ => {}
+        }
+    }
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let scope = Scope { name: interner.text(cut(&name)), version: interner.text(cut(&version)) };
+    Ok(Some(interner.scope(scope)))
+}
+
+/// A span's fields that stand alone; the repeated ones are read from the message again.
+#[derive(Default)]
+struct Raw<'m> {
+    message: &'m [u8],
+    trace_id: &'m [u8],
+    id: &'m [u8],
+    parent: &'m [u8],
+    trace_state: Cow<'m, str>,
+    name: Cow<'m, str>,
+    kind: u32,
+    start_ns: u64,
+    end_ns: u64,
+    status: &'m [u8],
+    attributes: usize,
+    has_more: bool,
+}
+
+impl<'m> Raw<'m> {
+    fn read(message: &'m [u8]) -> Result<Self, Malformed> {
+        let mut raw = Self { message, ..Self::default() };
+        for field in Fields(message) {
+            let field = field?;
+            match field.number {
+                1 => raw.trace_id = field.bytes()?,
+                2 => raw.id = field.bytes()?,
+                3 => raw.trace_state = text(&field)?,
+                4 => raw.parent = field.bytes()?,
+                5 => raw.name = text(&field)?,
+                6 => raw.kind = field.uint32()?,
+                7 => raw.start_ns = fixed64(&field)?,
+                8 => raw.end_ns = fixed64(&field)?,
+                9 => raw.attributes += 1,
+                11 | 13 => raw.has_more = true,
+                15 => raw.status = field.bytes()?,
+                _ => {}
+            }
+        }
+        Ok(raw)
+    }
+
+    /// The span, and whether something of it was left out; nothing if it has no ids.
+    fn span(
+        &self,
+        process: &Arc<Process>,
+        scope: Option<&Arc<Scope>>,
+        interner: &mut Interner,
+    ) -> Result<Option<(TraceId, Span, bool)>, Malformed> {
+        let (Some(trace), Some(id)) = (trace_id(self.trace_id), span_id(self.id)) else { return Ok(None) };
+        let mut room = Room::default();
+        let attributes = room.attributes(self.message, (9, self.attributes), interner)?;
+        let (code, message) = status(self.status)?;
+        let mut detail = self.detail(&message, &mut room, interner)?;
+        let mut warn = |warning| detail.get_or_insert_with(Box::default).warnings.push(warning);
+        if self.end_ns < self.start_ns {
+            warn(ENDS_EARLY);
+        }
+        if room.is_cut {
+            warn(CUT);
+        }
+        let span = Span {
+            id,
+            parent: span_id(self.parent).unwrap_or(0),
+            start_ns: self.start_ns,
+            duration_ns: self.end_ns.saturating_sub(self.start_ns),
+            name: interner.text(cut(&self.name)),
+            process: Arc::clone(process),
+            scope: scope.map(Arc::clone),
+            attributes,
+            detail,
+            kind: kind(self.kind),
+            status: code,
+        };
+        Ok(Some((trace, span, room.is_cut)))
+    }
+
+    /// What few spans have.
+    fn detail(
+        &self,
+        status_message: &str,
+        room: &mut Room,
+        interner: &mut Interner,
+    ) -> Result<Option<Box<Detail>>, Malformed> {
+        if !self.has_more && status_message.is_empty() && self.trace_state.is_empty() {
+            return Ok(None);
+        }
+        let (mut events, mut links) = (Vec::new(), Vec::new());
+        for field in Fields(self.message) {
+            let field = field?;
+            match field.number {
+                11 if events.len() < EVENTS_MAX => events.push(event(field.bytes()?, room, interner)?),
+                13 if links.len() < EVENTS_MAX => links.extend(link(field.bytes()?)?),
+                11 | 13 => room.is_cut = true,
+                _ => {}
+            }
+        }
+        let mut shared = |text: &str| -> Option<Text> { (!text.is_empty()).then(|| interner.text(cut(text))) };
+        Ok(Some(Box::new(Detail {
+            status_message: shared(status_message),
+            trace_state: shared(&self.trace_state),
+            events: events.into(),
+            links: links.into(),
+            warnings: Vec::new(),
+        })))
+    }
+}
+
+fn status(message: &[u8]) -> Result<(Status, Cow<'_, str>), Malformed> {
+    let (mut code, mut words) = (Status::Unset, Cow::default());
+    for field in Fields(message) {
+        let field = field?;
+        match field.number {
+            2 => words = text(&field)?,
+            3 => {
+                code = match field.uint32()? {
+                    1 => Status::Ok,
+                    2 => Status::Error,
+                    _ => Status::Unset,
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok((code, words))
+}
+
+fn event(message: &[u8], room: &mut Room, interner: &mut Interner) -> Result<Event, Malformed> {
+    let (mut at_ns, mut name) = (0, Cow::default());
+    for field in Fields(message) {
+        let field = field?;
+        match field.number {
+            1 => at_ns = fixed64(&field)?,
+            2 => name = text(&field)?,
+            _ => {}
+        }
+    }
+    let name = if room.take(name.len()) { interner.text(cut(&name)) } else { interner.text("") };
+    Ok(Event { at_ns, name, attributes: room.attributes(message, (3, 0), interner)? })
+}
+
+fn link(message: &[u8]) -> Result<Option<Link>, Malformed> {
+    let (mut trace, mut span) = (None, None);
+    for field in Fields(message) {
+        let field = field?;
+        match field.number {
+            1 => trace = trace_id(field.bytes()?),
+            2 => span = span_id(field.bytes()?),
+            _ => {}
+        }
+    }
+    Ok(trace.zip(span).map(|(trace, span)| Link { trace, span }))
+}
+
+fn kind(wire: u32) -> Kind {
     match wire {
         1 => Kind::Internal,
         2 => Kind::Server,
@@ -107,75 +283,13 @@ fn kind(wire: i32) -> Kind {
     }
 }
 
-fn detail(
-    status: &WireStatus,
-    trace_state: &str,
-    events: Vec<WireEvent>,
-    links: &[WireLink],
-    ends_early: bool,
-    interner: &mut Interner,
-) -> Option<Box<Detail>> {
-    if status.message.is_empty() && trace_state.is_empty() && events.is_empty() && links.is_empty() && !ends_early {
-        return None;
-    }
-    let events = events.into_iter().take(EVENTS_MAX).map(|event| Event {
-        at_ns: event.time_unix_nano,
-        name: interner.text(cut(&event.name)),
-        attributes: attributes(event.attributes, interner),
-    });
-    let events = events.collect();
-    let links = links.iter().take(EVENTS_MAX);
-    let links = links.filter_map(|l| Some(Link { trace: trace_id(&l.trace_id)?, span: span_id(&l.span_id)? }));
-    let mut shared = |text: &str| (!text.is_empty()).then(|| interner.text(cut(text)));
-    Some(Box::new(Detail {
-        status_message: shared(&status.message),
-        trace_state: shared(trace_state),
-        events,
-        links: links.collect(),
-        warnings: if ends_early { vec!["the span ends before it starts; its duration is taken as 0"] } else { vec![] },
-    }))
+fn fixed64(field: &Field<'_>) -> Result<u64, Malformed> {
+    if let Wire::Fixed64(value) = field.value { Ok(value) } else { Err(Malformed::Type(field.number)) }
 }
 
-fn attributes(wire: Vec<KeyValue>, interner: &mut Interner) -> Box<[Attribute]> {
-    let kept = wire.into_iter().take(ATTRIBUTES_MAX);
-    kept.map(|pair| Attribute { key: interner.text(cut(&pair.key)), value: value(pair.value, interner) }).collect()
-}
-
-fn value(wire: Option<AnyValue>, interner: &mut Interner) -> Value {
-    match wire.and_then(|v| v.value) {
-        Some(WireValue::StringValue(text)) => Value::Text(interner.text(cut(&text))),
-        Some(WireValue::BoolValue(value)) => Value::Bool(value),
-        Some(WireValue::IntValue(value)) => Value::Int(value),
-        Some(WireValue::DoubleValue(value)) => Value::Double(value),
-        Some(WireValue::BytesValue(bytes)) => Value::Bytes(bytes[..bytes.len().min(VALUE_BYTES_MAX)].into()),
-        Some(nested @ (WireValue::ArrayValue(_) | WireValue::KvlistValue(_))) => {
-            Value::Json(interner.text(cut(&json(Some(&nested)).to_string())))
-        }
-        // An index into the string table of profiles; spans have no such table.
-        Some(WireValue::StringValueStrindex(_)) | None => Value::Text(interner.text("")),
-    }
-}
-
-/// Nested values as JSON; the decoders bound the depth of nesting.
-fn json(wire: Option<&WireValue>) -> serde_json::Value {
-    match wire {
-        Some(WireValue::StringValue(text)) => text.as_str().into(),
-        Some(WireValue::BoolValue(value)) => (*value).into(),
-        Some(WireValue::IntValue(value)) => (*value).into(),
-        Some(WireValue::DoubleValue(value)) => (*value).into(),
-        Some(WireValue::BytesValue(bytes)) => hex(bytes).into(),
-        Some(WireValue::ArrayValue(array)) => array.values.iter().map(|v| json(v.value.as_ref())).collect(),
-        Some(WireValue::KvlistValue(list)) => {
-            let pairs = list.values.iter();
-            let pairs = pairs.map(|p| (p.key.clone(), json(p.value.as_ref().and_then(|v| v.value.as_ref()))));
-            serde_json::Value::Object(pairs.collect())
-        }
-        Some(WireValue::StringValueStrindex(_)) | None => serde_json::Value::Null,
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// A text; where a careless program wrote something else than UTF-8 its spans are still worth having.
+fn text<'m>(field: &Field<'m>) -> Result<Cow<'m, str>, Malformed> {
+    field.bytes().map(String::from_utf8_lossy)
 }
 
 fn trace_id(bytes: &[u8]) -> Option<TraceId> {
@@ -187,7 +301,7 @@ fn span_id(bytes: &[u8]) -> Option<u64> {
 }
 
 fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(VALUE_BYTES_MAX)]
+    &text[..text.floor_char_boundary(TEXT_BYTES_MAX)]
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! OTLP over gRPC: tonic's server in front of a `SpanSink` and a `MetricSink`.
 
+mod traces;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +10,6 @@ use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::
     MetricsService, MetricsServiceServer,
 };
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
-use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use prost::Message;
 use tokio::net::TcpListener;
 use tonic::codec::CompressionEncoding;
@@ -18,6 +18,8 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
+use self::traces::TraceReceiver;
+use super::admission::Refused;
 use super::http::METRICS_OFF;
 use super::metrics::MetricSink;
 use super::status::RpcStatus;
@@ -27,6 +29,11 @@ use crate::traces::SpanSink;
 /// Requests at once on one connection; exporters send one or a few.
 const STREAMS_MAX: u32 = 16;
 
+/// What a client may send before it hears from us: a batch at once on a stream, some of them on a connection. What is under way at
+/// all is bounded by admission.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+
 /// A client that does not answer a ping for so long is gone.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -34,20 +41,6 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 #[derive(Debug, thiserror::Error)]
 #[error("the OTLP gRPC server ended: {0}")]
 pub struct ServeGrpcError(#[from] tonic::transport::Error);
-
-struct Receiver(Arc<SpanSink>);
-
-#[tonic::async_trait]
-impl TraceService for Receiver {
-    async fn export(
-        &self,
-        request: Request<ExportTraceServiceRequest>,
-    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        // The extensions hold this request's `Admitted` until it is done.
-        let (_metadata, _admitted, message) = request.into_parts();
-        Ok(Response::new(super::receive(&self.0, message)))
-    }
-}
 
 struct MetricReceiver(Option<Arc<MetricSink>>);
 
@@ -58,6 +51,7 @@ impl MetricsService for MetricReceiver {
         request: Request<ExportMetricsServiceRequest>,
     ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
         let Some(sink) = self.0.clone() else { return Err(Status::unimplemented(METRICS_OFF.trim_end())) };
+        // The extensions hold this request's `Admitted` until it is done.
         let (_metadata, _admitted, message) = request.into_parts();
         // Writing may wait for the disk.
         let storing = tokio::task::spawn_blocking(move || sink.receive(message));
@@ -85,14 +79,13 @@ pub async fn serve_grpc(
     let admission = Arc::clone(sink.admission());
     // Runs before the message is read, so that a refused one takes no memory.
     let admit = move |mut request: Request<()>| {
-        let admitted = admission.admit().ok_or_else(busy)?;
+        let Some(admitted) = admission.admit() else {
+            admission.refuse(Refused::Busy);
+            return Err(busy());
+        };
         request.extensions_mut().insert(Arc::new(admitted));
         Ok(request)
     };
-    let service = TraceServiceServer::new(Receiver(sink))
-        .accept_compressed(CompressionEncoding::Gzip)
-        .send_compressed(CompressionEncoding::Gzip)
-        .max_decoding_message_size(REQUEST_BYTES_MAX);
     let metrics = MetricsServiceServer::new(MetricReceiver(metrics))
         .accept_compressed(CompressionEncoding::Gzip)
         .send_compressed(CompressionEncoding::Gzip)
@@ -100,9 +93,11 @@ pub async fn serve_grpc(
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     Server::builder()
         .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .http2_keepalive_interval(Some(KEEPALIVE_TIMEOUT))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .add_service(InterceptedService::new(service, admit.clone()))
+        .add_service(TraceReceiver(sink))
         .add_service(InterceptedService::new(metrics, admit))
         .serve_with_incoming_shutdown(incoming, shutdown.cancelled_owned())
         .await?;

@@ -13,20 +13,17 @@ use flate2::read::MultiGzDecoder;
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use prost::Message;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::admission::{Admission, Admitted};
+use super::admission::{Admission, Admitted, Refused};
 use super::metrics::MetricSink;
 use super::status::{Code, RpcStatus};
-use super::{REQUEST_BYTES_MAX, RETRY_AFTER};
+use super::{BLOCKING_BYTES_MIN, REQUEST_BYTES_MAX, RETRY_AFTER};
 use crate::traces::SpanSink;
-
-/// Bodies from this length on are decoded on a thread of their own, so that other requests do not wait.
-const BLOCKING_BYTES_MIN: usize = 256 << 10;
 
 /// The same for packed bodies, which may unpack to a thousand times as much.
 const BLOCKING_PACKED_BYTES_MIN: usize = 16 << 10;
@@ -116,7 +113,18 @@ impl Refusal {
         }
     }
 
-    fn into_response(self, encoding: Encoding) -> Response {
+    fn reason(&self) -> Refused {
+        match self {
+            Self::TooLarge => Refused::TooLarge,
+            Self::Busy | Self::Failed(_) => Refused::Busy,
+            Self::ContentType | Self::ContentEncoding(_) | Self::Unreadable(_) | Self::Malformed(_) => {
+                Refused::Malformed
+            }
+        }
+    }
+
+    fn into_response(self, admission: &Admission, encoding: Encoding) -> Response {
+        admission.refuse(self.reason());
         if matches!(self, Self::Busy | Self::Failed(_)) {
             let body = RpcStatus::retry_after(self.to_string(), RETRY_AFTER);
             let mut response = encoding.write(self.status(), &body, &body);
@@ -131,32 +139,41 @@ impl Refusal {
 async fn export(State(sink): State<Arc<SpanSink>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let Some(encoding) = Encoding::of(&head.headers) else {
-        return Refusal::ContentType.into_response(Encoding::Json);
+        return Refusal::ContentType.into_response(sink.admission(), Encoding::Json);
     };
-    match receive(sink.admission(), encoding, &head.headers, body).await {
-        Ok(request) => {
-            let answer = super::receive(&sink, request);
-            encoding.write(StatusCode::OK, &answer, &json_answer(&answer))
+    let taking = {
+        let sink = Arc::clone(&sink);
+        move |plain: Bytes| {
+            let protobuf = match encoding {
+                Encoding::Protobuf => plain,
+                Encoding::Json => decode::<ExportTraceServiceRequest>(&plain, encoding)?.encode_to_vec().into(),
+            };
+            super::receive(&sink, &protobuf).map_err(|error| Refusal::Malformed(error.to_string()))
         }
-        Err(refusal) => refusal.into_response(encoding),
+    };
+    match receive(sink.admission(), &head.headers, body, taking).await {
+        Ok(answer) => encoding.write(StatusCode::OK, &answer, &json_answer(&answer)),
+        Err(refusal) => refusal.into_response(sink.admission(), encoding),
     }
 }
 
 async fn export_metrics(State(sink): State<Arc<MetricSink>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let Some(encoding) = Encoding::of(&head.headers) else {
-        return Refusal::ContentType.into_response(Encoding::Json);
+        return Refusal::ContentType.into_response(sink.admission(), Encoding::Json);
     };
     let stored = async {
-        let request: ExportMetricsServiceRequest = receive(sink.admission(), encoding, &head.headers, body).await?;
+        let decoding = move |plain: Bytes| decode::<ExportMetricsServiceRequest>(&plain, encoding);
+        let request = receive(sink.admission(), &head.headers, body, decoding).await?;
         // Writing may wait for the disk.
+        let sink = Arc::clone(&sink);
         let storing = tokio::task::spawn_blocking(move || sink.receive(request));
         let stored = storing.await.map_err(|stopped| Refusal::Failed(stopped.to_string()))?;
         stored.map_err(|failed| Refusal::Failed(failed.to_string()))
     };
     match stored.await {
         Ok(answer) => encoding.write(StatusCode::OK, &answer, &json_metrics_answer(&answer)),
-        Err(refusal) => refusal.into_response(encoding),
+        Err(refusal) => refusal.into_response(sink.admission(), encoding),
     }
 }
 
@@ -182,25 +199,26 @@ fn json_answer(answer: &ExportTraceServiceResponse) -> serde_json::Value {
     }
 }
 
-async fn receive<M: Message + Default + DeserializeOwned + 'static>(
+/// Reads a body and does with it what is to be done, on a thread of its own if it is long.
+async fn receive<T: Send + 'static>(
     admission: &Arc<Admission>,
-    encoding: Encoding,
     headers: &HeaderMap,
     body: Body,
-) -> Result<M, Refusal> {
+    take: impl FnOnce(Bytes) -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
     let is_gzip = is_gzip(headers)?;
     let admitted = admission.admit().ok_or(Refusal::Busy)?;
     let body = collect(body, &admitted).await?;
     let is_long = body.len() >= if is_gzip { BLOCKING_PACKED_BYTES_MIN } else { BLOCKING_BYTES_MIN };
-    let decoding = move || {
+    let taking = move || {
         let plain = if is_gzip { unpack(&body, &admitted)? } else { body };
-        decode(&plain, encoding)
+        take(plain)
     };
     if !is_long {
-        return decoding();
+        return taking();
     }
-    let decoding = tokio::task::spawn_blocking(decoding);
-    decoding.await.unwrap_or_else(|stopped| Err(Refusal::Unreadable(stopped.to_string())))
+    let taking = tokio::task::spawn_blocking(taking);
+    taking.await.unwrap_or_else(|stopped| Err(Refusal::Unreadable(stopped.to_string())))
 }
 
 fn is_gzip(headers: &HeaderMap) -> Result<bool, Refusal> {

@@ -14,6 +14,7 @@ use crate::promql::EngineOptions;
 use crate::remote::sender::OpenQueueError;
 use crate::rules::RuleOptions;
 use crate::store::{OpenStoreError, RETENTION_DEFAULT, RETENTION_MAX, WalSync};
+use crate::traces::{Limits, OpenSpansError, SpanRetention};
 
 /// How often series learnt from spans are appended.
 const GRAPH_INTERVAL_DEFAULT: Duration = Duration::from_secs(5);
@@ -37,6 +38,10 @@ pub struct Options {
     pub retention: Option<Duration>,
     /// Bytes that samples on disk may take; the oldest go first. 0 is no bound, `None` what the configuration says.
     pub retention_bytes: Option<u64>,
+    /// How long traces are kept on disk, and in how many bytes.
+    pub span_retention: SpanRetention,
+    /// What is kept of traces in memory, and which of them on disk.
+    pub spans: Limits,
     /// Whether the API takes requests that write to the disk, such as a snapshot.
     pub enable_admin_api: bool,
     /// When the log is forced to the disk.
@@ -70,6 +75,8 @@ impl Options {
             data: data.into(),
             retention: None,
             retention_bytes: None,
+            span_retention: SpanRetention::default(),
+            spans: Limits::default(),
             enable_admin_api: false,
             wal_sync: WalSync::default(),
             queries: EngineOptions::default(),
@@ -95,6 +102,9 @@ pub enum StartError {
     /// The store cannot be opened.
     #[error("{0}; the data folder is set with --data")]
     Store(#[from] OpenStoreError),
+    /// Traces cannot be kept.
+    #[error("{0}; the data folder is set with --data")]
+    Spans(#[from] OpenSpansError),
     /// What is to be sent cannot be kept.
     #[error("{0}; the data folder is set with --data")]
     Queue(#[from] OpenQueueError),

@@ -10,12 +10,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use http::StatusCode;
-use protocol::jaeger::{Answer, ApiError, Trace};
+use protocol::jaeger::{Answer, ApiError};
 use serde::Serialize;
 
 use self::params::{BadParam, Params};
 use super::Core;
-use super::span::{Span, TraceId};
 
 /// The routes below `/api`.
 pub(super) fn routes() -> Router<Arc<Core>> {
@@ -70,27 +69,25 @@ async fn operations(State(core): State<Arc<Core>>, RawQuery(query): RawQuery) ->
     Ok(answer(fitting.map(|(name, span_kind)| Operation { name: name.to_string(), span_kind }).collect()))
 }
 
+/// Says of an answer that there may be more: Grafana fails on `errors`, and nobody reads a log for that.
+const CUT: (&str, &str) =
+    ("plimsoll-search", "cut: not all blocks of that time were looked at; narrow the time or name the service");
+
 async fn search(State(core): State<Arc<Core>>, RawQuery(query): RawQuery) -> Result<Response, BadParam> {
     let params = Params::parse(query.as_deref());
     let ids = params.trace_ids()?;
     if !ids.is_empty() {
-        return Ok(answer(ids.into_iter().filter_map(|id| find(&core, id)).collect()));
+        return Ok(answer(core.traces(ids).await.into_iter().map(shape::trace).collect()));
     }
-    let search = params.search()?;
-    // Spans are shared, so the lock is held only while they are found.
-    let found: Vec<(TraceId, Vec<Arc<Span>>)> =
-        core.store.lock().search(&search).map(|(id, trace)| (id, trace.spans.clone())).collect();
-    Ok(answer(found.into_iter().map(|(id, spans)| shape::trace(id, spans)).collect()))
-}
-
-fn find(core: &Core, id: TraceId) -> Option<Trace> {
-    let spans = core.store.lock().trace(id)?.spans.clone();
-    Some(shape::trace(id, spans))
+    let answered = core.search(params.search()?).await;
+    let traces = answer(answered.traces.into_iter().map(shape::trace).collect());
+    Ok(if answered.is_cut { ([CUT], traces).into_response() } else { traces })
 }
 
 async fn trace(State(core): State<Arc<Core>>, Path(id): Path<String>) -> Result<Response, BadParam> {
-    let id = params::trace_id(&id)?;
-    Ok(find(&core, id).map_or_else(|| failure(StatusCode::NOT_FOUND, "trace not found"), |trace| answer(vec![trace])))
+    let found = core.trace(params::trace_id(&id)?).await;
+    Ok(found
+        .map_or_else(|| failure(StatusCode::NOT_FOUND, "trace not found"), |trace| answer(vec![shape::trace(trace)])))
 }
 
 #[derive(Serialize)]

@@ -49,6 +49,25 @@ impl Percentiles {
         }
     }
 
+    /// Makes every duration count for half.
+    pub fn halve(&mut self) {
+        self.buckets.iter_mut().for_each(|(_, count)| *count /= 2);
+        self.buckets.retain(|(_, count)| *count > 0);
+        self.count = self.buckets.iter().map(|(_, count)| u64::from(*count)).sum();
+    }
+
+    /// Nanoseconds that this share of the durations surely does not exceed; nothing without durations.
+    pub fn bound_ns(&self, share: f64) -> Option<u64> {
+        let rank = share * self.count as f64;
+        let mut below = 0.0;
+        let reached = |(_, count): &&(u16, u32)| {
+            below += f64::from(*count);
+            below >= rank
+        };
+        let (bucket, _) = self.buckets.iter().find(reached)?;
+        Some(fine_bounds(*bucket).1.saturating_mul(1_000))
+    }
+
     /// How many durations were counted.
     pub fn count(&self) -> u64 {
         self.count

@@ -1,7 +1,8 @@
 //! What a search for traces asks for, and whether a trace fits. Pure.
 
+use std::sync::Arc;
+
 use super::span::{Attribute, Span};
-use super::store::StoredTrace;
 
 /// Traces of an answer unless the question says otherwise; Jaeger's default.
 pub const LIMIT_DEFAULT: usize = 20;
@@ -46,9 +47,9 @@ impl Default for Search {
 }
 
 impl Search {
-    /// Whether a span of the trace is what is asked for.
-    pub fn fits(&self, trace: &StoredTrace) -> bool {
-        trace.last_start_ns() >= self.start_ns && trace.spans.iter().any(|span| self.fits_span(span))
+    /// Whether one of the spans is what is asked for.
+    pub fn fits(&self, spans: &[Arc<Span>]) -> bool {
+        spans.iter().any(|span| self.fits_span(span))
     }
 
     fn fits_span(&self, span: &Span) -> bool {

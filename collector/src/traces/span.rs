@@ -216,6 +216,15 @@ pub struct Link {
     pub span: SpanId,
 }
 
+/// That a span's end is not after its start.
+pub const ENDS_EARLY: &str = "the span ends before it starts; its duration is taken as 0";
+
+/// That a span was larger than a span may be.
+pub const CUT: &str = "attributes, events or links beyond the limits of a span were left out";
+
+/// All that can be odd about a span; the disk knows them by their place, so new ones come last.
+pub const WARNINGS: [&str; 2] = [ENDS_EARLY, CUT];
+
 /// What few spans have.
 #[derive(Debug, Clone, Default)]
 pub struct Detail {

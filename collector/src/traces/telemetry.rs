@@ -14,6 +14,12 @@ pub enum Reason {
     Duplicate,
     /// Its trace is as large as a trace may be.
     TraceFull,
+    /// The sample did not fall on its trace: it is not written to disk.
+    SampledOut,
+    /// The same, and it came after that was decided.
+    SampledOutLate,
+    /// Its trace was to be kept, and the disk could not take it in time.
+    DiskBehind,
 }
 
 impl Reason {
@@ -22,6 +28,9 @@ impl Reason {
             Self::InvalidId => "invalid_id",
             Self::Duplicate => "duplicate",
             Self::TraceFull => "trace_full",
+            Self::SampledOut => "sampled_out",
+            Self::SampledOutLate => "sampled_out_late",
+            Self::DiskBehind => "disk_behind",
         }
     }
 }
@@ -34,6 +43,7 @@ pub struct Telemetry {
     dropped_sum: Counter,
     evicted: Counter,
     unlearnt: Counter,
+    cut: Counter,
     spans: Gauge,
     traces: Gauge,
     bytes: Gauge,
@@ -45,9 +55,10 @@ impl Telemetry {
         metrics.register(|registry| {
             let spans = registry.sub_registry_with_prefix("plimsoll_collector_spans");
             spans.register("received", "Spans that arrived over OTLP", self.received.clone());
-            spans.register("dropped", "Spans refused, by reason", self.dropped.clone());
+            spans.register("dropped", "Spans refused, or not written to disk, by reason", self.dropped.clone());
             spans.register("evicted", "Spans that made room for newer ones", self.evicted.clone());
             spans.register("unlearnt", "Observations that found no room in a series or window", self.unlearnt.clone());
+            spans.register("cut", "Spans of which something was left out, as they were too large", self.cut.clone());
             spans.register("stored", "Spans in memory", self.spans.clone());
             spans.register("stored_bytes", "Estimated bytes of the spans in memory", self.bytes.clone());
             registry.register("plimsoll_collector_traces_stored", "Traces in memory", self.traces.clone());
@@ -65,6 +76,19 @@ impl Telemetry {
             self.dropped.get_or_create(&[("reason", reason.label())]).inc_by(spans);
             self.dropped_sum.inc_by(spans);
         }
+    }
+
+    /// Says how many spans were dropped so far: by the sample, and because the disk was behind.
+    pub fn lost(&self, (sampled_out, behind): (u64, u64)) {
+        for (reason, spans) in [(Reason::SampledOut, sampled_out), (Reason::DiskBehind, behind)] {
+            let known = self.dropped.get_or_create(&[("reason", reason.label())]).get();
+            self.dropped(reason, spans.saturating_sub(known));
+        }
+    }
+
+    /// Counts spans of which something was left out.
+    pub fn cut(&self, spans: u64) {
+        self.cut.inc_by(spans);
     }
 
     /// Says what is kept now, and how many spans made room so far.

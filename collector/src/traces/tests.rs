@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use http::Request;
 use http_body_util::BodyExt;
-use lifecycle::{CancellationToken, ManualClock};
+use lifecycle::{CancellationToken, Clock, ManualClock};
 use protocol::faults::{FaultKind, Faults, Role};
 use protocol::graph::Graph;
 use tower::ServiceExt;
@@ -135,4 +135,94 @@ fn every_span_is_counted_once() {
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
     }
+}
+
+/// Traces on disk in this folder, of which one a second is kept unless it is special.
+fn on_disk(folder: &Path, clock: &ManualClock) -> Arc<Traces> {
+    let limits = Limits { ordinary_per_second: 1, ..Limits::default() };
+    Traces::open(limits, Arc::new(clock.clone()), folder, SpanRetention::default()).unwrap()
+}
+
+fn server(name: &str, at_ms: u64) -> Span {
+    span("order", name, Kind::Server, 1, 0).during(at_ms, at_ms + 10)
+}
+
+async fn body(traces: &Traces, path: &str) -> serde_json::Value {
+    let answer = traces.routes().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+    serde_json::from_slice(&answer.into_body().collect().await.unwrap().to_bytes()).unwrap()
+}
+
+#[tokio::test]
+async fn rates_count_every_span_whatever_is_kept() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), ManualClock::at(START_MS));
+    let traces = on_disk(folder.path(), &clock);
+    let keeper = traces.keeper().unwrap();
+    for second in 0..20u64 {
+        let at = |number: u64| TraceId::from(second * 100 + number + 1);
+        let mut spans: Vec<_> = (0..100).map(|n| (at(n), Arc::new(server("POST /", second * 1_000 + n)))).collect();
+        spans[0].1 = Arc::new(server("POST /", second * 1_000).failing());
+        traces.sink().accept(spans, 0);
+        clock.advance_ms(1_000);
+        keeper.keep();
+    }
+    clock.advance_ms(60_000);
+    keeper.keep();
+    let samples = traces.core.learner.lock().samples(clock.now_ms());
+    let calls = samples.iter().filter(|(labels, sample)| {
+        labels.name() == "traces_spanmetrics_calls_total" && sample.timestamp_ms == clock.now_ms()
+    });
+    assert_eq!(calls.map(|(_, sample)| sample.value).sum::<f64>(), 2_000.0);
+    let metrics = Metrics::default();
+    traces.register(&metrics);
+    let text = metrics.encode().unwrap();
+    let counted = |name: &str| {
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
+        value.unwrap_or_else(|| panic!("{name} is not in\n{text}"))
+    };
+    let dropped = counted("plimsoll_collector_spans_dropped_total{reason=\"sampled_out\"}");
+    let written = counted("plimsoll_collector_spans_written_total");
+    assert_eq!(dropped + written, 2_000.0);
+    assert!((20.0..250.0).contains(&written), "{written}");
+    // Nothing is in memory any more of what is asked for here.
+    drop((traces, keeper));
+    let traces = on_disk(folder.path(), &clock);
+    let failing = body(&traces, "/api/traces?service=order&tags=%7B%22error%22%3A%22true%22%7D&limit=100").await;
+    assert_eq!(failing["total"], 20);
+    let found = body(&traces, "/api/traces?service=order&limit=1500").await;
+    let tag = |span: &serde_json::Value, key: &str| {
+        span["tags"].as_array().unwrap().iter().find(|tag| tag["key"] == key).map(|tag| tag["value"].clone())
+    };
+    let roots: Vec<_> = found["data"].as_array().unwrap().iter().map(|trace| &trace["spans"][0]).collect();
+    assert_eq!(roots.len() as f64, written);
+    for root in roots {
+        let (reason, probability) = (tag(root, "sampling.reason").unwrap(), tag(root, "sampling.probability").unwrap());
+        assert_eq!(reason == "error", tag(root, "error").is_some());
+        assert!(reason != "error" || probability == 1.0);
+    }
+}
+
+#[tokio::test]
+async fn a_trace_is_whole_over_memory_and_disk() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), ManualClock::at(START_MS));
+    let traces = on_disk(folder.path(), &clock);
+    let keeper = traces.keeper().unwrap();
+    traces.sink().accept(vec![(7, Arc::new(server("POST /", 0).failing()))], 0);
+    clock.advance_ms(10_000);
+    keeper.keep();
+    drop((traces, keeper));
+    let traces = on_disk(folder.path(), &clock);
+    // Sent again, as its answer was lost, and one that is late.
+    let late = span("payment", "POST /charges", Kind::Server, 2, 1).during(2, 8);
+    traces.sink().accept(vec![(7, Arc::new(server("POST /", 0).failing())), (7, Arc::new(late))], 0);
+    for path in ["/api/traces/7", "/api/traces?service=payment", "/api/traces?service=order&operation=POST+%2F"] {
+        let found = body(&traces, path).await;
+        let names: Vec<_> = found["data"][0]["spans"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|s| s["operationName"].as_str().unwrap())
+            .collect();
+        assert_eq!((names, &found["total"]), (vec!["POST /", "POST /charges"], &serde_json::json!(1)), "{path}");
+    }
+    assert_eq!(body(&traces, "/api/services").await["data"], serde_json::json!(["order", "payment"]));
 }

@@ -27,4 +27,6 @@ mod running;
 mod scraping;
 mod secure;
 mod spans;
+mod spans_hostile;
+mod spans_kept;
 mod written;

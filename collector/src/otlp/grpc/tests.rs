@@ -1,6 +1,7 @@
 //! Claims about OTLP over gRPC, with a real client.
 
 use lifecycle::ManualClock;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use tokio::task::JoinSet;
@@ -59,6 +60,34 @@ async fn a_busy_collector_says_when_to_come_back() {
     for _ in 0..=REQUESTS_INFLIGHT_MAX {
         served.client.export(request(&[vec![1; 8]])).await.unwrap();
     }
+}
+
+/// A span with this many bytes that pack very well.
+fn large(bytes: usize) -> ExportTraceServiceRequest {
+    let mut request = request(&[vec![1; 8]]);
+    request.resource_spans[0].scope_spans[0].spans[0].name = "x".repeat(bytes);
+    request
+}
+
+fn refusals(traces: &Traces, reason: &str) -> String {
+    let metrics = lifecycle::metrics::Metrics::default();
+    traces.register(&metrics);
+    let text = metrics.encode().unwrap();
+    let line = format!("plimsoll_collector_otlp_requests_refused_total{{reason=\"{reason}\"}} ");
+    text.lines().find_map(|found| found.strip_prefix(&line)).unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_refused_packed_or_not_and_nothing_else_is_disturbed() {
+    let mut served = serve().await;
+    let mut packed = served.client.clone().send_compressed(CompressionEncoding::Gzip);
+    let refused = packed.export(large(REQUEST_BYTES_MAX)).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::ResourceExhausted, "a bomb: {refused}");
+    let refused = served.client.export(large(100 << 20)).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::OutOfRange, "{refused}");
+    assert_eq!(refusals(&served.traces, "too_large"), "2");
+    served.client.export(request(&[vec![1; 8]])).await.unwrap();
+    assert_eq!(served.traces.stats().spans_stored, 1);
 }
 
 #[tokio::test]

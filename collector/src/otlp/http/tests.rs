@@ -119,3 +119,21 @@ async fn a_busy_collector_says_when_to_come_back() {
     drop(held);
     assert_eq!(post(&traces, &[AS_JSON], JSON.into()).await.0, 200);
 }
+
+#[tokio::test]
+async fn what_is_refused_is_counted_by_reason() {
+    let traces = traces();
+    post(&traces, &[AS_JSON], b"{".to_vec()).await;
+    post(&traces, &[PROTOBUF, GZIP], gzip(&vec![0; REQUEST_BYTES_MAX + 1])).await;
+    let sink = traces.sink();
+    let held: Vec<_> = (0..REQUESTS_INFLIGHT_MAX).filter_map(|_| sink.admission().admit()).collect();
+    post(&traces, &[AS_JSON], JSON.into()).await;
+    drop(held);
+    let metrics = lifecycle::metrics::Metrics::default();
+    traces.register(&metrics);
+    let text = metrics.encode().unwrap();
+    for reason in ["malformed", "too_large", "busy"] {
+        let line = format!("plimsoll_collector_otlp_requests_refused_total{{reason=\"{reason}\"}} 1");
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+}

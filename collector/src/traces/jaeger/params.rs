@@ -73,7 +73,7 @@ impl Params {
 
     /// Traces asked for by their ids.
     pub fn trace_ids(&self) -> Result<Vec<TraceId>, BadParam> {
-        self.all("traceID").map(trace_id).collect()
+        self.all("traceID").take(LIMIT_MAX).map(trace_id).collect()
     }
 
     /// What to search for.

@@ -1,26 +1,41 @@
 //! Turns kept spans into Jaeger's JSON, with the tags that Jaeger itself makes of OTLP's fields. Pure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use protocol::jaeger::{Log, Process as JaegerProcess, Reference, Span as JaegerSpan, Tag, Trace};
 use serde_json::Value as Json;
 
+use crate::traces::lookup::Whole;
+use crate::traces::sampling::Kept;
 use crate::traces::span::{Attribute, Process, Span, SpanId, TraceId, Value};
 
-/// A trace with its spans in order of start.
-pub fn trace(id: TraceId, mut spans: Vec<Arc<Span>>) -> Trace {
+/// A trace with its spans in order of start. Where one is kept as a sample, the spans that it begins with say at what odds, so that
+/// whoever counts can weigh it.
+pub(in crate::traces) fn trace(whole: Whole) -> Trace {
+    let Whole { id, mut spans, kept } = whole;
     spans.sort_by_key(|span| (span.start_ns, span.id));
-    let mut keys: HashMap<*const Process, String> = HashMap::new();
+    let ids: HashSet<SpanId> = spans.iter().map(|span| span.id).collect();
+    let mut keys: HashMap<Arc<Process>, String> = HashMap::new();
     let mut processes = BTreeMap::new();
     let mut shaped = Vec::with_capacity(spans.len());
     for span in &spans {
         let next = keys.len() + 1;
-        let key = keys.entry(Arc::as_ptr(&span.process)).or_insert_with(|| format!("p{next}"));
+        let key = keys.entry(Arc::clone(&span.process)).or_insert_with(|| format!("p{next}"));
         processes.entry(key.clone()).or_insert_with(|| process(&span.process));
-        shaped.push(self::span(id, span, key));
+        let mut shape = self::span(id, span, key);
+        if let Some(kept) = kept.filter(|_| !ids.contains(&span.parent)) {
+            shape.tags.extend(sampling_tags(kept));
+        }
+        shaped.push(shape);
     }
     Trace { trace_id: trace_text(id), spans: shaped, processes, warnings: None }
+}
+
+fn sampling_tags(kept: Kept) -> [Tag; 2] {
+    let probability =
+        Tag { key: "sampling.probability".to_owned(), kind: "float64".to_owned(), value: number(kept.probability()) };
+    [probability, text_tag("sampling.reason", kept.because.word())]
 }
 
 fn trace_text(id: TraceId) -> String {

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::traces::example::{START_MS, span};
+use crate::traces::store::{SpanStore, Stored};
 use crate::traces::window::Tally;
 
 /// What is known once everything has settled.
@@ -89,6 +90,75 @@ fn trace_strategy() -> impl Strategy<Value = Vec<Span>> {
         }
         spans
     })
+}
+
+/// Times that each trace is repeated, so that what is lost of one is there of others.
+const REPEATED: u128 = 100;
+
+/// Numbers that look like chance.
+fn chance(state: &mut u64) -> u64 {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    *state >> 33
+}
+
+/// Who calls whom, and how often, when this arrives in this order. As in front of the learner, what comes twice counts once.
+fn edges(arriving: &[(TraceId, Span)]) -> BTreeMap<(String, String), u64> {
+    let (mut learner, mut store) = (Learner::new(&LearnerLimits::default()), SpanStore::new(usize::MAX, usize::MAX));
+    for (at, batch) in arriving.chunks(50).enumerate() {
+        let fresh =
+            batch.iter().filter(|(trace, span)| store.insert(*trace, Arc::new(span.clone()), 0) == Stored::Kept);
+        learner.observe(fresh.map(|(trace, span)| (*trace, span)), START_MS + 500 + at as i64);
+    }
+    learner.advance(START_MS + 60_000);
+    let mut edges = BTreeMap::new();
+    for ((client, server, _), requests) in learner.window().sum(START_MS - 10_000, START_MS + 50_000).edges {
+        *edges.entry((client.to_string(), server.to_string())).or_default() += requests.durations.count();
+    }
+    edges
+}
+
+/// Each trace with its spans, `REPEATED` times.
+fn repeated(spans: &[Span]) -> Vec<(TraceId, Span)> {
+    (1..=REPEATED).flat_map(|trace| spans.iter().map(move |span| (trace, span.clone()))).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn disorder_duplicates_and_skewed_clocks_leave_the_edges_as_they_are(spans in trace_strategy(), seed in any::<u64>()) {
+        let truth = edges(&repeated(&spans));
+        let mut state = seed;
+        let mut arriving = repeated(&spans);
+        for at in 0..arriving.len() {
+            if chance(&mut state).is_multiple_of(10) {
+                arriving.push(arriving[at].clone());
+            }
+        }
+        for at in (1..arriving.len()).rev() {
+            arriving.swap(at, chance(&mut state) as usize % (at + 1));
+        }
+        for (_, span) in &mut arriving {
+            // Each service's clock is wrong by up to two seconds, in its own way.
+            let skew_ms = (u64::from(span.service().bytes().map(u16::from).sum::<u16>()) * 997 + seed % 977) % 4_000;
+            span.start_ns = span.start_ns + skew_ms * 1_000_000 - 2_000_000_000;
+        }
+        prop_assert_eq!(edges(&arriving), truth);
+    }
+
+    #[test]
+    fn a_tenth_of_the_spans_lost_leaves_the_edges_right(spans in trace_strategy(), seed in any::<u64>()) {
+        let truth = edges(&repeated(&spans));
+        let mut state = seed;
+        let mut arriving = repeated(&spans);
+        arriving.retain(|_| !chance(&mut state).is_multiple_of(10));
+        let found = edges(&arriving);
+        prop_assert_eq!(found.keys().collect::<Vec<_>>(), truth.keys().collect::<Vec<_>>());
+        for (edge, count) in &found {
+            let share = *count as f64 / truth[edge] as f64;
+            prop_assert!((0.7..=1.0).contains(&share), "{:?} {}", edge, share);
+        }
+    }
 }
 
 proptest! {

@@ -1,0 +1,132 @@
+//! Claims about the folder.
+
+use super::*;
+use crate::traces::example::{START_MS, START_NS, span};
+use crate::traces::sampling::{Because, Kept};
+use crate::traces::search::Search;
+use crate::traces::span::TraceId;
+
+const DAY_MS: i64 = 86_400_000;
+
+fn open(dir: &Path, retention: SpanRetention) -> (SpanFolder, Vec<String>) {
+    let mut names = Vec::new();
+    let name = |service: &Text, name: &Text, _: Kind| names.push(format!("{service} {name}"));
+    let folder = SpanFolder::open(dir, retention, START_MS, name, |_| {}).unwrap();
+    (folder, names)
+}
+
+/// A trace that begins so many seconds after the start.
+fn fragment(id: TraceId, second: u64) -> Fragment {
+    let one = |service: &str, own, parent| {
+        Arc::new(span(service, "GET /", Kind::Server, own, parent).during(second * 1_000, second * 1_000 + 10))
+    };
+    let kept = Kept { because: Because::Sample, halvings: 2 };
+    Fragment { id, kept, spans: vec![one("gateway", 1, 0), one("order", 2, 1)] }
+}
+
+fn found(folder: &SpanFolder, search: &Search) -> Vec<TraceId> {
+    folder.search(search).traces.into_iter().map(|(_, id)| id).collect()
+}
+
+fn search(service: &str) -> Search {
+    Search { service: service.into(), ..Search::default() }
+}
+
+fn fill(folder: &SpanFolder, ids: std::ops::Range<u64>) {
+    for id in ids {
+        let left = folder.append(vec![fragment(id.into(), id)], START_MS + id as i64 * 1_000);
+        assert!(left.is_empty());
+    }
+}
+
+#[test]
+fn what_was_written_is_there_after_a_restart_and_the_next_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let (folder, names) = open(dir.path(), SpanRetention::default());
+    assert!(names.is_empty());
+    fill(&folder, 1..30);
+    assert_eq!(folder.trace(7)[0].spans.len(), 2);
+    // As after `kill -9`: nothing was closed.
+    drop(folder);
+    let (folder, names) = open(dir.path(), SpanRetention::default());
+    assert_eq!(names, ["gateway GET /", "order GET /"]);
+    fill(&folder, 30..40);
+    for id in 1..40 {
+        let fragments = folder.trace(id);
+        assert_eq!((fragments.len(), fragments[0].kept.probability()), (1, 0.25), "{id}");
+    }
+    assert_eq!((folder.trace(40).len(), folder.stats().segments, folder.stats().damaged), (0, 2, 0));
+    let newest: Vec<TraceId> = (20..40).rev().collect();
+    assert_eq!(found(&folder, &search("order")), newest);
+    let narrow = Search { start_ns: START_NS + 3_000_000_000, end_ns: START_NS + 5_000_000_000, ..search("order") };
+    assert_eq!(found(&folder, &narrow), [5, 4, 3]);
+    assert_eq!(found(&folder, &search("nobody")), []);
+    let longer = Search { duration_min_ns: 20_000_000, ..search("order") };
+    assert_eq!(found(&folder, &longer), []);
+}
+
+#[test]
+fn what_is_late_is_found_with_its_trace() {
+    let dir = tempfile::tempdir().unwrap();
+    let (folder, _) = open(dir.path(), SpanRetention::default());
+    fill(&folder, 1..3);
+    let late = Arc::new(span("payment", "POST /", Kind::Server, 3, 2).during(1_500, 1_600));
+    folder.append(vec![Fragment { spans: vec![late], ..fragment(1, 1) }], START_MS);
+    let spans: usize = folder.trace(1).iter().map(|fragment| fragment.spans.len()).sum();
+    assert_eq!((spans, found(&folder, &search("payment"))), (3, vec![1]));
+}
+
+#[test]
+fn retention_by_time_and_by_size_removes_the_oldest_segments() {
+    let dir = tempfile::tempdir().unwrap();
+    let retention = SpanRetention { time: Duration::from_secs(2 * 86_400), bytes: None };
+    let (folder, _) = open(dir.path(), retention);
+    for day in 0..4 {
+        let at_ms = START_MS + day * DAY_MS;
+        folder.append(vec![fragment(day as u128 + 1, 1)], at_ms);
+        folder.retire(at_ms + SEGMENT_AGE_MAX_MS);
+    }
+    let there = |folder: &SpanFolder| (1..=4).filter(|id| !folder.trace(*id).is_empty()).collect::<Vec<_>>();
+    assert_eq!((there(&folder), folder.stats().segments_outlived), (vec![2, 3, 4], 1));
+    drop(folder);
+    let newest = dir.path().join("00000004.spans").metadata().unwrap().len();
+    let small = SpanRetention { time: Duration::from_secs(1 << 40), bytes: Some(newest) };
+    let (folder, _) = open(dir.path(), small);
+    folder.retire(START_MS);
+    assert_eq!(there(&folder), [4]);
+    assert_eq!(folder.stats().bytes, newest);
+}
+
+#[test]
+fn damage_is_said_once_with_its_place_and_costs_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let (folder, _) = open(dir.path(), SpanRetention::default());
+    fill(&folder, 1..4);
+    let path = dir.path().join("00000001.spans");
+    let mut bytes = fs::read(&path).unwrap();
+    let second = bytes.windows(4).enumerate().filter(|(_, window)| *window == b"\xf5SPB").nth(1).unwrap().0;
+    bytes[second + 30] ^= 0xff;
+    fs::write(&path, &bytes).unwrap();
+    for _ in 0..3 {
+        assert_eq!(found(&folder, &search("order")), [3, 1]);
+    }
+    assert_eq!(folder.stats().damaged, 1);
+    let said = folder.said.lock().iter().next().cloned().unwrap();
+    assert!(said.contains(&format!("00000001.spans is damaged at byte {second}: ")), "{said}");
+    drop(folder);
+    let (folder, _) = open(dir.path(), SpanRetention::default());
+    assert_eq!((found(&folder, &search("order")), folder.stats().damaged), (vec![3, 1], 1));
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_gives_back_what_it_was_given() {
+    let dir = tempfile::tempdir().unwrap();
+    let (folder, _) = open(dir.path(), SpanRetention::default());
+    // What the first segment would be called is taken.
+    fs::create_dir(dir.path().join("00000001.spans")).unwrap();
+    let left = folder.append(vec![fragment(1, 1), fragment(2, 2)], START_MS);
+    assert_eq!((left.len(), folder.stats().write_failures), (2, 1));
+    fs::remove_dir(dir.path().join("00000001.spans")).unwrap();
+    assert!(folder.append(left, START_MS).is_empty());
+    assert_eq!(found(&folder, &search("order")), [2, 1]);
+}

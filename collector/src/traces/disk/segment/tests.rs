@@ -1,0 +1,101 @@
+//! Claims about segments.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::traces::disk::codec::BlockWriter;
+use crate::traces::example::{START_NS, span};
+use crate::traces::sampling::{Because, Kept};
+use crate::traces::span::Kind;
+
+fn fragment(id: TraceId, service: &str) -> Fragment {
+    let spans =
+        vec![Arc::new(span(service, "GET /", Kind::Server, 1, 0).during(id as u64 * 1_000, id as u64 * 1_000 + 5))];
+    Fragment { id, kept: Kept { because: Because::Error, halvings: 0 }, spans }
+}
+
+/// A segment with a block for each of these.
+fn written(folder: &Path, blocks: &[Vec<Fragment>]) -> Writer {
+    let mut writer = Writer::create(folder.join("00000001.spans"), 5).unwrap();
+    for fragments in blocks {
+        let mut block = BlockWriter::default();
+        fragments.iter().for_each(|fragment| _ = block.add(fragment, 0));
+        writer.append(&block.finish(), fragments).unwrap();
+    }
+    writer
+}
+
+fn blocks() -> Vec<Vec<Fragment>> {
+    vec![
+        vec![fragment(9, "order"), fragment(2, "order")],
+        vec![fragment(3, "search"), fragment(9, "search")],
+        vec![fragment(5, "order")],
+    ]
+}
+
+fn traces(path: &Path, table: &Table, blocks: &[u32]) -> Vec<(TraceId, String)> {
+    let read = |block: &u32| read_block(path, &table.entries[*block as usize]).unwrap();
+    let fragments = blocks.iter().flat_map(read);
+    fragments.map(|fragment| (fragment.id, fragment.spans[0].service().to_string())).collect()
+}
+
+#[test]
+fn a_closed_segment_is_found_again_with_all_that_is_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer = written(folder.path(), &blocks());
+    let (path, table) = (writer.path.clone(), writer.table.clone());
+    writer.close(77).unwrap();
+    let (segment, read) = Segment::open(&path).unwrap().unwrap();
+    assert_eq!((&read, segment.closed_ms, segment.bytes), (&table, 77, path.metadata().unwrap().len()));
+    assert_eq!(segment.table().unwrap(), table);
+    for (id, expected) in [(9, vec![0, 1]), (2, vec![0]), (3, vec![1]), (5, vec![2]), (4, vec![]), (10, vec![])] {
+        assert_eq!(segment.find(id).unwrap(), expected, "{id}");
+    }
+    assert_eq!(traces(&path, &table, &[1]), [(3, "search".into()), (9, "search".into())]);
+    let at = |id: u64| START_NS + id * 1_000_000_000;
+    let count = |service: &str, from: u64, to: u64| table.fitting(service, at(from), at(to)).count();
+    assert_eq!((count("order", 0, 100), count("search", 0, 100), count("", 0, 100)), (2, 1, 3));
+    assert_eq!((count("nobody", 0, 100), count("order", 3, 4), count("order", 10, 100)), (0, 1, 0));
+    let names: Vec<_> = table.operations().map(|(service, name, kind)| format!("{service} {name} {kind:?}")).collect();
+    assert_eq!(names, ["order GET / Server", "search GET / Server"]);
+}
+
+#[test]
+fn what_was_not_closed_is_indexed_anew_up_to_the_torn_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer = written(folder.path(), &blocks());
+    let (path, table, ids) = (writer.path.clone(), writer.table.clone(), writer.ids.clone());
+    drop(writer);
+    let whole = path.metadata().unwrap().len();
+    std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(&MARK).unwrap();
+    assert!(Segment::open(&path).unwrap().is_none());
+    let (again, gaps) = scan(&path).unwrap();
+    assert_eq!((&again.table, &again.ids, again.bytes, again.created_ms), (&table, &ids, whole, 5));
+    assert_eq!(gaps.iter().map(|gap| (gap.offset, gap.bytes)).collect::<Vec<_>>(), [(whole, 4)]);
+    assert_eq!(again.close(1).unwrap().find(5).unwrap(), [2]);
+}
+
+#[test]
+fn damage_costs_the_block_that_has_it_and_is_said_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer = written(folder.path(), &blocks());
+    let (path, table) = (writer.path.clone(), writer.table.clone());
+    writer.close(1).unwrap();
+    let at = table.entries[1].offset;
+    let mut bytes = std::fs::read(&path).unwrap();
+    for byte in &mut bytes[at as usize + 4..at as usize + 20] {
+        *byte ^= 0xff;
+    }
+    std::fs::write(&path, &bytes).unwrap();
+    let error = read_block(&path, &table.entries[1]).unwrap_err().to_string();
+    assert!(error.contains(&format!("00000001.spans is damaged at byte {at}: ")), "{error}");
+    assert_eq!(traces(&path, &table, &[0, 2]).len(), 3);
+    // The index as well: it is made anew.
+    let last = bytes.len() - 1;
+    bytes[last] = 0;
+    std::fs::write(&path, &bytes).unwrap();
+    assert!(Segment::open(&path).unwrap().is_none());
+    let (again, gaps) = scan(&path).unwrap();
+    assert_eq!(again.ids, [(9, 0), (2, 0), (5, 1)]);
+    assert_eq!(gaps[0].offset, at);
+}
