@@ -28,7 +28,7 @@ pub use context::{Context, StartError};
 pub use deadline::Deadline;
 pub use error::AppError;
 pub use extract::{Json, Path, Query};
-pub use faults::{FaultError, Faults};
+pub use faults::{Fault, FaultError, FaultKind, Faults, Setting};
 pub use meters::{DURATION_BUCKETS, TraceLabel};
 pub use peer::{Answer, Call, CallError, Peer};
 pub use ready::Gate;

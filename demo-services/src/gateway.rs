@@ -12,8 +12,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::{HeaderName, Method, header};
 use lifecycle::Supervisor;
+use std::sync::Arc;
 use std::time::Duration;
 
+use self::session::Sessions;
 use crate::chassis::{AppError, Context, Peer, RequestContext, StartError};
 use crate::contract::IDEMPOTENCY_HEADER;
 use crate::user::Tokens;
@@ -36,6 +38,7 @@ struct Door {
 /// Starts the service.
 pub async fn start(context: &Context, _: &mut Supervisor) -> Result<Router, StartError> {
     let tokens = Tokens::new(context.config().token_secret()?);
+    let sessions = Sessions { tokens, clock: Arc::clone(context.clock()) };
     let door =
         |name: &str, timeout| Ok::<_, StartError>(Door { peer: context.peer(name)?, timeout, repeatable: false });
     let (product, review) = (door("product", TIMEOUT)?, door("review", TIMEOUT)?);
@@ -64,7 +67,7 @@ pub async fn start(context: &Context, _: &mut Supervisor) -> Result<Router, Star
         .route("/api/orders/{id}/tracking", get(forward).with_state(order))
         .route("/api/notifications", get(forward).with_state(door("notification", TIMEOUT)?))
         .route_layer(from_fn(session::required));
-    Ok(open.merge(signed_in).layer(from_fn_with_state(tokens, session::read)))
+    Ok(open.merge(signed_in).layer(from_fn_with_state(sessions, session::read)))
 }
 
 async fn no_such_path() -> AppError {

@@ -18,7 +18,7 @@ use self::sender::Sender;
 pub use self::store::NotificationAudit;
 use self::store::{Messages, SCHEMA};
 use self::transport::LogTransport;
-use crate::chassis::{AppError, Context, Json, SignedIn, StartError};
+use crate::chassis::{AppError, Context, Faults, Json, SignedIn, StartError};
 use crate::contract::{Notification, OrderEvent, Preferences};
 
 /// Messages that a customer is shown.
@@ -26,6 +26,7 @@ const SHOWN_MAX: u32 = 50;
 
 #[derive(Clone)]
 struct Service {
+    faults: Faults,
     messages: Messages,
     clock: Arc<dyn Clock>,
     arrived: Arc<Notify>,
@@ -42,10 +43,16 @@ pub async fn start(context: &Context, supervisor: &mut Supervisor) -> Result<Rou
         .route("/notifications", get(list))
         .route("/preferences", get(preferences).put(prefer))
         .route("/audit", get(audit))
-        .with_state(Service { messages, clock: Arc::clone(context.clock()), arrived }))
+        .with_state(Service {
+            faults: context.faults().clone(),
+            messages,
+            clock: Arc::clone(context.clock()),
+            arrived,
+        }))
 }
 
 async fn take_event(State(service): State<Service>, Json(event): Json<OrderEvent>) -> Result<StatusCode, AppError> {
+    service.faults.on_event(&event.id).await?;
     if service.messages.take_in(&event, service.clock.now_ms()).await? {
         service.arrived.notify_one();
     }

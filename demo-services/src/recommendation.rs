@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use self::catalogue::{Catalogue, CatalogueFollower};
 use self::store::{Purchases, SCHEMA};
-use crate::chassis::{AppError, Context, Json, Query, StartError};
+use crate::chassis::{AppError, Context, Faults, Json, Query, StartError};
 use crate::contract::{OrderEvent, OrderEventKind, Recommendations};
 use crate::product::feed;
 
@@ -27,6 +27,7 @@ const LIMIT_MAX: u32 = 50;
 
 #[derive(Clone)]
 struct Service {
+    faults: Faults,
     purchases: Purchases,
     catalogue: Arc<Catalogue>,
 }
@@ -37,10 +38,11 @@ pub async fn start(context: &Context, supervisor: &mut Supervisor) -> Result<Rou
     let catalogue = Arc::new(Catalogue::default());
     let follower = CatalogueFollower::new(Arc::clone(&catalogue));
     supervisor.spawn("follow products", feed::follow(context.clone(), context.peer("product")?, follower));
-    Ok(Router::new()
-        .route("/recommendations", get(recommend))
-        .route("/events", post(take_event))
-        .with_state(Service { purchases, catalogue }))
+    Ok(Router::new().route("/recommendations", get(recommend)).route("/events", post(take_event)).with_state(Service {
+        faults: context.faults().clone(),
+        purchases,
+        catalogue,
+    }))
 }
 
 #[derive(Debug, Deserialize)]
@@ -74,6 +76,7 @@ fn add(to: &mut Vec<String>, from: Vec<String>, except: &str, enough: usize) {
 }
 
 async fn take_event(State(service): State<Service>, Json(event): Json<OrderEvent>) -> Result<StatusCode, AppError> {
+    service.faults.on_event(&event.id).await?;
     if event.kind == OrderEventKind::Confirmed {
         service.purchases.count(&event.id, &event.order.lines).await?;
     }

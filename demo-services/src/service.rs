@@ -23,6 +23,28 @@ pub const NAMES: [&str; 10] = [
     "recommendation",
 ];
 
+/// Whether a service keeps data of its own.
+pub fn has_store(service: &str) -> bool {
+    !matches!(service, "gateway" | "search")
+}
+
+/// Whether a service takes the events of orders.
+pub fn takes_events(service: &str) -> bool {
+    matches!(service, "notification" | "recommendation")
+}
+
+/// The services that a service calls.
+pub fn peers(service: &str) -> &'static [&'static str] {
+    match service {
+        "gateway" => {
+            &["user", "product", "inventory", "search", "order", "payment", "notification", "review", "recommendation"]
+        }
+        "order" => &["product", "inventory", "payment", "notification", "recommendation"],
+        "search" | "recommendation" => &["product"],
+        _ => &[],
+    }
+}
+
 /// Ten services share two cores; more threads would only cost memory.
 const WORKERS: usize = 2;
 /// The fault `cpu` blocks a thread for each of up to 64 cores; beside it there is room for what a service has to do.

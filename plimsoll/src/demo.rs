@@ -2,9 +2,11 @@
 //! Wires programs that know nothing of each other; start at `conduct`, the course of a run.
 
 mod conductor;
+mod control;
 mod data_dir;
 mod fault;
 mod gather;
+mod plan;
 mod ports;
 mod progress;
 mod report;
@@ -59,9 +61,11 @@ pub struct Arguments {
     /// Where the shop's front door listens [default: 127.0.0.1:8080 if free, else any free port].
     #[arg(long, value_name = "ADDR", value_parser = lifecycle::listen::parse)]
     gateway: Option<SocketAddr>,
-    /// A fault, in seconds since the shop is ready: SERVICE:KIND[=VALUE]@START[+DURATION], such as payment:error=1@30+30.
-    /// Kinds: error=RATIO, latency=DURATION, crash, hang, cpu=CORES. May be given several times. No fault outlasts the load.
-    #[arg(long, value_name = "FAULT")]
+    /// Where faults are begun and ended while the demo runs [default: 127.0.0.1:9902 if free, else any free port].
+    #[arg(long, value_name = "ADDR", value_parser = lifecycle::listen::parse)]
+    control: Option<SocketAddr>,
+    /// A fault: SERVICE:KIND[=VALUE]@START[+DURATION], such as payment:error=1@30+30; `--help` has the kinds.
+    #[arg(long, value_name = "FAULT", long_help = fault::help())]
     fault: Vec<FaultSpec>,
     /// Reads the shop's manifests from this folder, and its policies from `policies` below it, instead of the built-in ones.
     #[arg(long, value_name = "DIR")]

@@ -1,5 +1,5 @@
-//! A replica for tests that kill replicas: one service, as `REPLICA`, `REPLICA_ADDRESS`, `REPLICA_PEERS` and `STORE_URL` say. Ends with
-//! its parent, whose end closes its input. For users there is `plimsoll shop serve`.
+//! A replica for tests that kill replicas: one service, as `REPLICA`, `REPLICA_ADDRESS`, `REPLICA_ADMIN`, `REPLICA_PEERS` and
+//! `STORE_URL` say. Ends with its parent, whose end closes its input. For users there is `plimsoll shop serve`.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -18,6 +18,9 @@ fn main() -> anyhow::Result<()> {
     });
     let mut config = Config::on_loopback(&variable("REPLICA")?);
     config.http = variable("REPLICA_ADDRESS")?.parse().context("REPLICA_ADDRESS")?;
+    if let Ok(admin) = std::env::var("REPLICA_ADMIN") {
+        config.admin = admin.parse().context("REPLICA_ADMIN")?;
+    }
     config.store_url = std::env::var("STORE_URL").ok();
     let peers: BTreeMap<String, String> = serde_json::from_str(&variable("REPLICA_PEERS")?).context("REPLICA_PEERS")?;
     for (name, url) in peers {

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use sqlx::SqlitePool;
 
 use super::config::{Config, ConfigError, service_variable};
-use super::faults::Faults;
+use super::faults::{Faults, ReplicaClock};
 use super::meters::Meters;
 use super::peer::Peer;
 use super::ready::{Gate, Ready};
@@ -77,7 +77,7 @@ impl Context {
         config: Config,
         metrics: Metrics,
         tracer: SdkTracer,
-        clock: Arc<dyn Clock>,
+        faults: Faults,
         shutdown: CancellationToken,
     ) -> Self {
         let http = reqwest::Client::builder()
@@ -92,7 +92,8 @@ impl Context {
             .expect("a client without TLS and proxies has nothing to fail on");
         Self(Arc::new(Inner {
             meters: Meters::register(&metrics),
-            faults: Faults::default(),
+            clock: Arc::new(ReplicaClock(faults.clone())),
+            faults,
             ready: Ready::default(),
             work: Work::new(config.work),
             peers: Mutex::default(),
@@ -100,7 +101,6 @@ impl Context {
             metrics,
             tracer,
             http,
-            clock,
             shutdown,
         }))
     }
@@ -158,14 +158,17 @@ impl Context {
             variable: service_variable(name, "HOST"),
             expected: "the address of a service",
         })?;
-        let peer = Peer::new(name, base, self.0.http.clone(), self.0.tracer.clone(), &self.0.meters);
+        let http = self.0.http.clone();
+        let peer = Peer::new(name, base, http, self.0.tracer.clone(), &self.0.meters, self.0.faults.clone());
         peers.insert(name.to_owned(), peer.clone());
         Ok(peer)
     }
 
     /// Opens the store at `STORE_URL` (SQLite) and brings it to the newest of `migrations`: see [`store::open`].
     pub async fn store(&self, migrations: &[&'static str]) -> Result<SqlitePool, StartError> {
-        Ok(store::open(self.0.config.store_url()?, migrations).await?)
+        let store = store::open_with(self.0.config.store_url()?, migrations, self.0.faults.of_store()).await?;
+        self.0.faults.attach(&store);
+        Ok(store)
     }
 
     pub(super) fn meters(&self) -> &Meters {

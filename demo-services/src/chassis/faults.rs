@@ -1,300 +1,354 @@
-//! Faults for the demo, set on the admin port: `error`, `latency`, `crash`, `hang`, `cpu`. Nothing is wrong with a replica
-//! without them; they are the way to make something wrong on purpose.
+//! Faults for the demo, set on the admin port: `FaultKind` says which there are. Nothing is wrong with a replica without them;
+//! they are the way to make something wrong on purpose. Each is the thing itself (memory is kept, a lock is held, connections
+//! are taken), stays within its bound, and ends when it is switched off or the process ends. What is on is the ground truth for
+//! who judges a guess: it is told on the admin port alone, where no collector looks.
 
+mod admin;
+mod events;
+mod kind;
+mod leak;
+mod stampede;
+mod store;
+mod threads;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::State as AxumState;
-use axum::routing::{get, put};
 use http::StatusCode;
-use lifecycle::CancellationToken;
+use lifecycle::metrics::Metrics;
+use lifecycle::{Clock, Supervisor, SystemClock};
+use parking_lot::Mutex;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use rand::RngExt;
-use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use serde::Serialize;
+use sqlx::SqlitePool;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 
+pub use self::kind::{FaultError, FaultKind, Setting};
+use self::leak::Leak;
+pub(super) use self::store::StoreFaults;
 use super::error::AppError;
-use super::extract::{Json, Path};
-use super::work;
 
-/// More cores than any demo machine has; a typing error must not start a thousand threads.
-const CPU_MAX: f64 = 64.0;
-/// A latency longer than the longest deadline is a `hang`.
-const LATENCY_MAX: Duration = Duration::from_secs(60);
+/// The share of requests that the tail is: enough for a 95th percentile to show it, few enough to leave the median alone.
+const TAIL_SHARE: f64 = 0.1;
+/// The share of requests that a bad version fails: its tests would have found one that fails them all.
+const BAD_VERSION_SHARE: f64 = 1.0 / 3.0;
 
-/// The one fault that would keep a replica from stopping.
-pub(super) const HANG: &str = "hang";
+/// A fault that is on.
+#[derive(Debug, Clone, PartialEq)]
+struct On {
+    setting: Setting,
+    /// As it was given.
+    text: Option<String>,
+    since_ms: i64,
+}
 
 /// The faults that are on.
-#[derive(Debug, Clone, PartialEq)]
-struct Active {
-    error: f64,
-    latency: Duration,
-    hang: bool,
-    cpu: f64,
-}
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Active(BTreeMap<FaultKind, On>);
 
 impl Active {
-    const NONE: Self = Self { error: 0.0, latency: Duration::ZERO, hang: false, cpu: 0.0 };
-}
+    fn setting(&self, kind: FaultKind) -> Option<&Setting> {
+        self.0.get(&kind).map(|on| &on.setting)
+    }
 
-/// The faults of one replica. Clones see the same ones.
-#[derive(Debug, Clone)]
-pub struct Faults(watch::Sender<Active>);
+    fn is_on(&self, kind: FaultKind) -> bool {
+        self.0.contains_key(&kind)
+    }
 
-impl Default for Faults {
-    fn default() -> Self {
-        Self(watch::Sender::new(Active::NONE))
+    fn time(&self, kind: FaultKind) -> Option<Duration> {
+        match self.setting(kind)? {
+            Setting::Time(time) => Some(*time),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing is answered.
+    fn hangs(&self) -> bool {
+        self.is_on(FaultKind::Hang) || self.is_on(FaultKind::Zone)
+    }
+
+    fn share(&self, kind: FaultKind) -> f64 {
+        match self.setting(kind) {
+            Some(Setting::Share(share)) => *share,
+            _ => 0.0,
+        }
     }
 }
 
-/// Body of `PUT /faults/{kind}`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FaultValue {
-    value: Option<String>,
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VersionLabel {
+    version: String,
+}
+
+/// The faults of one replica. Clones see the same ones.
+#[derive(Clone)]
+pub struct Faults(Arc<Inner>);
+
+struct Inner {
+    service: String,
+    active: watch::Sender<Active>,
+    /// The one lock that the fault `lock` has requests hold.
+    lock: Semaphore,
+    /// The one place at which `queue-lag` takes events in.
+    consumer: Semaphore,
+    leak: Leak,
+    /// Until when the cached answer of a route is good, under `stampede`.
+    fresh: Mutex<HashMap<String, Instant>>,
+    store: OnceLock<SqlitePool>,
+    told: Family<KindLabel, Gauge>,
+    truth: Metrics,
+    build: Family<VersionLabel, Gauge>,
+}
+
+impl fmt::Debug for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Faults").field(&*self.0.active.borrow()).finish()
+    }
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        Self::of("")
+    }
 }
 
 /// One fault as `GET /faults` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
-    kind: &'static str,
-    value: Option<String>,
+    pub kind: &'static str,
+    /// As it was given; none where the kind takes none.
+    pub value: Option<String>,
+    /// Milliseconds since the epoch.
+    pub since_ms: i64,
 }
 
-/// A fault that cannot be set.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum FaultError {
-    #[error("there is no fault {0:?}; expected error, latency, crash, hang or cpu")]
-    UnknownKind(String),
-    #[error("the fault {kind} was given {value:?}; expected {expected}")]
-    WrongValue { kind: &'static str, value: String, expected: &'static str },
+/// What strikes one request.
+#[derive(Debug, Default)]
+struct Blow {
+    latency: Duration,
+    tail: Duration,
+    lock: Option<Duration>,
+    error: f64,
+    bad_version: bool,
 }
 
 impl Faults {
+    /// None yet, for a replica of this service.
+    pub(super) fn of(service: &str) -> Self {
+        let (truth, told, build) = (Metrics::default(), Family::<KindLabel, Gauge>::default(), Family::default());
+        truth.register(|registry| registry.register("shop_fault_active", "1 while a fault is on", told.clone()));
+        let faults = Self(Arc::new(Inner {
+            service: service.to_owned(),
+            active: watch::Sender::new(Active::default()),
+            lock: Semaphore::new(1),
+            consumer: Semaphore::new(1),
+            leak: Leak::default(),
+            fresh: Mutex::default(),
+            store: OnceLock::new(),
+            told,
+            truth,
+            build,
+        }));
+        faults.tell();
+        faults
+    }
+
+    /// Says in the replica's own metrics which version it is, which is for everybody to see.
+    pub(super) fn register(&self, metrics: &Metrics) {
+        let build = self.0.build.clone();
+        metrics.register(|registry| registry.register("shop_build_info", "1, with the version that runs", build));
+    }
+
     /// Turns a fault on. `crash` ends the process here and now.
     /// Whether that changed anything.
     pub fn set(&self, kind: &str, value: Option<&str>) -> Result<bool, FaultError> {
-        let mut active = self.0.borrow().clone();
-        match kind {
-            "error" => active.error = number("error", value, 1.0, "a ratio from 0 to 1")?,
-            "cpu" => active.cpu = number("cpu", value, CPU_MAX, "a number of cores from 0 to 64")?,
-            "latency" => active.latency = latency(value)?,
-            "hang" => active.hang = no_value("hang", value)?,
-            "crash" => {
-                no_value("crash", value)?;
-                tracing::error!("crashing as the admin API asked");
-                // The one exit outside `main`: a crash takes no leave, or it would not be one.
-                std::process::exit(1);
-            }
-            other => return Err(FaultError::UnknownKind(other.to_owned())),
+        let kind = FaultKind::parse(kind)?;
+        let setting = kind.read(&self.0.service, value)?;
+        if kind == FaultKind::Crash {
+            tracing::error!("crashing as the admin API asked");
+            // The one exit outside `main`: a crash takes no leave, or it would not be one.
+            std::process::exit(1);
         }
-        let changed = *self.0.borrow() != active;
-        self.0.send_replace(active);
-        Ok(changed)
+        let is_nothing = match &setting {
+            Setting::Share(number) | Setting::Cores(number) => *number == 0.0,
+            Setting::Time(time) => time.is_zero(),
+            Setting::SkewMs(skew) => *skew == 0,
+            _ => false,
+        };
+        if is_nothing {
+            return Ok(self.change(|active| active.0.remove(&kind).is_some()));
+        }
+        Ok(self.change(|active| {
+            if active.setting(kind) == Some(&setting) {
+                return false;
+            }
+            let on = On { setting, text: value.map(str::to_owned), since_ms: SystemClock.now_ms() };
+            active.0.insert(kind, on);
+            true
+        }))
     }
 
     /// Turns a fault off; well if it was not on.
     pub fn clear(&self, kind: &str) -> Result<(), FaultError> {
-        let mut active = self.0.borrow().clone();
-        match kind {
-            "error" => active.error = 0.0,
-            "cpu" => active.cpu = 0.0,
-            "latency" => active.latency = Duration::ZERO,
-            "hang" => active.hang = false,
-            "crash" => {}
-            other => return Err(FaultError::UnknownKind(other.to_owned())),
-        }
-        self.0.send_replace(active);
+        let kind = FaultKind::parse(kind)?;
+        self.change(|active| active.0.remove(&kind).is_some());
         Ok(())
     }
 
     /// Turns all faults off.
     pub fn clear_all(&self) {
-        self.0.send_replace(Active::NONE);
+        self.change(|active| !std::mem::take(&mut active.0).is_empty());
+    }
+
+    /// Ends what would keep a replica from stopping.
+    pub(super) fn let_go(&self) {
+        self.change(|active| {
+            let before = active.0.len();
+            active.0.retain(|kind, _| !matches!(kind, FaultKind::Hang | FaultKind::Zone));
+            active.0.len() != before
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Active) -> bool) -> bool {
+        let changed = self.0.active.send_if_modified(change);
+        if changed {
+            self.tell();
+        }
+        changed
+    }
+
+    /// Keeps the metrics as the faults are.
+    fn tell(&self) {
+        let active = self.0.active.borrow().clone();
+        for kind in FaultKind::all() {
+            self.0.told.get_or_create(&KindLabel { kind: kind.name() }).set(i64::from(active.is_on(kind)));
+        }
+        self.0.build.clear();
+        self.0.build.get_or_create(&VersionLabel { version: self.version() }).set(1);
     }
 
     /// The faults that are on.
     pub fn list(&self) -> Vec<Fault> {
-        let active = self.0.borrow().clone();
-        let mut faults = Vec::new();
-        if active.error > 0.0 {
-            faults.push(Fault { kind: "error", value: Some(active.error.to_string()) });
-        }
-        if !active.latency.is_zero() {
-            let value = protocol::duration::Display(active.latency).to_string();
-            faults.push(Fault { kind: "latency", value: Some(value) });
-        }
-        if active.hang {
-            faults.push(Fault { kind: "hang", value: None });
-        }
-        if active.cpu > 0.0 {
-            faults.push(Fault { kind: "cpu", value: Some(active.cpu.to_string()) });
-        }
-        faults
+        let active = self.0.active.borrow();
+        let fault =
+            |(kind, on): (&FaultKind, &On)| Fault { kind: kind.name(), value: on.text.clone(), since_ms: on.since_ms };
+        active.0.iter().map(fault).collect()
     }
 
-    /// Waits out the added latency; fails the request if it is one of the unlucky share.
+    /// The version that this replica says it is.
+    pub fn version(&self) -> String {
+        match self.0.active.borrow().setting(FaultKind::BadDeploy) {
+            Some(Setting::Version(version)) => version.clone(),
+            _ => env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    /// Milliseconds that the clock is ahead.
+    pub(super) fn skew_ms(&self) -> i64 {
+        match self.0.active.borrow().setting(FaultKind::ClockSkew) {
+            Some(Setting::SkewMs(skew)) => *skew,
+            _ => 0,
+        }
+    }
+
+    /// Whether calls to this peer find nobody.
+    pub(super) fn cannot_reach(&self, peer: &str) -> bool {
+        matches!(self.0.active.borrow().setting(FaultKind::Unreachable), Some(Setting::Peer(lost)) if lost == peer)
+    }
+
+    /// How long calls to peers are waited for in a storm of retries.
+    pub(super) fn storm_patience(&self) -> Option<Duration> {
+        self.0.active.borrow().time(FaultKind::RetryStorm)
+    }
+
+    fn blow(&self) -> Blow {
+        let active = self.0.active.borrow();
+        if active.0.is_empty() {
+            return Blow::default();
+        }
+        let time = |kind| active.time(kind).unwrap_or_default();
+        Blow {
+            latency: time(FaultKind::Latency),
+            tail: time(FaultKind::TailLatency),
+            lock: active.time(FaultKind::Lock),
+            error: active.share(FaultKind::Error),
+            bad_version: active.is_on(FaultKind::BadDeploy),
+        }
+    }
+
+    /// Makes a request wait for what is in its way; fails it if it is one of the unlucky share.
     pub(super) async fn strike(&self) -> Result<(), AppError> {
-        let (error, latency) = {
-            let active = self.0.borrow();
-            (active.error, active.latency)
-        };
+        let Blow { mut latency, tail, lock, error, bad_version } = self.blow();
+        let chance = |share: f64| share > 0.0 && rand::rng().random::<f64>() < share;
+        if !tail.is_zero() && chance(TAIL_SHARE) {
+            latency += tail;
+        }
         if !latency.is_zero() {
             tokio::time::sleep(latency).await;
         }
-        if error > 0.0 && rand::rng().random::<f64>() < error {
+        if let Some(held) = lock
+            && let Ok(_the_lock) = self.0.lock.acquire().await
+        {
+            tokio::time::sleep(held).await;
+        }
+        self.0.leak.walk().await;
+        if chance(error) {
             return Err(AppError::new(StatusCode::INTERNAL_SERVER_ERROR, "injected_fault", "an injected fault"));
+        }
+        if bad_version && chance(BAD_VERSION_SHARE) {
+            return Err(AppError::new(StatusCode::INTERNAL_SERVER_ERROR, "bug", "this version has a bug"));
         }
         Ok(())
     }
 
     /// Returns at once, or when the replica no longer hangs.
     pub(super) async fn hang(&self) {
-        if self.0.borrow().hang {
+        if self.0.active.borrow().hangs() {
             // The sender lives in `self`, so the wait can only end because the fault was lifted.
-            let _ = self.0.subscribe().wait_for(|active| !active.hang).await;
+            let _ = self.0.active.subscribe().wait_for(|active| !active.hangs()).await;
         }
     }
 
-    /// Burns the CPU that the fault `cpu` asks for, until shutdown.
-    pub(super) async fn burn_cpu(self, shutdown: CancellationToken) -> Result<(), std::convert::Infallible> {
-        let mut changes = self.0.subscribe();
-        loop {
-            let cores = changes.borrow_and_update().cpu;
-            let stop = shutdown.child_token();
-            let mut burners = JoinSet::new();
-            let mut left = cores;
-            while left > 0.0 {
-                let (share, stop) = (left.min(1.0), stop.clone());
-                burners.spawn_blocking(move || work::burn_share(share, || stop.is_cancelled()));
-                left -= 1.0;
-            }
-            tokio::select! {
-                () = shutdown.cancelled() => {}
-                _ = changes.wait_for(|active| active.cpu != cores) => {}
-            }
-            stop.cancel();
-            while burners.join_next().await.is_some() {}
-            if shutdown.is_cancelled() {
-                return Ok(());
-            }
-        }
+    /// What the store's own faults look at: not `self`, which knows the store.
+    pub(super) fn of_store(&self) -> StoreFaults {
+        StoreFaults::new(self.0.active.subscribe())
     }
 
-    /// The admin API.
-    pub(super) fn routes(&self) -> Router {
-        Router::new()
-            .route("/faults", get(list).delete(clear_all))
-            .route("/faults/{kind}", put(set).delete(clear))
-            .with_state(self.clone())
+    /// The store that `pool` and `store-down` are for.
+    pub(super) fn attach(&self, store: &SqlitePool) {
+        // A service has one store; of more, the first is troubled.
+        let _ = self.0.store.set(store.clone());
+    }
+
+    /// Runs the faults that need more than requests.
+    pub(super) fn spawn_into(&self, supervisor: &mut Supervisor) {
+        supervisor.spawn("cpu fault", self.clone().burn_cpu(supervisor.shutdown()));
+        supervisor.spawn("pause fault", self.clone().pause_threads(supervisor.shutdown()));
+        supervisor.spawn("leak fault", self.clone().grow_leak(supervisor.shutdown()));
+        supervisor.spawn("store faults", self.clone().trouble_store(supervisor.shutdown()));
     }
 }
 
-impl From<FaultError> for AppError {
-    fn from(error: FaultError) -> Self {
-        match error {
-            FaultError::UnknownKind(_) => Self::new(StatusCode::NOT_FOUND, "not_found", error.to_string()),
-            FaultError::WrongValue { .. } => Self::invalid(error.to_string()),
-        }
+/// The wall clock of a replica, which a fault may set wrong.
+#[derive(Debug, Clone)]
+pub(super) struct ReplicaClock(pub Faults);
+
+impl Clock for ReplicaClock {
+    fn now_ms(&self) -> i64 {
+        SystemClock.now_ms().saturating_add(self.0.skew_ms())
     }
-}
-
-async fn list(AxumState(faults): AxumState<Faults>) -> Json<Vec<Fault>> {
-    Json(faults.list())
-}
-
-async fn set(
-    AxumState(faults): AxumState<Faults>,
-    Path(kind): Path<String>,
-    Json(body): Json<FaultValue>,
-) -> Result<StatusCode, AppError> {
-    // Whoever wants a fault to hold says so again and again; that must not drown what else the replica says.
-    if faults.set(&kind, body.value.as_deref())? {
-        tracing::info!(kind, value = body.value, "a fault was set");
-    }
-    Ok(StatusCode::NO_CONTENT)
-}
-
-async fn clear(AxumState(faults): AxumState<Faults>, Path(kind): Path<String>) -> Result<StatusCode, AppError> {
-    faults.clear(&kind)?;
-    tracing::info!(kind, "a fault was cleared");
-    Ok(StatusCode::NO_CONTENT)
-}
-
-async fn clear_all(AxumState(faults): AxumState<Faults>) -> StatusCode {
-    faults.clear_all();
-    tracing::info!("all faults were cleared");
-    StatusCode::NO_CONTENT
-}
-
-fn wrong(kind: &'static str, value: Option<&str>, expected: &'static str) -> FaultError {
-    FaultError::WrongValue { kind, value: value.unwrap_or("nothing").to_owned(), expected }
-}
-
-fn number(kind: &'static str, value: Option<&str>, max: f64, expected: &'static str) -> Result<f64, FaultError> {
-    let number = value.and_then(|text| text.parse().ok()).filter(|number| (0.0..=max).contains(number));
-    number.ok_or_else(|| wrong(kind, value, expected))
-}
-
-fn latency(value: Option<&str>) -> Result<Duration, FaultError> {
-    let latency = value.and_then(|text| protocol::duration::parse(text).ok()).filter(|l| *l <= LATENCY_MAX);
-    latency.ok_or_else(|| wrong("latency", value, "a duration up to 1m, such as 250ms"))
-}
-
-fn no_value(kind: &'static str, value: Option<&str>) -> Result<bool, FaultError> {
-    value.map_or(Ok(true), |given| Err(wrong(kind, Some(given), "no value")))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn wrong_values_are_refused_and_said() {
-        let faults = Faults::default();
-        let cases = [
-            ("error", Some("2"), "the fault error was given \"2\"; expected a ratio from 0 to 1"),
-            ("error", Some("NaN"), "the fault error was given \"NaN\"; expected a ratio from 0 to 1"),
-            ("error", None, "the fault error was given \"nothing\"; expected a ratio from 0 to 1"),
-            ("latency", Some("5"), "the fault latency was given \"5\"; expected a duration up to 1m, such as 250ms"),
-            ("hang", Some("1"), "the fault hang was given \"1\"; expected no value"),
-            ("cpu", Some("-1"), "the fault cpu was given \"-1\"; expected a number of cores from 0 to 64"),
-            ("fire", None, "there is no fault \"fire\"; expected error, latency, crash, hang or cpu"),
-        ];
-        for (kind, value, expected) in cases {
-            assert_eq!(faults.set(kind, value).unwrap_err().to_string(), expected);
-        }
-        assert_eq!(faults.list(), []);
-    }
-
-    #[test]
-    fn lists_what_is_on_until_it_is_cleared() {
-        let faults = Faults::default();
-        assert_eq!(faults.set("error", Some("0.5")), Ok(true));
-        assert_eq!(faults.set("error", Some("0.5")), Ok(false));
-        faults.set("latency", Some("250ms")).unwrap();
-        assert_eq!(
-            faults.list(),
-            [
-                Fault { kind: "error", value: Some("0.5".to_owned()) },
-                Fault { kind: "latency", value: Some("250ms".to_owned()) }
-            ]
-        );
-        faults.clear("error").unwrap();
-        assert_eq!(faults.list().len(), 1);
-        faults.clear_all();
-        assert_eq!(faults.list(), []);
-    }
-
-    #[tokio::test]
-    async fn burning_cpu_begins_ends_and_stops_with_the_replica() {
-        let (faults, stop) = (Faults::default(), CancellationToken::new());
-        let burning = tokio::spawn(faults.clone().burn_cpu(stop.clone()));
-        faults.set("cpu", Some("1.5")).unwrap();
-        tokio::task::yield_now().await;
-        faults.set("cpu", Some("0.1")).unwrap();
-        stop.cancel();
-        tokio::time::timeout(Duration::from_secs(5), burning).await.unwrap().unwrap().unwrap();
-    }
-}
+mod tests;

@@ -5,6 +5,7 @@ mod attempt;
 mod breaker;
 mod budget;
 mod error;
+mod storm;
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use url::Url;
 use self::breaker::Breaker;
 use self::budget::RetryBudget;
 pub use self::error::CallError;
+use super::faults::Faults;
 use super::meters::Meters;
 use super::request::RequestContext;
 
@@ -57,6 +59,7 @@ struct Inner {
     slots: Semaphore,
     /// Breaker and budget count time from here.
     since: Instant,
+    faults: Faults,
 }
 
 impl fmt::Debug for Peer {
@@ -97,7 +100,14 @@ pub struct Call {
 }
 
 impl Peer {
-    pub(super) fn new(name: &str, base: &Url, http: reqwest::Client, tracer: SdkTracer, meters: &Meters) -> Self {
+    pub(super) fn new(
+        name: &str,
+        base: &Url,
+        http: reqwest::Client,
+        tracer: SdkTracer,
+        meters: &Meters,
+        faults: Faults,
+    ) -> Self {
         let (state, retries) = meters.of_peer(name);
         Self(Arc::new(Inner {
             name: name.to_owned(),
@@ -111,6 +121,7 @@ impl Peer {
             budget: Mutex::default(),
             slots: Semaphore::new(IN_FLIGHT_MAX),
             since: Instant::now(),
+            faults,
         }))
     }
 
@@ -212,6 +223,9 @@ impl Call {
     pub async fn send(self, request: &RequestContext) -> Result<Answer, CallError> {
         let deadline = request.deadline().at_most(Instant::now(), self.timeout);
         let peer = &self.peer.0;
+        if let Some(patience) = peer.faults.storm_patience() {
+            return storm::send(&self, request, deadline, patience).await;
+        }
         peer.budget.lock().deposit(peer.since.elapsed());
         let mut attempt = 1;
         loop {

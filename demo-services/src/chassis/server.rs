@@ -1,8 +1,9 @@
 //! What happens to every request around its handler: span, metrics, deadline, load shedding, faults, work. Probes and
-//! `/metrics` pass by all of it but the fault `hang`.
+//! `/metrics` pass by all of it but the faults `hang` and `zone`.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
@@ -82,7 +83,10 @@ async fn handle(context: &Context, deadline: Deadline, request: Request, next: N
     }
     // Half of its time may pass in waiting for the CPU, so that there is time left to answer. Told "not now" sooner, its
     // caller leaves this replica in peace and need not think it dead.
-    if !context.work().burn(deadline.remaining(Instant::now()) / 2).await {
+    let patience = || deadline.remaining(Instant::now()) / 2;
+    let has_turn = context.work().burn(patience()).await;
+    let missed = missed(context, &request);
+    if !has_turn || !fill_cache(context, missed, patience()).await {
         context.meters().shed("cpu");
         return AppError::unavailable_as("overloaded", "the replica has no CPU time to spare").into_response();
     }
@@ -91,6 +95,22 @@ async fn handle(context: &Context, deadline: Deadline, request: Request, next: N
         Ok(response) => response,
         Err(_) => AppError::internal("a handler panicked").into_response(),
     }
+}
+
+/// The route whose cached answer has expired, and what it costs to compute; none without the fault `stampede`.
+fn missed(context: &Context, request: &Request) -> Option<(String, Duration)> {
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str);
+    context.faults().has_missed(route).map(|cost| (route.to_owned(), cost))
+}
+
+/// Computes what was missed; `false` when there was no CPU for it.
+async fn fill_cache(context: &Context, missed: Option<(String, Duration)>, patience: Duration) -> bool {
+    let Some((route, cost)) = missed else { return true };
+    let computed = context.work().burn_for(cost, patience).await;
+    if computed {
+        context.faults().has_filled(&route);
+    }
+    computed
 }
 
 fn start_span(context: &Context, request: &Request, route: &str) -> opentelemetry::Context {

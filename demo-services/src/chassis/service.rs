@@ -3,19 +3,19 @@
 
 use std::future::IntoFuture;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::serve::ListenerExt;
 use lifecycle::metrics::Metrics;
-use lifecycle::{CancellationToken, Supervisor, SystemClock, TaskEnded, listen};
+use lifecycle::{CancellationToken, Supervisor, TaskEnded, listen};
 use tokio::net::TcpListener;
 
 use super::config::Config;
 use super::context::{Context, StartError};
+use super::faults::Faults;
+use super::server;
 use super::telemetry::{self, Exporting};
-use super::{faults, server};
 
 /// Between "not ready" and the end of accepting: balancers see the probe fail or the list of endpoints shrink, and requests
 /// that are on their way still find an open door.
@@ -61,11 +61,12 @@ impl Bound {
     pub async fn bind(config: Config, stop: CancellationToken) -> Result<Self, StartError> {
         let http = listen(config.http, "POD_IP").await?;
         let admin = listen(config.admin, "POD_IP").await?;
-        let metrics = Metrics::default();
+        let (metrics, faults) = (Metrics::default(), Faults::of(&config.name));
+        faults.register(&metrics);
         let (tracer, exporting) =
-            telemetry::start(&config, &metrics).map_err(|e| StartError::other("cannot export spans", e))?;
+            telemetry::start(&config, &metrics, &faults).map_err(|e| StartError::other("cannot export spans", e))?;
         let supervisor = Supervisor::new(CancellationToken::new()).with_deadline(TASKS_DEADLINE);
-        let context = Context::new(config, metrics, tracer, Arc::new(SystemClock), supervisor.shutdown());
+        let context = Context::new(config, metrics, tracer, faults, supervisor.shutdown());
         Ok(Self { context, supervisor, http, admin, exporting, stop })
     }
 
@@ -78,7 +79,7 @@ impl Bound {
         let routes = server::router(&context, routes);
         supervisor.spawn("http", serve_http(context.clone(), http, routes, stop.clone()));
         supervisor.spawn("admin", serve_admin(context.clone(), admin));
-        supervisor.spawn("cpu fault", context.faults().clone().burn_cpu(supervisor.shutdown()));
+        context.faults().spawn_into(&mut supervisor);
         let mut exports = Supervisor::new(CancellationToken::new());
         if let Some(exporting) = exporting {
             exports.spawn("span export", exporting.run(exports.shutdown()));
@@ -145,7 +146,7 @@ async fn serve_http(
     let drain = async {
         let _ = tokio::time::timeout(NOTICE, &mut serving).await;
         door.cancel();
-        context.faults().clear(faults::HANG).ok();
+        context.faults().let_go();
         if tokio::time::timeout(DRAIN_DEADLINE, &mut serving).await.is_err() {
             tracing::warn!("requests did not finish in time and are dropped");
         }

@@ -9,10 +9,12 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{AssertSqlSafe, Sqlite, SqlitePool, Transaction};
 use tokio::time::Instant;
 
+use super::faults::StoreFaults;
+
 /// Waits for another replica's write; writes here take milliseconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections of one replica: SQLite has one writer at a time, and each connection is a thread.
-const CONNECTIONS_MAX: u32 = 4;
+pub(super) const CONNECTIONS_MAX: u32 = 4;
 /// A request that waits this long for a connection is better told "not now".
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Page cache of one connection in KiB; negative is SQLite's way to say KiB. The tables are small.
@@ -39,6 +41,15 @@ pub enum StoreError {
 /// transaction that holds the write lock, so that replicas starting at once do not collide; SQLite's `user_version` counts
 /// them. A published migration is never changed: append another.
 pub async fn open(url: &str, migrations: &[&'static str]) -> Result<SqlitePool, StoreError> {
+    open_with(url, migrations, StoreFaults::default()).await
+}
+
+/// The same for a replica whose faults may make its store slow or take it away.
+pub(super) async fn open_with(
+    url: &str,
+    migrations: &[&'static str],
+    faults: StoreFaults,
+) -> Result<SqlitePool, StoreError> {
     let options = options(url)?;
     let pool = SqlitePoolOptions::new()
         .max_connections(if url.contains(":memory:") { 1 } else { CONNECTIONS_MAX })
@@ -46,7 +57,11 @@ pub async fn open(url: &str, migrations: &[&'static str]) -> Result<SqlitePool, 
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .idle_timeout(None)
         .max_lifetime(None)
-        .test_before_acquire(false);
+        .test_before_acquire(false)
+        .before_acquire(move |_, _| {
+            let faults = faults.clone();
+            Box::pin(async move { Ok(faults.connection_holds().await) })
+        });
     let give_up = Instant::now() + OPEN_PATIENCE;
     let pool = loop {
         match pool.clone().connect_with(options.clone()).await {

@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use lifecycle::CancellationToken;
 use lifecycle::metrics::Metrics;
@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::config::Config;
+use super::faults::Faults;
 
 /// Spans waiting for export; the SDK's own default (`OTEL_BSP_MAX_QUEUE_SIZE`).
 const QUEUE_MAX: usize = 2_048;
@@ -41,6 +42,7 @@ type Dropped = Family<Reason, Counter>;
 
 /// The SDK's end of the queue.
 struct Queue {
+    faults: Faults,
     spans: mpsc::Sender<SpanData>,
     dropped: Dropped,
 }
@@ -54,7 +56,13 @@ impl fmt::Debug for Queue {
 impl SpanProcessor for Queue {
     fn on_start(&self, _: &mut Span, _: &opentelemetry::Context) {}
 
-    fn on_end(&self, span: SpanData) {
+    fn on_end(&self, mut span: SpanData) {
+        // A replica whose clock is wrong has it wrong in its spans too.
+        let skew_ms = self.faults.skew_ms();
+        if skew_ms != 0 {
+            span.start_time = shifted(span.start_time, skew_ms);
+            span.end_time = shifted(span.end_time, skew_ms);
+        }
         if self.spans.try_send(span).is_err() {
             self.dropped.get_or_create(&Reason { reason: "queue_full" }).inc();
         }
@@ -76,18 +84,40 @@ pub(super) struct Exporting {
     exporter: SpanExporter,
     dropped: Dropped,
     exported: Counter,
+    config: Config,
+    faults: Faults,
+    /// As the exporter says it.
+    version: String,
 }
 
-/// A tracer that samples everything, and what exports its spans if there is somewhere to export them to.
-pub(super) fn start(config: &Config, metrics: &Metrics) -> Result<(SdkTracer, Option<Exporting>), ExporterBuildError> {
-    let resource = Resource::builder_empty().with_attributes([
+/// A moment as a wrong clock has it; the right one where there is no such moment.
+fn shifted(time: SystemTime, skew_ms: i64) -> SystemTime {
+    let skew = Duration::from_millis(skew_ms.unsigned_abs());
+    let moved = if skew_ms < 0 { time.checked_sub(skew) } else { time.checked_add(skew) };
+    moved.unwrap_or(time)
+}
+
+/// Who sends the spans.
+fn resource(config: &Config, version: &str) -> Resource {
+    let attributes = [
         KeyValue::new("service.name", config.otel_name.clone()),
         KeyValue::new("service.namespace", config.pod.namespace.clone()),
         KeyValue::new("service.instance.id", config.pod.name.clone()),
+        KeyValue::new("service.version", version.to_owned()),
         KeyValue::new("k8s.pod.name", config.pod.name.clone()),
         KeyValue::new("k8s.namespace.name", config.pod.namespace.clone()),
-    ]);
-    let resource = resource.build();
+    ];
+    Resource::builder_empty().with_attributes(attributes).build()
+}
+
+/// A tracer that samples everything, and what exports its spans if there is somewhere to export them to.
+pub(super) fn start(
+    config: &Config,
+    metrics: &Metrics,
+    faults: &Faults,
+) -> Result<(SdkTracer, Option<Exporting>), ExporterBuildError> {
+    let version = faults.version();
+    let resource = resource(config, &version);
     let builder = SdkTracerProvider::builder().with_resource(resource.clone());
     let Some(endpoint) = &config.otlp_endpoint else {
         return Ok((builder.build().tracer("demo-services"), None));
@@ -107,8 +137,11 @@ pub(super) fn start(config: &Config, metrics: &Metrics) -> Result<(SdkTracer, Op
         .with_timeout(EXPORT_TIMEOUT)
         .build()?;
     exporter.set_resource(&resource);
-    let tracer = builder.with_span_processor(Queue { spans: sender, dropped: dropped.clone() }).build();
-    Ok((tracer.tracer("demo-services"), Some(Exporting { spans, exporter, dropped, exported })))
+    let queue = Queue { faults: faults.clone(), spans: sender, dropped: dropped.clone() };
+    let tracer = builder.with_span_processor(queue).build();
+    let (config, faults) = (config.clone(), faults.clone());
+    let exporting = Exporting { spans, exporter, dropped, exported, config, faults, version };
+    Ok((tracer.tracer("demo-services"), Some(exporting)))
 }
 
 impl Exporting {
@@ -130,11 +163,21 @@ impl Exporting {
                     }
                 }
             }
+            self.follow_version();
             self.export(&mut batch, EXPORT_TIMEOUT).await;
             due = Instant::now() + BATCH_DELAY;
         }
         self.flush(batch).await;
         Ok(())
+    }
+
+    /// What is exported from now on is of the version that the replica says it is.
+    fn follow_version(&mut self) {
+        let version = self.faults.version();
+        if version != self.version {
+            self.exporter.set_resource(&resource(&self.config, &version));
+            self.version = version;
+        }
     }
 
     async fn flush(&mut self, mut batch: Vec<SpanData>) {

@@ -38,13 +38,19 @@ impl Work {
 
     /// Burns the work of one request, in slices; `false` when its turn did not come within `patience`.
     pub async fn burn(&self, patience: Duration) -> bool {
-        if self.base.is_zero() {
+        let time = self.base.mul_f64(rand::rng().random_range(1.0 - JITTER..1.0 + JITTER));
+        self.burn_for(time, patience).await
+    }
+
+    /// Burns so much, in slices; `false` when its turn did not come within `patience`.
+    pub async fn burn_for(&self, time: Duration, patience: Duration) -> bool {
+        if time.is_zero() {
             return true;
         }
         let Ok(Ok(_turn)) = tokio::time::timeout(patience, self.turns.acquire()).await else {
             return false;
         };
-        let mut left = self.base.mul_f64(rand::rng().random_range(1.0 - JITTER..1.0 + JITTER));
+        let mut left = time;
         while !left.is_zero() {
             let slice = left.min(SLICE);
             spin(turns(slice));

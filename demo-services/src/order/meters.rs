@@ -11,12 +11,13 @@ struct StateLabel {
     state: &'static str,
 }
 
-/// `orders_total{state}`, counted by the replica that made the change, and `orders_pending`, which every replica reads from
-/// the shared store: take its maximum, not its sum.
+/// `orders_total{state}`, counted by the replica that made the change, and `orders_pending` and `order_events_undelivered`,
+/// which every replica reads from the shared store: take their maximum, not their sum.
 #[derive(Debug, Clone, Default)]
 pub struct OrderMeters {
     orders: Family<StateLabel, Counter>,
     pending: Gauge,
+    undelivered: Gauge,
 }
 
 impl OrderMeters {
@@ -25,6 +26,8 @@ impl OrderMeters {
         metrics.register(|registry| {
             registry.register("orders", "Orders that reached a state", meters.orders.clone());
             registry.register("orders_pending", "Orders that have not ended, of all replicas", meters.pending.clone());
+            let help = "Events that some destination has not taken yet, of all replicas";
+            registry.register("order_events_undelivered", help, meters.undelivered.clone());
         });
         meters
     }
@@ -32,6 +35,10 @@ impl OrderMeters {
     /// An order reached `placed`, `confirmed` or `cancelled`.
     pub fn reached(&self, state: &'static str) {
         self.orders.get_or_create(&StateLabel { state }).inc();
+    }
+
+    pub fn undelivered(&self, count: u64) {
+        self.undelivered.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     pub fn pending(&self, count: u64) {

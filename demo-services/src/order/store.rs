@@ -255,6 +255,11 @@ impl Orders {
         Ok(count.unsigned_abs())
     }
 
+    /// How many events some destination has not taken yet.
+    pub async fn undelivered(&self) -> Result<u64, sqlx::Error> {
+        outbox::undelivered(&mut *self.pool.acquire().await?).await
+    }
+
     /// Counts by state, and which of the ids asked for are not here.
     pub async fn audit(&self, asked: &[String]) -> Result<OrderAudit, sqlx::Error> {
         let mut connection = self.pool.acquire().await?;

@@ -62,9 +62,12 @@ impl Worker {
     }
 
     async fn count(&self) {
-        match self.orders.pending().await {
-            Ok(pending) => self.meters.pending(pending),
-            Err(error) => tracing::warn!(%error, "pending orders could not be counted"),
+        match tokio::try_join!(self.orders.pending(), self.orders.undelivered()) {
+            Ok((pending, undelivered)) => {
+                self.meters.pending(pending);
+                self.meters.undelivered(undelivered);
+            }
+            Err(error) => tracing::warn!(%error, "what is pending could not be counted"),
         }
     }
 

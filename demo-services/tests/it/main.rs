@@ -5,6 +5,8 @@ mod answers;
 #[cfg(test)]
 mod chassis;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod front_door;
 #[cfg(test)]
 mod killed;

@@ -83,10 +83,11 @@ impl Conductor {
     pub async fn run(mut self, shutdown: &CancellationToken) -> Result<(), String> {
         let started = Instant::now();
         self.say(&format!(
-            "plimsoll demo: collector {} · autoscaler {} · shop {} · data {}",
+            "plimsoll demo: collector {} · autoscaler {} · shop {} · faults {} · data {}",
             trimmed(&self.view.collector_url),
             trimmed(&self.view.autoscaler_url),
             trimmed(&self.view.gateway_url),
+            trimmed(&self.view.control_url),
             self.data,
         ));
         self.wait_ready(shutdown).await?;
@@ -103,12 +104,13 @@ impl Conductor {
             self.view.cluster.limits(),
         ));
         let load_started = Instant::now();
+        self.view.faults.begin();
         if let Some(doors) = self.view.open_doors.take()
             && doors.send(()).is_err()
         {
             return Err("the shoppers were gone before the shop was ready".to_owned());
         }
-        let (mut tally, mut faults) = (Tally::default(), Switchboard::new(&self.arguments.fault));
+        let (mut tally, mut faults) = (Tally::default(), Switchboard::new(self.view.faults.clone()));
         self.watch(&mut tally, &mut faults, load_started, shutdown).await;
         let report = tokio::select! {
             () = shutdown.cancelled() => return self.stopped(),

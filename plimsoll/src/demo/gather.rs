@@ -79,6 +79,7 @@ pub async fn report(view: &View, tally: &Tally, served: Served, settle: Duration
             traces: collector.traces,
         },
         orders,
+        faults: view.faults.truth(),
         endpoints: EndpointsReport {
             collector: view.collector_url.to_string(),
             autoscaler: view.autoscaler_url.to_string(),

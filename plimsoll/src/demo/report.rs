@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::plan::FaultReport;
+
 /// The whole run.
 #[derive(Debug, Serialize)]
 pub struct Report {
@@ -17,6 +19,8 @@ pub struct Report {
     pub collector: CollectorReport,
     /// Counted in the shop's own books after the load ended.
     pub orders: demo_services::audit::OrdersReport,
+    /// The ground truth: which faults were on, and when.
+    pub faults: Vec<FaultReport>,
     /// Where the programs listened.
     pub endpoints: EndpointsReport,
 }

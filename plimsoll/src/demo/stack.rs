@@ -11,13 +11,15 @@ use cluster::{Cluster, Workload};
 use collector::Collector;
 use demo_services::shoppers::{self, Shoppers};
 use lifecycle::Supervisor;
+use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use url::Url;
 
 use super::data_dir::DataDir;
+use super::plan::Plan;
 use super::ports::Held;
 use super::scrape_config::{self, Sources};
-use super::{Arguments, ports};
+use super::{Arguments, control, ports};
 use crate::manifests;
 
 /// The autoscaler's tick in the demo. HPA's 15 s would leave most of a two-minute demo without a decision.
@@ -42,6 +44,8 @@ pub struct Stack {
     autoscaler: Autoscaler,
     shoppers: Shoppers,
     gateway: SocketAddr,
+    control: TcpListener,
+    faults: Plan,
 }
 
 /// What the conductor sees of the running programs.
@@ -64,6 +68,10 @@ pub struct View {
     pub autoscaler_url: Url,
     /// The shop's front door.
     pub gateway_url: Url,
+    /// Where faults are begun and ended.
+    pub control_url: Url,
+    /// The faults of the run.
+    pub faults: Plan,
 }
 
 impl View {
@@ -169,12 +177,15 @@ impl Stack {
         })
         .await
         .map_err(text)?;
-        Ok(Self { cluster, runtime, collector, autoscaler, shoppers, gateway: gateway_address })
+        let control = place(arguments.control, 9902, "--control")?.release();
+        let control = lifecycle::listen::listen(control, "--control").await.map_err(text)?;
+        let faults = Plan::new(&arguments.fault);
+        Ok(Self { cluster, runtime, collector, autoscaler, shoppers, gateway: gateway_address, control, faults })
     }
 
     /// Starts every program as a task of the supervisor; the shoppers wait at the door.
     pub fn spawn_into(self, supervisor: &mut Supervisor) -> Result<View, String> {
-        let Self { cluster, runtime, collector, autoscaler, shoppers, gateway } = self;
+        let Self { cluster, runtime, collector, autoscaler, shoppers, gateway, control, faults } = self;
         let (open_doors, doors_open) = oneshot::channel();
         let (load_over, load_ended) = oneshot::channel();
         let view = View {
@@ -187,8 +198,11 @@ impl Stack {
             collector_url: url(collector.endpoints().http)?,
             autoscaler_url: url(autoscaler.address())?,
             gateway_url: url(gateway)?,
+            control_url: url(control.local_addr().map_err(text)?)?,
+            faults: faults.clone(),
         };
         let shutdown = supervisor.shutdown();
+        supervisor.spawn("the faults' port", control::serve(control, faults, shutdown.clone()));
         supervisor.spawn("the cluster", runtime.run(shutdown.clone()));
         supervisor.spawn("the collector", collector.run(shutdown.clone()));
         supervisor.spawn("the autoscaler", autoscaler.run(shutdown.clone()));

@@ -29,6 +29,8 @@ fn flags_that_are_wrong_are_named() {
     refused(&["demo", "--headless"], &["--seconds"]);
     refused(&["demo", "--profile", "trace:/nowhere.csv"], &["/nowhere.csv"]);
     refused(&["demo", "--fault", "payment:latency=2m@3"], &["--fault", "300ms", "1m"]);
+    refused(&["demo", "--fault", "search:pool=2@3"], &["--fault", "search", "has no store", "payment"]);
+    refused(&["demo", "--fault", "order:unreachable=search@3"], &["--fault", "a service that it calls: product"]);
     refused(&["demo", "--seconds", "20", "--fault", "payment:error=1@30"], &["payment:error=1@30", "--seconds"]);
     refused(&["shop", "serve", "bakery"], &["bakery", "gateway"]);
 }

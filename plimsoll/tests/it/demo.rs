@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::process::{Demo, PLIMSOLL, is_alive, query, turn, vector, wait_until};
 
@@ -48,6 +48,10 @@ fn a_run_with_a_payment_outage_and_a_killed_replica_loses_nothing() {
     assert_eq!(demo.wait_end(Duration::from_secs(90)), Some(0), "{}", demo.output());
     let report: Value = serde_json::from_str(&fs::read_to_string(&report).unwrap()).unwrap();
     check_report(&report);
+    let truth = &report["faults"][0];
+    assert_eq!((&truth["service"], &truth["kind"], &truth["value"]), (&json!("payment"), &json!("error"), &json!("1")));
+    let (start, end) = (truth["start"].as_f64().unwrap(), truth["end"].as_f64().unwrap());
+    assert!((6.0..8.0).contains(&start) && (14.0..17.0).contains(&end), "{truth}");
 }
 
 fn pid(pid: u32) -> rustix::process::Pid {

@@ -21,6 +21,9 @@ use crate::contract::{DEADLINE_HEADER, Problem, USER_HEADER};
 /// A call that had less time than this and ran out of it says nothing about the peer.
 const BLAME_MIN: Duration = Duration::from_millis(100);
 
+/// Where nobody listens: the port of tcpmux, which is gone from machines and which no service may take.
+const NOBODY: &str = "http://127.0.0.1:1";
+
 /// An attempt without an answer.
 #[derive(Debug)]
 pub(super) struct Failed {
@@ -38,6 +41,15 @@ impl Failed {
 
     fn not_asked(error: CallError) -> Self {
         Self { error, status: None, pushed_back: true }
+    }
+
+    /// Whether whoever heeds neither time nor push-back would repeat it.
+    pub fn may_be_hammered(&self, idempotent: bool) -> bool {
+        match &self.error {
+            CallError::Unavailable { unsent, .. } => *unsent || idempotent,
+            CallError::DeadlineExceeded { .. } => idempotent,
+            CallError::Rejected { .. } | CallError::BreakerOpen { .. } | CallError::Malformed { .. } => false,
+        }
     }
 
     pub fn may_repeat(&self, idempotent: bool) -> bool {
@@ -72,11 +84,25 @@ pub(super) async fn make(
     let Some(verdict) = Verdict::ask(peer) else {
         return Err(Failed::not_asked(CallError::BreakerOpen { peer: peer.name.clone() }));
     };
-    let span = Calling::begin(call, request, begun, number);
-    let outcome = timeout_at(deadline.instant(), exchange(call, request, &span.trace, deadline)).await;
-    let result =
-        outcome.unwrap_or_else(|_| Err(Failed::unanswered(CallError::DeadlineExceeded { peer: peer.name.clone() })));
+    let result = ask(call, request, deadline, deadline, number).await;
     verdict.give(judge(&result, allowed));
+    result
+}
+
+/// Asks the peer, with a span about it; neither breaker nor bulkhead hears of it. The peer is told that there is time until
+/// `deadline`, and is waited for until `patience`.
+pub(super) async fn ask(
+    call: &Call,
+    request: &RequestContext,
+    deadline: Deadline,
+    patience: Deadline,
+    number: u32,
+) -> Result<Answer, Failed> {
+    let span = Calling::begin(call, request, Instant::now(), number);
+    let outcome = timeout_at(patience.instant(), exchange(call, request, &span.trace, deadline)).await;
+    let peer = &call.peer.0.name;
+    let result =
+        outcome.unwrap_or_else(|_| Err(Failed::unanswered(CallError::DeadlineExceeded { peer: peer.clone() })));
     span.end(&result);
     result
 }
@@ -108,7 +134,8 @@ async fn exchange(
     if let Some(user) = request.user().and_then(|user| HeaderValue::from_str(user).ok()) {
         headers.insert(USER_HEADER, user);
     }
-    let mut sending = peer.http.request(call.method.clone(), format!("{}{}", peer.base, call.path)).headers(headers);
+    let base = if peer.faults.cannot_reach(&peer.name) { NOBODY } else { &peer.base };
+    let mut sending = peer.http.request(call.method.clone(), format!("{base}{}", call.path)).headers(headers);
     if !call.query.is_empty() {
         sending = sending.query(&call.query);
     }
