@@ -1,7 +1,9 @@
 //! `cargo xtask bench`: our collector and a given Prometheus at the same work in one run, and what each of them needed for
-//! it. Both run as processes of their own; what feeds them is not counted. Start at `Bench`.
+//! it. Both run as processes of their own; what feeds them is not counted. `faults` is a bench of another kind: what the
+//! collector says of the demo's faults. Start at `Bench`.
 
 mod answers;
+mod faults;
 pub mod generator;
 mod queries;
 pub mod remote_write;
@@ -18,9 +20,18 @@ use clap::{Args, Subcommand};
 
 use self::report::Report;
 
-/// What is compared.
+/// What is measured.
 #[derive(Debug, Subcommand)]
 pub enum Bench {
+    #[command(flatten)]
+    Compared(Comparison),
+    /// Faults are made in the demo, one after the other: who is named for them, how soon, and who without any.
+    Faults(faults::Arguments),
+}
+
+/// What is compared.
+#[derive(Debug, Subcommand)]
+pub enum Comparison {
     /// Targets are scraped each second: processor time a sample, memory, scrapes that were missed.
     Scrape {
         #[command(flatten)]
@@ -82,13 +93,19 @@ pub struct History {
     interval: u64,
 }
 
-/// Runs one comparison.
+/// Runs one measurement.
 pub fn run(bench: &Bench) -> anyhow::Result<()> {
-    if cfg!(debug_assertions) {
-        return for_release();
+    match bench {
+        // It feeds nobody: how quick it is itself does not matter.
+        Bench::Faults(arguments) => faults::run(arguments),
+        Bench::Compared(_) if cfg!(debug_assertions) => for_release(),
+        Bench::Compared(comparison) => compare(comparison),
     }
-    let setup = match bench {
-        Bench::Scrape { setup, .. } | Bench::Query { setup, .. } | Bench::Storage { setup, .. } => setup,
+}
+
+fn compare(comparison: &Comparison) -> anyhow::Result<()> {
+    let setup = match comparison {
+        Comparison::Scrape { setup, .. } | Comparison::Query { setup, .. } | Comparison::Storage { setup, .. } => setup,
     };
     let plimsoll = match &setup.plimsoll {
         Some(path) => path.clone(),
@@ -98,12 +115,12 @@ pub fn run(bench: &Bench) -> anyhow::Result<()> {
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start")?;
     let report = runtime.block_on(async {
-        match bench {
-            Bench::Scrape { seconds, .. } => scrape::run(setup, &plimsoll, &folder, *seconds).await,
-            Bench::Query { history, repeat, only, .. } => {
+        match comparison {
+            Comparison::Scrape { seconds, .. } => scrape::run(setup, &plimsoll, &folder, *seconds).await,
+            Comparison::Query { history, repeat, only, .. } => {
                 queries::run(setup, &plimsoll, &folder, *history, *repeat, only.as_deref()).await
             }
-            Bench::Storage { history, .. } => storage::run(setup, &plimsoll, &folder, *history).await,
+            Comparison::Storage { history, .. } => storage::run(setup, &plimsoll, &folder, *history).await,
         }
     });
     // Whatever came out of it, gigabytes are not left behind.
