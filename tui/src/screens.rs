@@ -387,6 +387,11 @@ fn nothing<T>(source: &Source<T>, none: &str) -> String {
     }
 }
 
+/// Whether nothing is wrong with a service by its own numbers, as far as is known.
+fn seems_well(app: &App, service: &str) -> bool {
+    app.row_named(service).is_none_or(|row| row.assessment.health >= Health::Unknown)
+}
+
 /// A state as shape and word.
 fn state(app: &App, health: Health) -> String {
     format!("{} {}", app.theme.shape(health), health.word())

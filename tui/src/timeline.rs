@@ -89,7 +89,7 @@ pub fn entries(picture: &Picture) -> Vec<Entry> {
         all.extend(picture.faults.data.iter().flat_map(|faults| of_suspects(faults)));
     }
     all.extend(changes.into_iter().map(of_decision));
-    all.extend(events.iter().map(of_event));
+    all.extend(events.iter().filter(|event| !repeats(event, decisions)).map(of_event));
     all.sort_by(|a, b| {
         Reverse(a.at_ms)
             .cmp(&Reverse(b.at_ms))
@@ -111,6 +111,12 @@ fn is_decided(event: &TimelineEvent, changes: &[&DecisionRecord]) -> bool {
                 && Some(change.to) == replicas
                 && (-SEEN_AFTER_MS / 4..=SEEN_AFTER_MS).contains(&took_ms)
         })
+}
+
+/// Whether an event is only what the autoscaler told the cluster of its decision.
+fn repeats(event: &EventRecord, decisions: &[DecisionRecord]) -> bool {
+    let is_its = |record: &DecisionRecord| record.workload == event.workload && record.message == event.message;
+    event.kind == EventKind::Normal && decisions.iter().any(|record| record.outcome != Outcome::Hold && is_its(record))
 }
 
 fn of_collector(event: &TimelineEvent) -> Entry {
@@ -140,7 +146,11 @@ fn of_suspects(faults: &Faults) -> impl Iterator<Item = Entry> {
 
 fn of_decision(record: &DecisionRecord) -> Entry {
     let done = if record.applied { "" } else { " (not carried out)" };
-    let text = format!("replicas {} -> {}{done}: {}", record.from, record.wish, record.message);
+    let change = format!("{} -> {}", record.from, record.wish);
+    // The sentence may begin with what the row says already.
+    let said = format!("{} {change}: ", record.workload.name);
+    let why = record.message.strip_prefix(&said).unwrap_or(&record.message);
+    let text = format!("replicas {change}{done}: {why}");
     Entry { at_ms: record.at_ms, kind: Kind::Scaling, service: (&record.workload).into(), text }
 }
 

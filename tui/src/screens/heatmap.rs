@@ -71,6 +71,7 @@ fn operations(heat: &Heat) -> String {
     let at = heat.wish.operation.as_ref().and_then(|(_, one)| heat.operations.iter().position(|other| other == one));
     match (heat.operations.len(), at) {
         (0, _) => format!("its operations are not told apart{from}"),
+        (1, None) => format!("its only operation is {}{from}", heat.operations[0].name()),
         (count, None) => format!("n: one of its {count} operations{from}"),
         (count, Some(at)) => format!("operation {} of {count}; n: the next{from}", at + 1),
     }

@@ -10,7 +10,7 @@ use crate::picture::ServiceKey;
 use crate::radius::{self, Radius, Share, Stake};
 use crate::roles;
 use crate::screens::suspects::role_style;
-use crate::screens::{Body, Lines, nothing, notice, state};
+use crate::screens::{Body, Lines, nothing, notice, seems_well, state};
 use crate::text;
 use crate::widgets::Cells;
 
@@ -20,7 +20,8 @@ const LINES_OF_NAMES: usize = 3;
 /// The page.
 pub fn body(app: &App, key: &ServiceKey, width: usize) -> Body<'static> {
     let graph = &app.picture.graph;
-    let found = radius::radius(&key.name, graph.data.as_deref(), app.faults());
+    let mut found = radius::radius(&key.name, graph.data.as_deref(), app.faults());
+    found.safe_services.retain(|service| seems_well(app, service));
     if graph.data.is_none() && found.callers.is_empty() {
         return Body { empty: nothing(graph, ""), ..Body::default() };
     }

@@ -10,7 +10,7 @@ use crate::filter;
 use crate::health::{ERRORS_DEGRADED, Health};
 use crate::picture::{Freshness, TraceWish};
 use crate::roles;
-use crate::screens::{Body, Lines, nothing, notice};
+use crate::screens::{Body, Lines, nothing, notice, seems_well};
 use crate::text;
 use crate::widgets::Cells;
 
@@ -81,7 +81,8 @@ pub fn shown(app: &App) -> Vec<Row<'_>> {
     rows.extend(roles::with(faults, Role::Isolated).map(Row::Affected));
     let (hurt, well): (Vec<_>, Vec<_>) = faults.journeys.iter().partition(|journey| journey.role == Role::Victim);
     rows.extend(hurt.into_iter().map(Row::Journey));
-    let services = roles::with(faults, Role::Unaffected).map(|part| part.service.clone()).collect();
+    let unaffected = roles::with(faults, Role::Unaffected).map(|part| part.service.clone());
+    let services = unaffected.filter(|service| seems_well(app, service)).collect();
     let operations = well.into_iter().map(|journey| journey.operation.clone()).collect();
     rows.extend([("services", services), ("operations", operations)].into_iter().filter_map(safe));
     rows.retain(|row| app.place().filter.is_empty() || filter::passes(&app.place().filter, &row.words()));
@@ -250,6 +251,9 @@ fn unsuspected(app: &App) -> (String, Style) {
         (Freshness::Missing, _) => (format!("{ALONE}: {trouble}"), dim),
         (Freshness::Fresh(_), Some(faults)) if faults.watch == Watch::Blind => {
             (format!("{ALONE}: {}", faults.verdict), dim)
+        }
+        (Freshness::Fresh(_), Some(_)) if app.rows.iter().any(|row| row.assessment.health == Health::Failing) => {
+            ("suspects: none yet; the collector judges seconds once all their spans are in".to_owned(), dim)
         }
         (Freshness::Fresh(_), Some(faults)) => (format!("suspects: {}", faults.verdict), dim),
         (Freshness::Stale(age), _) => {

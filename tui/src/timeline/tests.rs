@@ -68,6 +68,24 @@ fn replicas_that_the_autoscaler_decided_are_told_once_and_others_all_the_same() 
 }
 
 #[test]
+fn a_decision_is_told_once_and_without_what_its_row_says() {
+    let mut picture = fixtures::healthy();
+    let message = "order 1 -> 2: cpu utilization 118% is above 65%".to_owned();
+    let mut scaling = picture.scaling.data.as_deref().cloned().unwrap();
+    scaling.decisions.retain(|record| (record.from, record.wish) == (1, 2));
+    scaling.decisions[0].message = message.clone();
+    picture.scaling.answered(scaling, NOW_MS);
+    let mut events = picture.events.data.as_deref().cloned().unwrap();
+    events[0].message = message;
+    picture.events.answered(events, NOW_MS);
+    let all = entries(&picture);
+    assert_eq!(
+        all.iter().map(|e| e.text.as_str()).collect::<Vec<_>>(),
+        ["replicas 1 -> 2: cpu utilization 118% is above 65%"]
+    );
+}
+
+#[test]
 fn without_a_timeline_the_faults_of_now_are_known_and_what_the_autoscaler_tells() {
     let mut picture = blame::payment_blamed();
     picture.timeline = Source::missing("no timeline");
