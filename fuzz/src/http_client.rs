@@ -22,6 +22,11 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+/// Waits for something on the same runtime.
+pub fn wait<T>(what: impl Future<Output = T>) -> T {
+    RUNTIME.block_on(what)
+}
+
 /// Sends a request to a router and reads all of the answer.
 pub fn ask(router: Router, request: Request<Body>) -> Answer {
     RUNTIME.block_on(async {

@@ -14,6 +14,7 @@ pub mod query;
 pub mod remote_write;
 pub mod rules;
 mod scene;
+pub mod segment;
 mod stored;
 pub mod template;
 pub mod wal;
@@ -33,7 +34,7 @@ pub struct Target {
 }
 
 /// All targets; those in front are reached from the network.
-pub static TARGETS: [Target; 11] = [
+pub static TARGETS: [Target; 12] = [
     Target {
         name: "exposition",
         run: exposition::run,
@@ -55,6 +56,7 @@ pub static TARGETS: [Target; 11] = [
         seeds: otlp::seeds,
         dictionary: Some(include_str!("../dictionaries/otlp.dict")),
     },
+    Target { name: "segment", run: segment::run, seeds: segment::seeds, dictionary: None },
     Target { name: "block", run: block::run, seeds: block::seeds, dictionary: None },
     Target {
         name: "config",

@@ -43,7 +43,8 @@ const QUESTIONS: [&str; 6] = [
     "/api/v1/graph?window=60s",
 ];
 
-const TRACE: &str = r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"shop"}},
+/// Two spans of a trace.
+pub const TRACE: &str = r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"shop"}},
 {"key":"n","value":{"intValue":"7"}}]},"scopeSpans":[{"scope":{"name":"s"},"spans":[
 {"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203331","name":"GET /","kind":2,
 "startTimeUnixNano":"1699999198000000000","endTimeUnixNano":"1699999199000000000","status":{"code":2,"message":"no"},

@@ -88,4 +88,4 @@ macro_rules! promises {
     };
 }
 
-promises! { exposition families wal remote_write query otlp block config rules template policy }
+promises! { exposition families wal remote_write query otlp segment block config rules template policy }

@@ -9,6 +9,7 @@ mod queries;
 pub mod remote_write;
 pub mod report;
 mod scrape;
+mod spans;
 mod storage;
 mod targets;
 
@@ -52,6 +53,11 @@ pub enum Comparison {
         /// Only queries that contain this text.
         #[arg(long)]
         only: Option<String>,
+    },
+    /// Spans by OTLP over gRPC into ours: how many a second one core takes, in how much memory, and what becomes of too many.
+    Spans {
+        #[command(flatten)]
+        setup: spans::Setup,
     },
     /// The same samples are written into both: bytes a sample of a block on disk.
     Storage {
@@ -104,10 +110,13 @@ pub fn run(bench: &Bench) -> anyhow::Result<()> {
 }
 
 fn compare(comparison: &Comparison) -> anyhow::Result<()> {
-    let setup = match comparison {
-        Comparison::Scrape { setup, .. } | Comparison::Query { setup, .. } | Comparison::Storage { setup, .. } => setup,
+    let (plimsoll, json) = match comparison {
+        Comparison::Scrape { setup, .. } | Comparison::Query { setup, .. } | Comparison::Storage { setup, .. } => {
+            (&setup.plimsoll, setup.json)
+        }
+        Comparison::Spans { setup } => (&setup.plimsoll, setup.json),
     };
-    let plimsoll = match &setup.plimsoll {
+    let plimsoll = match plimsoll {
         Some(path) => path.clone(),
         None => build()?,
     };
@@ -116,18 +125,19 @@ fn compare(comparison: &Comparison) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start")?;
     let report = runtime.block_on(async {
         match comparison {
-            Comparison::Scrape { seconds, .. } => scrape::run(setup, &plimsoll, &folder, *seconds).await,
-            Comparison::Query { history, repeat, only, .. } => {
+            Comparison::Scrape { setup, seconds } => scrape::run(setup, &plimsoll, &folder, *seconds).await,
+            Comparison::Query { setup, history, repeat, only } => {
                 queries::run(setup, &plimsoll, &folder, *history, *repeat, only.as_deref()).await
             }
-            Comparison::Storage { history, .. } => storage::run(setup, &plimsoll, &folder, *history).await,
+            Comparison::Spans { setup } => spans::run(setup, &plimsoll, &folder).await,
+            Comparison::Storage { setup, history } => storage::run(setup, &plimsoll, &folder, *history).await,
         }
     });
     // Whatever came out of it, gigabytes are not left behind.
     let removed = std::fs::remove_dir_all(&folder);
     let report: Report = report?;
     removed.with_context(|| format!("cannot remove {}", folder.display()))?;
-    if setup.json {
+    if json {
         println!("{}", report.json()?);
     } else {
         print!("{}", report.table());

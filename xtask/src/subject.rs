@@ -48,6 +48,8 @@ pub struct Launch {
     pub address: String,
     /// Where ours takes OTLP by HTTP.
     pub otlp: String,
+    /// And by gRPC.
+    pub otlp_grpc: String,
     pub data: PathBuf,
     binary: PathBuf,
     config: PathBuf,
@@ -64,6 +66,7 @@ impl Launch {
             side,
             address: free_address()?,
             otlp: free_address()?,
+            otlp_grpc: free_address()?,
             data,
             binary: binary.to_owned(),
             config: folder.join(format!("{}.yml", side.name())),
@@ -95,7 +98,7 @@ impl Launch {
         let mut command = Command::new(&self.binary);
         match self.side {
             Side::Ours => {
-                command.args(["collector", "--receive-metrics", "--enable-admin-api", "--otlp-grpc", "127.0.0.1:0"]);
+                command.args(["collector", "--receive-metrics", "--enable-admin-api", "--otlp-grpc", &self.otlp_grpc]);
                 command.args(["--listen", &self.address, "--otlp-http", &self.otlp]);
                 command.arg("--config").arg(&self.config).arg("--data").arg(&self.data);
             }
