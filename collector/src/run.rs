@@ -219,7 +219,7 @@ impl Collector {
         if let Some(keeper) = self.traces.keeper() {
             tasks.spawn("spans", keeper.run(tasks.shutdown()));
         }
-        tasks.spawn("faults", self.traces.watchman().run(tasks.shutdown()));
+        tasks.spawn("faults", self.traces.watchman().with_series(self.store.clone()).run(tasks.shutdown()));
         let watch_counts = self.report.watch_counts.clone();
         let delivery = delivery::run(config.clone(), self.delivery, watch_counts, tasks.shutdown());
         tasks.spawn("alert delivery", delivery);

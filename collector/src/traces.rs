@@ -182,7 +182,11 @@ impl Traces {
 
     /// Jaeger's query API below `/api`, `/api/v1/graph` and `/api/v1/faults`.
     pub fn routes(&self) -> Router {
-        let own = Router::new().route("/api/v1/graph", get(graph::get)).route("/api/v1/faults", get(watch::get));
+        let own = Router::new()
+            .route("/api/v1/graph", get(graph::get))
+            .route("/api/v1/faults", get(watch::get))
+            .route("/api/v1/faults/timeline", get(watch::timeline::get))
+            .route("/api/v1/faults/stream", get(watch::stream::get));
         jaeger::routes().merge(own).with_state(Arc::clone(&self.core))
     }
 

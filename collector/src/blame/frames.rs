@@ -46,6 +46,8 @@ pub struct Cell {
     pub failed: u32,
     /// Failed although no call below did.
     pub born: u32,
+    /// Of the errors born here, those that say "not now".
+    pub refused: u32,
     /// Own time.
     pub own: Few,
     /// Own time together, microseconds.
@@ -67,6 +69,8 @@ pub struct EdgeCell {
     pub calls: u32,
     /// Failed, and the one called is to blame.
     pub failed: u32,
+    /// Of the failed ones, those that were told "not now".
+    pub refused: u32,
     /// Failed or cut short, and the one called did not even notice.
     pub missing: u32,
     /// Cut short by the failing of what made them.
@@ -90,6 +94,8 @@ pub struct Frame {
     pub edges: HashMap<u32, EdgeCell>,
     /// Requests by path: front door's unit to node.
     pub paths: HashMap<u32, u32>,
+    /// Of all units, errors that say "not now".
+    pub refused: u32,
 }
 
 /// The last seconds.

@@ -23,6 +23,8 @@ const OVER_SPANS_S: [usize; 4] = [5, 10, 20, 40];
 pub enum Line {
     /// A culprit's.
     Of(FaultKind),
+    /// Errors that do not say "not now".
+    Plain,
     /// Failed requests, whoever is to blame.
     Failed,
     /// Late requests, whoever is to blame.
@@ -49,7 +51,8 @@ impl History {
             _ => None,
         };
         let units: Vec<(u32, Option<Lateness>)> = units.map(|(number, _, usual)| (number, bound(usual))).collect();
-        let is_asked_by_calls = !sends || matches!(line, Line::Of(FaultKind::Errors | FaultKind::NoAnswer));
+        let is_asked_by_calls =
+            !sends || matches!(line, Line::Plain | Line::Of(FaultKind::Errors | FaultKind::NoAnswer));
         let edges: Vec<(u32, Option<Lateness>)> = if is_asked_by_calls {
             let client = |unit: u32| memory.units.get(unit).map(|((client, _), _)| *client);
             let into = memory.edges.iter().filter(|(_, (unit, peer, _), _)| {
@@ -71,6 +74,7 @@ impl History {
                     (Line::Late, Some(late)) => (cell.whole.above(late.bucket), count),
                     (Line::Of(FaultKind::Slow) | Line::Late, None) => (0.0, 0.0),
                     (Line::Of(_), _) => (f64::from(cell.born), count),
+                    (Line::Plain, _) => (f64::from(cell.born.saturating_sub(cell.refused)), count),
                     (Line::Failed, _) => (f64::from(cell.failed), count),
                     (Line::Jobs, _) => (f64::from(cell.jobs_failed), f64::from(cell.jobs)),
                 };
@@ -82,6 +86,9 @@ impl History {
                     (true, ..) => (f64::from(cell.missing), f64::from(cell.missing)),
                     (false, Line::Of(FaultKind::Slow) | Line::Late, late) => {
                         (late.map_or(0.0, |late| cell.took.above(late.bucket)), f64::from(cell.calls))
+                    }
+                    (false, Line::Plain, _) => {
+                        (f64::from(cell.failed.saturating_sub(cell.refused)), f64::from(cell.calls))
                     }
                     (false, ..) => (f64::from(cell.failed), f64::from(cell.calls)),
                 };

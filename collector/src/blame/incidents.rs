@@ -8,6 +8,7 @@ use protocol::faults::{Evidence, FaultKind};
 use super::history::{History, Line};
 use super::memory::Memory;
 use super::suspicion::{EXPLAINED, Suspicion};
+use super::words;
 
 /// Suspects named at a time: a screen full.
 const INCIDENTS_MAX: usize = 16;
@@ -31,11 +32,35 @@ const WORST_REQUESTS_MIN: f64 = 5.0;
 /// What has gone on for so long is how things are: what is usual is learnt anew.
 const USUAL_AFTER_S: i64 = 3_600;
 
+/// What a window began and ended.
+#[derive(Debug, Default)]
+pub struct Turn {
+    /// Who is new.
+    pub new: Vec<u32>,
+    /// What is over.
+    pub ended: Vec<Ended>,
+}
+
+/// A fault that is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Who was suspected.
+    pub service: String,
+    /// The epoch's seconds from the first in which it was broken to the one after the last.
+    pub seconds: (i64, i64),
+    /// Somebody whom it calls is suspected now instead.
+    pub is_explained: bool,
+}
+
 /// One fault.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Incident {
+    /// What the suspect is called.
+    pub service: String,
     /// How it is broken.
     pub fault: FaultKind,
+    /// What tells how it goes on.
+    line: Line,
     /// From 0 to 1.
     pub score: f64,
     /// The epoch's second in which it began.
@@ -81,50 +106,63 @@ impl Incidents {
         !goes_on && self.ended.values().all(|ended| second > *ended)
     }
 
-    /// Takes the suspicions of a window that ends at `to`. Says who is new.
-    pub fn update(&mut self, memory: &Memory, found: &[Suspicion], to: i64) -> Vec<u32> {
-        let mut new = Vec::new();
+    /// Takes the suspicions of a window that ends at `to`. Says what is new and what is over.
+    pub fn update(&mut self, memory: &Memory, found: &[Suspicion], to: i64) -> Turn {
+        let mut turn = Turn::default();
         self.ended.retain(|_, ended| to - *ended < ENDED_S);
         for suspicion in found.iter().filter(|s| s.explained < EXPLAINED && s.score >= SCORE_MIN) {
             let node = suspicion.node;
             if let Some(known) = self.open.get_mut(&node) {
                 known.refresh(suspicion, to);
-            } else if self.open.len() < INCIDENTS_MAX && self.has_begun_anew(memory, suspicion, to) {
+            } else if self.open.len() < INCIDENTS_MAX
+                && self.has_begun_anew(memory, suspicion, to)
+                && let Some(incident) = Incident::new(memory, suspicion, to)
+            {
                 self.ended.remove(&node);
-                self.open.insert(node, Incident::new(memory, suspicion, to));
-                new.push(node);
+                self.open.insert(node, incident);
+                turn.new.push(node);
             }
         }
         let explained = |node: u32| {
             let mut of = found.iter().filter(|s| s.node == node).peekable();
             of.peek().is_some() && of.all(|s| s.explained >= EXPLAINED)
         };
-        let ended: Vec<u32> = self
+        let ended: Vec<(u32, bool)> = self
             .open
             .iter_mut()
-            .filter_map(|(node, incident)| (explained(*node) || incident.is_over(memory, *node, to)).then_some(*node))
+            .map(|(node, incident)| (*node, explained(*node), incident.is_over(memory, *node, to)))
+            .filter(|(_, is_explained, is_over)| *is_explained || *is_over)
+            .map(|(node, is_explained, _)| (node, is_explained))
             .collect();
-        for node in ended {
-            self.open.remove(&node);
+        for (node, is_explained) in ended {
             self.ended.insert(node, to);
+            let Some(Incident { service, since, last_bad, .. }) = self.open.remove(&node) else { continue };
+            if turn.new.contains(&node) {
+                turn.new.retain(|new| *new != node);
+                continue;
+            }
+            turn.ended.push(Ended { service, seconds: (since, (last_bad + 1).clamp(since, to)), is_explained });
         }
-        new
+        turn
     }
 
     /// The window still holds what was bad before the end.
     fn has_begun_anew(&self, memory: &Memory, suspicion: &Suspicion, to: i64) -> bool {
         let Some(ended) = self.ended.get(&suspicion.node) else { return true };
-        let history = History::of(memory, suspicion.node, Line::Of(suspicion.fault), to).since(*ended);
+        let history = History::of(memory, suspicion.node, suspicion.line, to).since(*ended);
         history.recent(usize::MAX).hits >= ANEW_MIN
     }
 }
 
 impl Incident {
-    fn new(memory: &Memory, suspicion: &Suspicion, to: i64) -> Self {
-        let history = History::of(memory, suspicion.node, Line::Of(suspicion.fault), to);
-        let since = history.onset(suspicion.usual).unwrap_or(to - 1);
-        Self {
+    /// Nothing if no second shows it: then it is over already.
+    fn new(memory: &Memory, suspicion: &Suspicion, to: i64) -> Option<Self> {
+        let history = History::of(memory, suspicion.node, suspicion.line, to);
+        let since = history.onset(suspicion.usual)?;
+        Some(Self {
+            service: words::name(memory, suspicion.node),
             fault: suspicion.fault,
+            line: suspicion.line,
             score: suspicion.score,
             since,
             worst_share: history.since(since).recent(WORST_S).share().max(suspicion.share),
@@ -132,7 +170,7 @@ impl Incident {
             likelihood: 0.0,
             evidence: Vec::new(),
             last_bad: to,
-        }
+        })
     }
 
     fn refresh(&mut self, suspicion: &Suspicion, to: i64) {
@@ -144,7 +182,7 @@ impl Incident {
         if !is_same {
             (self.worst_share, self.likelihood) = (0.0, 0.0);
         }
-        self.fault = suspicion.fault;
+        (self.fault, self.line) = (suspicion.fault, suspicion.line);
         self.score = suspicion.score;
         self.usual = suspicion.usual;
         self.worst_share = self.worst_share.max(suspicion.share);
@@ -152,7 +190,7 @@ impl Incident {
     }
 
     fn is_over(&mut self, memory: &Memory, node: u32, to: i64) -> bool {
-        let history = History::of(memory, node, Line::Of(self.fault), to).since(self.since);
+        let history = History::of(memory, node, self.line, to).since(self.since);
         let recent = history.recent(WORST_S);
         if recent.of >= WORST_REQUESTS_MIN {
             self.worst_share = self.worst_share.max(recent.share());

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use super::frames::{Frames, SECONDS_KEPT};
 use super::sketch::{self, Many};
 use super::table::Table;
-use super::work::{Alias, Answer, Outcall, PeerKind, Text, Work, WorkKind};
+use super::work::{Alias, Answer, ErrorKind, Outcall, PeerKind, Text, Work, WorkKind};
 
 /// Services and peers: four times as many as a person oversees.
 const NODES_MAX: usize = 4_000;
@@ -214,6 +214,9 @@ impl Memory {
                 if work.own_failed {
                     cell.born += 1;
                     cell.looks.observe(work.error);
+                    let refused = u32::from(work.error.is_some_and(ErrorKind::is_not_now));
+                    cell.refused += refused;
+                    frame.refused += refused;
                 }
                 cell.own.observe(work.own_ns);
                 cell.own_us += work.own_ns / 1_000;
@@ -260,6 +263,7 @@ impl Memory {
         let cell = frame.edges.entry(edge).or_default();
         cell.calls += 1;
         cell.failed += u32::from(call.failed);
+        cell.refused += u32::from(call.failed && call.error.is_some_and(ErrorKind::is_not_now));
         cell.cut += u32::from(call.was_cut_short);
         cell.retries += u32::from(call.is_retry);
         cell.missing += u32::from((call.failed || call.was_cut_short) && call.answer == Answer::Missing);

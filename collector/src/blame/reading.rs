@@ -60,6 +60,8 @@ pub struct NodeReading {
     pub requests: f64,
     /// Errors born here, calls without an answer included.
     pub born: Count,
+    /// Of them, those that do not say "not now".
+    pub plain: Count,
     /// Of them, calls without an answer.
     pub missing: f64,
     /// Failed requests, whoever is to blame.
@@ -83,6 +85,8 @@ pub struct EdgeReading {
     pub expected: f64,
     /// Failed ones.
     pub failed: Count,
+    /// Of them, those that were not told "not now".
+    pub plain: Count,
     /// Without an answer.
     pub missing: f64,
     /// Cut short.
@@ -100,7 +104,19 @@ pub struct EdgeReading {
     took_usual_us: f64,
 }
 
+impl EdgeReading {
+    /// Calls that are usually made and were not, and those cut short.
+    pub fn given_up(&self) -> f64 {
+        (self.expected - (self.calls - self.retries).max(0.0)).max(0.0) + self.cut
+    }
+}
+
 impl NodeReading {
+    /// Requests that it turned away: errors born here that say "not now".
+    pub fn refused(&self) -> f64 {
+        (self.born.hits - self.plain.hits).max(0.0)
+    }
+
     /// How many times as much own time as usual requests take, on average.
     pub fn slowdown(&self) -> f64 {
         if self.own_usual_us > 0.0 { self.own_us / self.own_usual_us } else { 1.0 }
@@ -152,7 +168,9 @@ impl Reading {
         let sum = self.nodes.entry(*node).or_default();
         let count = f64::from(cell.count);
         sum.requests += count;
-        sum.born.add(f64::from(cell.born), count, share_of(usual.born, usual.count), second);
+        let born_usually = share_of(usual.born, usual.count);
+        sum.born.add(f64::from(cell.born), count, born_usually, second);
+        sum.plain.add(f64::from(cell.born.saturating_sub(cell.refused)), count, born_usually, second);
         sum.failed.add(f64::from(cell.failed), count, share_of(usual.failed, usual.count), second);
         sum.own_us += cell.own_us as f64;
         sum.own_usual_us += if usual.count > 0.0 { usual.own_us / usual.count * count } else { cell.own_us as f64 };
@@ -172,7 +190,9 @@ impl Reading {
         let sum = self.edges.entry((*client, server)).or_default();
         let calls = f64::from(cell.calls);
         sum.calls += calls;
-        sum.failed.add(f64::from(cell.failed), calls, share_of(usual.failed, usual.calls), second);
+        let failed_usually = share_of(usual.failed, usual.calls);
+        sum.failed.add(f64::from(cell.failed), calls, failed_usually, second);
+        sum.plain.add(f64::from(cell.failed.saturating_sub(cell.refused)), calls, failed_usually, second);
         sum.missing += f64::from(cell.missing);
         if cell.missing > 0 {
             sum.missing_seconds |= 1 << second.min(63);
@@ -219,18 +239,23 @@ impl Reading {
                 if edge.missing > 0.0 {
                     let sum = self.nodes.entry(node).or_default();
                     sum.missing += edge.missing;
-                    sum.born.hits += edge.missing;
-                    sum.born.of += edge.missing;
-                    sum.born.usual += edge.missing * ERRORS_USUAL_MIN;
-                    sum.born.seconds |= edge.missing_seconds;
+                    for count in [&mut sum.born, &mut sum.plain] {
+                        count.hits += edge.missing;
+                        count.of += edge.missing;
+                        count.usual += edge.missing * ERRORS_USUAL_MIN;
+                        count.seconds |= edge.missing_seconds;
+                    }
                 }
                 continue;
             }
             let sum = self.nodes.entry(*server).or_default();
             sum.requests += edge.calls;
-            for (count, more) in
-                [(&mut sum.born, edge.failed), (&mut sum.failed, edge.failed), (&mut sum.slow, edge.late)]
-            {
+            for (count, more) in [
+                (&mut sum.born, edge.failed),
+                (&mut sum.plain, edge.plain),
+                (&mut sum.failed, edge.failed),
+                (&mut sum.slow, edge.late),
+            ] {
                 count.hits += more.hits;
                 count.of += more.of;
                 count.usual += more.usual;

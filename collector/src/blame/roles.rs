@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use protocol::faults::{BlastRadius, Caller, JourneyRole, Role};
 
+use super::changes::Changes;
 use super::history::{History, Line};
 use super::incidents::Incident;
 use super::likelihood::{SIGNIFICANT, ratio};
@@ -11,6 +12,7 @@ use super::memory::Memory;
 use super::reading::{Count, EdgeReading, NodeReading, Reading};
 use super::suspicion::{SHARE_MIN, has_dried_up, is_troubled};
 use super::words;
+use super::work::Text;
 
 /// A front-door operation of which fewer requests come by a service does not depend on it.
 const COMES_BY_MIN: f64 = 0.01;
@@ -32,6 +34,7 @@ pub struct Part {
 }
 
 /// Who calls whom, now or usually.
+#[derive(Debug)]
 pub struct Calls {
     callers: BTreeMap<u32, BTreeSet<u32>>,
 }
@@ -112,6 +115,26 @@ pub fn roles(memory: &Memory, reading: &Reading, open: &BTreeMap<u32, Incident>,
         parts.insert(*node, Part { role: Role::Culprit, because_of, why, since: Some(incident.since) });
     }
     parts
+}
+
+/// Who is well because a breaker keeps it from a culprit, or from somebody who suffers.
+pub fn isolate(memory: &Memory, parts: &mut BTreeMap<u32, Part>, changes: &Changes) {
+    let troubled = |part: &Part| matches!(part.role, Role::Culprit | Role::Victim);
+    let mut away: Vec<(u32, u32, String)> = Vec::new();
+    for (node, part) in parts.iter().filter(|(_, part)| troubled(part)) {
+        let name = words::name(memory, *node);
+        for (client, _) in changes.kept_from(&name) {
+            if let Some(client) = memory.nodes.find(&Text::from(client)) {
+                away.push((client, part.because_of.unwrap_or(*node), name.clone()));
+            }
+        }
+    }
+    for (client, culprit, name) in away {
+        if let Some(part) = parts.get_mut(&client).filter(|part| part.role == Role::Unaffected) {
+            let why = format!("its breaker to {name} is open, and it serves its callers all the same");
+            *part = Part { role: Role::Isolated, because_of: Some(culprit), why, since: None };
+        }
+    }
 }
 
 fn is_plain(count: Count, hits_min: f64, seconds_min: u32) -> bool {

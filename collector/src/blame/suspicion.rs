@@ -4,15 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::faults::FaultKind;
 
+use super::history::Line;
 use super::likelihood::{SIGNIFICANT, confidence, ratio};
-use super::memory::Memory;
 use super::reading::{EdgeReading, NodeReading, Reading};
 use super::roles::Calls;
+use super::weather::Weather;
 
 /// Fewer errors are single ones.
 const BORN_MIN: f64 = 3.0;
 /// Errors of one second are a replica that went, not an outage.
 const BORN_SECONDS_MIN: u32 = 2;
+/// "Not now" for a few seconds is what a service says that catches its breath.
+const REFUSING_SECONDS_MIN: u32 = 5;
 /// A smaller share of errors hurts fewer than any objective of today lets pass.
 pub const SHARE_MIN: f64 = 0.03;
 
@@ -25,13 +28,16 @@ const SLOW_EXCESS_MIN_MS: f64 = 10.0;
 /// If others are late too the cause is common to them: their median share, so many times, is what is usual now.
 const COMMON_TIMES: f64 = 1.5;
 
-/// From so many times the usual requests of the front door on it is a surge: more time is then nobody's fault ...
-const SURGE: f64 = 1.4;
-/// ... unless it is so much, milliseconds: the usual objective for a whole request.
-const SURGE_EXCESS_MIN_MS: f64 = 250.0;
-/// A culprit is slower than the others by so many times, and in a surge by so many.
+/// When there is more to do than can be done, more time is nobody's fault unless it is so much, milliseconds: the usual
+/// objective for a whole request.
+const ROUGH_EXCESS_MIN_MS: f64 = 250.0;
+/// No queue is so long, milliseconds, of which those are turned away who would wait for too long.
+const QUEUE_EXCESS_MIN_MS: f64 = 1_000.0;
+/// Where the others take so many times as long, at the median, the machine is to blame.
+const COLLAPSE: f64 = 4.0;
+/// A culprit is slower than the others by so many times, and by so many when all have too much to do.
 const SLOWDOWN_MIN: f64 = 1.3;
-const SURGE_SLOWDOWN_MIN: f64 = 3.0;
+const ROUGH_SLOWDOWN_MIN: f64 = 3.0;
 
 /// A service that has never been seen well may still be starting, seconds.
 const STARTING_S: i64 = 30;
@@ -46,6 +52,8 @@ pub struct Suspicion {
     pub node: u32,
     /// Of what.
     pub fault: FaultKind,
+    /// What tells how it goes on.
+    pub line: Line,
     /// How likely it is no chance.
     pub likelihood: f64,
     /// Share of its requests.
@@ -62,25 +70,18 @@ pub struct Suspicion {
     pub score: f64,
 }
 
-/// How many times the usual number of requests come in by the front door.
-pub fn surge(memory: &Memory, reading: &Reading) -> f64 {
-    let usual: f64 = memory.units.iter().map(|(_, _, unit)| unit.entries).sum();
-    let now: f64 = reading.entries.values().sum();
-    if memory.seconds < 8.0 || usual <= 0.0 { 1.0 } else { now / (usual / memory.seconds) }
-}
-
 /// Everybody under suspicion in a window that ends at `to`, the likeliest first. `open` are those named already.
-pub fn find(memory: &Memory, reading: &Reading, open: &BTreeSet<u32>, to: i64) -> Vec<Suspicion> {
-    let surge = surge(memory, reading);
-    let (common, avoided) = (Common::of(reading), avoided(reading));
+pub fn find(weather: &Weather<'_>, open: &BTreeSet<u32>, to: i64) -> Vec<Suspicion> {
+    let (memory, reading) = (weather.memory, weather.reading);
+    let avoided = avoided(reading);
     let mut found: Vec<Suspicion> = Vec::new();
     for (node, sum) in &reading.nodes {
         let Some((_, known)) = memory.nodes.get(*node) else { continue };
         if known.first_well.is_none() && to - known.first_seen < STARTING_S {
             continue;
         }
-        found.extend(errors(*node, sum, known.sends, avoided.contains(node)));
-        found.extend(slowness(*node, sum, &common, surge));
+        found.extend(errors(weather, *node, sum, known.sends, avoided.contains(node)));
+        found.extend(slowness(weather, *node, sum));
     }
     explain(reading, open, &mut found);
     score(&mut found);
@@ -107,18 +108,26 @@ fn avoided(reading: &Reading) -> BTreeSet<u32> {
     }
 }
 
-fn errors(node: u32, sum: &NodeReading, sends: bool, is_avoided: bool) -> Option<Suspicion> {
-    let (born, usual) = (sum.born, sum.born.usual_share());
+fn errors(weather: &Weather<'_>, node: u32, sum: &NodeReading, sends: bool, is_avoided: bool) -> Option<Suspicion> {
+    let is_excused = weather.excuses(node);
+    let born = if is_excused { sum.plain } else { sum.born };
+    let usual = born.usual_share();
     let likelihood = ratio(born.hits, born.of, usual);
-    let lasts = born.seconds_hit() >= BORN_SECONDS_MIN || is_avoided;
+    let is_refusing = !is_excused && sum.refused() > 0.5 * born.hits;
+    let lasts = match is_refusing {
+        true => born.seconds_hit() >= REFUSING_SECONDS_MIN,
+        false => born.seconds_hit() >= BORN_SECONDS_MIN || is_avoided,
+    };
     let is_plain = born.hits >= BORN_MIN && lasts && born.share() >= SHARE_MIN;
     if !is_plain || likelihood < SIGNIFICANT || born.share() < 2.0 * usual {
         return None;
     }
     let is_silent = sends && sum.missing >= 0.5 * born.hits;
+    let fault = if is_silent { FaultKind::NoAnswer } else { FaultKind::Errors };
     Some(Suspicion {
         node,
-        fault: if is_silent { FaultKind::NoAnswer } else { FaultKind::Errors },
+        fault,
+        line: if is_excused { Line::Plain } else { Line::Of(fault) },
         likelihood,
         share: born.share(),
         usual,
@@ -129,19 +138,29 @@ fn errors(node: u32, sum: &NodeReading, sends: bool, is_avoided: bool) -> Option
     })
 }
 
-fn slowness(node: u32, sum: &NodeReading, common: &Common, surge: f64) -> Option<Suspicion> {
+fn slowness(weather: &Weather<'_>, node: u32, sum: &NodeReading) -> Option<Suspicion> {
+    if weather.slowdown(node) >= COLLAPSE {
+        return None;
+    }
     let slow = sum.slow;
-    let (others_slow, others_slowdown) = common.others(sum);
+    let (others_slow, others_slowdown) = weather.others(sum);
     let usual = slow.usual_share().max((others_slow * COMMON_TIMES).min(0.98));
     let likelihood = ratio(slow.hits, slow.of, usual);
     let excess_ms = if slow.hits > 0.0 { sum.lost_ms / slow.hits } else { 0.0 };
-    let (excess_min_ms, slowdown_min) =
-        if surge >= SURGE { (SURGE_EXCESS_MIN_MS, SURGE_SLOWDOWN_MIN) } else { (SLOW_EXCESS_MIN_MS, SLOWDOWN_MIN) };
+    // Who turns requests away because it has too many makes those wait that it lets in.
+    let (excess_min_ms, slowdown_min) = if weather.excuses(node) {
+        (QUEUE_EXCESS_MIN_MS, ROUGH_SLOWDOWN_MIN)
+    } else if weather.is_rough(node) {
+        (ROUGH_EXCESS_MIN_MS, ROUGH_SLOWDOWN_MIN)
+    } else {
+        (SLOW_EXCESS_MIN_MS, SLOWDOWN_MIN)
+    };
     let stands_out = sum.slowdown() >= slowdown_min * others_slowdown.max(1.0);
     let is_plain = slow.hits >= SLOW_MIN && slow.seconds_hit() >= SLOW_SECONDS_MIN && excess_ms >= excess_min_ms;
     (is_plain && stands_out && likelihood >= SIGNIFICANT && slow.share() >= SHARE_MIN).then(|| Suspicion {
         node,
         fault: FaultKind::Slow,
+        line: Line::Of(FaultKind::Slow),
         likelihood,
         share: slow.share(),
         usual,
@@ -150,46 +169,6 @@ fn slowness(node: u32, sum: &NodeReading, common: &Common, surge: f64) -> Option
         explained_by: None,
         score: 0.0,
     })
-}
-
-/// How slow everybody is.
-struct Common {
-    /// Shares of slow requests, sorted.
-    shares: Vec<f64>,
-    /// Slowdowns, sorted.
-    slowdowns: Vec<f64>,
-}
-
-impl Common {
-    fn of(reading: &Reading) -> Self {
-        let known = || reading.nodes.values().filter(|sum| sum.slow.of >= SLOW_MIN);
-        let sorted = |mut values: Vec<f64>| {
-            values.sort_by(f64::total_cmp);
-            values
-        };
-        Self {
-            shares: sorted(known().map(|sum| sum.slow.share()).collect()),
-            slowdowns: sorted(known().map(NodeReading::slowdown).collect()),
-        }
-    }
-
-    /// The medians of all but this one: share of slow requests, and slowdown.
-    fn others(&self, sum: &NodeReading) -> (f64, f64) {
-        let is_in = sum.slow.of >= SLOW_MIN;
-        let without = |value: f64| is_in.then_some(value);
-        (
-            median_without(&self.shares, without(sum.slow.share())).unwrap_or(0.0),
-            median_without(&self.slowdowns, without(sum.slowdown())).unwrap_or(1.0),
-        )
-    }
-}
-
-/// The median of sorted values but one of this value.
-fn median_without(sorted: &[f64], value: Option<f64>) -> Option<f64> {
-    let hole = value.and_then(|value| sorted.binary_search_by(|known| known.total_cmp(&value)).ok());
-    let count = sorted.len() - usize::from(hole.is_some());
-    let at = |place: usize| sorted.get(place + usize::from(hole.is_some_and(|hole| place >= hole))).copied();
-    Some((at(count.checked_sub(1)? / 2)? + at(count / 2)?) / 2.0)
 }
 
 /// Whether calls go worse than usual, or are not made any more.
@@ -267,9 +246,8 @@ fn fails_along(sum: &NodeReading, edge: &EdgeReading) -> f64 {
     if passed_on > 2.0 * sum.born.hits {
         return 0.8;
     }
-    let not_made = (edge.expected - (edge.calls - edge.retries).max(0.0)).max(0.0);
     let is_given_up = edge.failed.hits >= 1.0 || has_dried_up(edge);
-    let by_call = if is_given_up { not_made } else { 0.0 } + edge.cut;
+    let by_call = if is_given_up { edge.given_up() } else { edge.cut };
     if sum.born.hits > 0.0 { (by_call / sum.born.hits).min(1.0) } else { 0.0 }
 }
 

@@ -5,13 +5,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use protocol::faults::Role;
 
-use super::trial::{BEGIN_S, Case, Kind, Topology, World};
+mod timeline;
+
+use super::trial::{BEGIN_S, Case, Kind, Topology, Weather, World};
 use super::*;
 
 /// Seconds in which all is well.
 const WELL_S: i64 = 35;
 /// Seconds in which something is broken.
 const BROKEN_S: i64 = 25;
+/// How much sooner than something breaks there is too much to do, where there is.
+const STORM_BEFORE_S: i64 = 6;
+/// Services of which some show that all have too much to do.
+const SERVICES_MIN: usize = 7;
 /// How long after its end work is told.
 const LAG_MS: i64 = 6_000;
 
@@ -34,10 +40,11 @@ fn run(case: &Case) -> Course {
     let is_fault = !matches!(case.kind, Kind::Quiet | Kind::Surge(_));
     for second in 0..WELL_S + BROKEN_S {
         world.is_broken = second >= WELL_S;
+        world.is_stormy = second >= WELL_S - STORM_BEFORE_S;
         let now_ms = (BEGIN_S + second) * 1_000 + LAG_MS + 1_000;
         blame.observe(&world.second(second), now_ms);
         // The first seconds need no more than a look now and then.
-        if second < WELL_S && second % 4 != 0 {
+        if second < WELL_S - STORM_BEFORE_S && second % 4 != 0 {
             continue;
         }
         let faults = blame.judge(now_ms);
@@ -67,6 +74,7 @@ fn case(topology: Topology, kind: Kind, culprit: &str, seed: u64) -> Case {
         has_breakers: (seed / 3 + seed % 5) % 2 == 1,
         loss: 0.0,
         skew_s: 0.0,
+        weather: Weather::Fair,
     }
 }
 
@@ -115,28 +123,39 @@ fn describe(case: &Case, course: &Course) -> String {
         })
         .collect();
     format!(
-        "{} {:?} {} seed {} breakers {}: place {:?}, suspects {suspects:?}",
-        case.topology.name, case.kind, case.culprit, case.seed, case.has_breakers, course.place
+        "{} {:?} {} {:?} seed {} breakers {}: place {:?}, suspects {suspects:?}",
+        case.topology.name, case.kind, case.culprit, case.weather, case.seed, case.has_breakers, course.place
     )
 }
 
-/// How many seeds each case has, if somebody asks for all of them; otherwise a sample of one seed's is run.
-fn seeds() -> Option<u64> {
+/// The seed by which blame was made as it is: figures of it are not to be quoted.
+const SEED_TUNED: u64 = 0;
+
+/// `PLIMSOLL_BLAME_SEEDS=5` runs all cases of five seeds by which nothing was tuned, `0` all of the one by which it was.
+fn asked() -> Option<u64> {
     std::env::var("PLIMSOLL_BLAME_SEEDS").ok().and_then(|text| text.parse().ok())
+}
+
+/// The seeds of the cases.
+fn seeds() -> std::ops::RangeInclusive<u64> {
+    match asked() {
+        Some(count) if count > 0 => SEED_TUNED + 1..=SEED_TUNED + count,
+        _ => SEED_TUNED..=SEED_TUNED,
+    }
 }
 
 /// Of a sample every so manieth case is run; no number of kinds or services is a multiple of it.
 const SAMPLE: usize = 7;
 
-fn sampled(cases: Vec<Case>) -> Vec<Case> {
-    let step = if seeds().is_some() { 1 } else { SAMPLE };
-    cases.into_iter().step_by(step).collect()
+/// All that was asked for, or a sample if nobody asks.
+fn sampled(cases: Vec<Case>, step: usize) -> Vec<Case> {
+    cases.into_iter().step_by(if asked().is_some() { 1 } else { step }).collect()
 }
 
 #[test]
 fn culprits_are_named_first_and_nothing_else_ever() {
     let mut cases = Vec::new();
-    for seed in 0..seeds().unwrap_or(1) {
+    for seed in seeds() {
         for topology in topologies(seed) {
             for (service, share) in topology.reached() {
                 // Who gets less than a request a second is another claim's.
@@ -154,8 +173,12 @@ fn culprits_are_named_first_and_nothing_else_ever() {
             }
         }
     }
-    let cases = sampled(cases);
-    let courses = run_all(&cases);
+    score("well-behaved load", &sampled(cases, SAMPLE), 0.98);
+}
+
+/// Runs the cases, prints how they went and sees that it was well.
+fn score(what: &str, cases: &[Case], third_min: f64) {
+    let courses = run_all(cases);
     let (mut first, mut third, mut alarms) = (0, 0, 0);
     let mut delays: Vec<i64> = Vec::new();
     for (case, course) in cases.iter().zip(&courses) {
@@ -174,27 +197,39 @@ fn culprits_are_named_first_and_nothing_else_ever() {
     let (count, of) = (cases.len(), |part: usize| part as f64 / cases.len() as f64);
     let (median, worst) = (delays.get(delays.len() / 2), delays.last());
     println!(
-        "{count} cases: AC@1 {:.3}, AC@3 {:.3}, false alarms before the fault {alarms}, seconds to name: median {median:?}, worst {worst:?}",
+        "{what}: {count} cases: AC@1 {:.3}, AC@3 {:.3}, false alarms before the fault {alarms}, seconds to name: median {median:?}, worst {worst:?}",
         of(first),
         of(third)
     );
-    assert!(of(first) >= 0.9 && of(third) >= 0.98 && alarms == 0, "see above");
+    assert!(of(first) >= 0.9 && of(third) >= third_min && alarms == 0, "see above");
 }
 
 #[test]
 fn nothing_is_blamed_where_nothing_is_broken() {
     let mut cases = Vec::new();
-    for seed in 0..seeds().unwrap_or(1) * 4 {
+    let calm = [Kind::Quiet, Kind::Surge(1.5), Kind::Surge(3.0), Kind::Surge(6.0)].map(|kind| (kind, Weather::Fair));
+    let rough = [
+        Weather::Surge(1.5),
+        Weather::Surge(3.0),
+        Weather::Surge(6.0),
+        Weather::Starved(1.8),
+        Weather::Starved(3.0),
+        Weather::Busy,
+    ];
+    for seed in seeds().flat_map(|seed| seed * 4..seed * 4 + 4) {
         for topology in topologies(seed) {
-            for kind in [Kind::Quiet, Kind::Surge(1.5), Kind::Surge(3.0), Kind::Surge(6.0)] {
+            for (kind, weather) in calm.into_iter().chain(rough.map(|weather| (Kind::Quiet, weather))) {
                 cases.push(Case {
                     rate: 15.0 + 10.0 * (seed % 4) as f64,
+                    weather,
                     ..case(topology.clone(), kind, "", seed * 7 + 1)
                 });
             }
         }
     }
-    let cases = if seeds().is_some() { cases } else { cases.into_iter().step_by(3).collect() };
+    let mut cases = sampled(cases, 3);
+    // Where few services share a machine, none of the others shows that it is the machine.
+    cases.retain(|case| case.weather != Weather::Busy || case.topology.reached().len() >= SERVICES_MIN);
     let courses = run_all(&cases);
     let blamed: Vec<String> = cases
         .iter()
@@ -204,6 +239,47 @@ fn nothing_is_blamed_where_nothing_is_broken() {
         .collect();
     println!("{} quiet runs and surges: {} false alarms", cases.len(), blamed.len());
     assert!(blamed.is_empty(), "{}", blamed.join("\n"));
+}
+
+#[test]
+fn a_culprit_is_named_also_while_all_turn_requests_away() {
+    let mut cases = Vec::new();
+    let kinds = [Kind::Error(1.0), Kind::Error(0.5), Kind::Crash, Kind::Hang, Kind::Latency(1_500.0), Kind::RetryStorm];
+    let weathers = [Weather::Surge(2.0), Weather::Surge(4.0), Weather::Starved(2.0), Weather::Busy];
+    for seed in seeds() {
+        for topology in topologies(seed) {
+            let entries: Vec<_> =
+                topology.entries.iter().map(|(entry, _)| topology.operations[*entry].service.clone()).collect();
+            for (service, share) in topology.reached() {
+                if share < 0.1 || entries.contains(&service) {
+                    continue;
+                }
+                for (number, kind) in kinds.into_iter().enumerate() {
+                    let weather = weathers[(cases.len() + number) % weathers.len()];
+                    let number = seed * 1_000 + cases.len() as u64;
+                    cases.push(Case { weather, ..case(topology.clone(), kind, &service, number) });
+                }
+            }
+        }
+    }
+    // One that is broken and has too much to do besides can be behind breakers for good: then nobody is named.
+    score("overload", &sampled(cases, SAMPLE), 0.9);
+}
+
+#[test]
+fn who_turns_requests_away_at_a_usual_load_alone_is_the_culprit() {
+    for (topology, culprit) in [(Topology::shop(), "product"), (Topology::chain(4), "s1")] {
+        let course = run(&case(topology, Kind::Refusing(0.4), culprit, 4));
+        assert_eq!(course.place, Some(1), "{:#?}", course.last);
+    }
+}
+
+#[test]
+fn a_verdict_says_who_turns_requests_away_and_why_nobody_is_blamed_for_it() {
+    let course = run(&Case { weather: Weather::Surge(4.0), ..case(Topology::shop(), Kind::Quiet, "", 11) });
+    let verdict = &course.last.verdict;
+    assert!(verdict.starts_with("nothing to blame: 12 services"), "{verdict}");
+    assert!(verdict.contains("requests away, at ") && verdict.ends_with(" times the usual load"), "{verdict}");
 }
 
 #[test]
@@ -346,6 +422,7 @@ fn a_thousand_services_and_fifty_thousand_spans_a_second_are_judged_in_time() {
                 failed,
                 own_failed: failed && is_last,
                 error: failed.then_some(work::ErrorKind::Status(500)),
+                version: None,
                 calls: if is_last { Vec::new() } else { vec![call(service + 1, failed)] },
             }
         };

@@ -1,10 +1,17 @@
 //! A world of services with faults, for tests: it makes the work that blame would be told of. Seeded, without a clock.
 
-use std::collections::{BTreeMap, HashMap};
+mod sky;
+mod topology;
+
+use std::collections::HashMap;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use self::sky::Sky;
+pub use self::sky::Weather;
+use self::topology::Operation;
+pub use self::topology::Topology;
 use super::work::{Answer, ErrorKind, Outcall, PeerKind, Text, Work, WorkKind};
 
 /// When worlds begin: the epoch's second.
@@ -12,159 +19,6 @@ pub const BEGIN_S: i64 = 1_700_000_000;
 
 /// How long a caller waits, milliseconds.
 const TIMEOUT_MS: f64 = 1_000.0;
-
-/// What a service does for one of its operations.
-#[derive(Debug, Clone)]
-pub struct Operation {
-    pub service: Text,
-    pub name: Text,
-    pub own_ms: f64,
-    /// Operation called, and whether the request can do without.
-    pub calls: Vec<(usize, bool)>,
-    /// A database asked, and how long it takes, milliseconds.
-    pub database: Option<(Text, f64)>,
-}
-
-/// Services that call each other.
-#[derive(Debug, Clone)]
-pub struct Topology {
-    pub name: String,
-    pub operations: Vec<Operation>,
-    /// Front door's operations with their shares of the traffic.
-    pub entries: Vec<(usize, f64)>,
-}
-
-impl Topology {
-    fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), operations: Vec::new(), entries: Vec::new() }
-    }
-
-    fn add(&mut self, service: &str, own_ms: f64, calls: &[(usize, bool)]) -> usize {
-        let name = format!("GET /{}", self.operations.len());
-        let calls = calls.to_vec();
-        self.operations.push(Operation { service: service.into(), name: name.into(), own_ms, calls, database: None });
-        self.operations.len() - 1
-    }
-
-    fn with_database(&mut self, operation: usize, name: &str, ms: f64) {
-        self.operations[operation].database = Some((name.into(), ms));
-    }
-
-    /// One after the other.
-    pub fn chain(length: usize) -> Self {
-        let mut topology = Self::new(&format!("chain of {length}"));
-        let mut below: Vec<(usize, bool)> = Vec::new();
-        for at in (0..length).rev() {
-            let operation = topology.add(&format!("s{at}"), 4.0 + at as f64, &below);
-            if at == length - 1 {
-                topology.with_database(operation, "db", 3.0);
-            }
-            below = vec![(operation, false)];
-        }
-        topology.entries = vec![(length - 1, 1.0)];
-        topology
-    }
-
-    /// One calls many; some it can do without.
-    pub fn fan_out(width: usize) -> Self {
-        let mut topology = Self::new(&format!("fan-out of {width}"));
-        let leaves: Vec<(usize, bool)> = (0..width)
-            .map(|at| (topology.add(&format!("leaf{at}"), 3.0 + 2.0 * at as f64, &[]), at % 3 == 2))
-            .collect();
-        topology.with_database(0, "db", 4.0);
-        let front = topology.add("front", 5.0, &leaves);
-        topology.entries = vec![(front, 1.0)];
-        topology
-    }
-
-    /// Two ways to one.
-    pub fn diamond() -> Self {
-        let mut topology = Self::new("diamond");
-        let bottom = topology.add("bottom", 6.0, &[]);
-        topology.with_database(bottom, "db", 5.0);
-        let left = topology.add("left", 4.0, &[(bottom, false)]);
-        let right = topology.add("right", 9.0, &[(bottom, false)]);
-        let top = topology.add("top", 3.0, &[(left, false), (right, false)]);
-        let aside = topology.add("aside", 5.0, &[]);
-        let other = topology.add("top", 3.0, &[(aside, false)]);
-        topology.entries = vec![(top, 0.7), (other, 0.3)];
-        topology
-    }
-
-    /// The demo's shop.
-    pub fn shop() -> Self {
-        let mut topology = Self::new("shop");
-        let payment = topology.add("payment", 12.0, &[]);
-        topology.with_database(payment, "payment-db", 2.0);
-        let stock = topology.add("inventory", 4.0, &[]);
-        let product = topology.add("product", 3.0, &[]);
-        topology.with_database(product, "product-db", 2.0);
-        let products = topology.add("product", 6.0, &[]);
-        let search = topology.add("search", 9.0, &[]);
-        let user = topology.add("user", 40.0, &[]);
-        let review = topology.add("review", 3.0, &[]);
-        let recommendation = topology.add("recommendation", 4.0, &[]);
-        let notify = topology.add("notification", 3.0, &[]);
-        let order = topology.add("order", 8.0, &[(product, false), (stock, false), (payment, false), (notify, true)]);
-        let orders = topology.add("order", 3.0, &[]);
-        let view =
-            topology.add("gateway", 2.0, &[(product, false), (stock, true), (review, true), (recommendation, true)]);
-        let browse = topology.add("gateway", 2.0, &[(products, false)]);
-        let find = topology.add("gateway", 2.0, &[(search, false)]);
-        let sign_in = topology.add("gateway", 2.0, &[(user, false)]);
-        let checkout = topology.add("gateway", 2.0, &[(order, false)]);
-        let track = topology.add("gateway", 2.0, &[(orders, false)]);
-        topology.entries =
-            vec![(view, 0.35), (browse, 0.25), (find, 0.12), (sign_in, 0.08), (checkout, 0.12), (track, 0.08)];
-        topology
-    }
-
-    /// Services in layers that call some of the next layer.
-    pub fn layers(seed: u64) -> Self {
-        let mut dice = StdRng::seed_from_u64(seed);
-        let mut topology = Self::new(&format!("layers {seed}"));
-        let mut below: Vec<usize> = Vec::new();
-        for layer in (0..4).rev() {
-            let width = if layer == 0 { 2 } else { 4 };
-            let layer: Vec<usize> = (0..width)
-                .map(|at| {
-                    let mut calls: Vec<(usize, bool)> = Vec::new();
-                    for _ in 0..2 {
-                        if let Some(callee) = below.get(dice.random_range(0..below.len().max(1)))
-                            && calls.iter().all(|(known, _)| known != callee)
-                        {
-                            calls.push((*callee, dice.random::<f64>() < 0.2));
-                        }
-                    }
-                    let own_ms = dice.random_range(2.0..15.0);
-                    topology.add(&format!("l{layer}-{at}"), own_ms, &calls)
-                })
-                .collect();
-            below = layer;
-        }
-        topology.with_database(0, "db", 3.0);
-        topology.entries = below.iter().map(|entry| (*entry, 0.5)).collect();
-        topology
-    }
-
-    /// Every service and database that traffic comes by, with the share of the traffic.
-    pub fn reached(&self) -> BTreeMap<Text, f64> {
-        let mut reached = BTreeMap::new();
-        for (entry, share) in &self.entries {
-            self.reach(*entry, *share, &mut reached);
-        }
-        reached
-    }
-
-    fn reach(&self, operation: usize, share: f64, reached: &mut BTreeMap<Text, f64>) {
-        let operation = &self.operations[operation];
-        *reached.entry(operation.service.clone()).or_default() += share;
-        if let Some((database, _)) = &operation.database {
-            *reached.entry(database.clone()).or_default() += share;
-        }
-        operation.calls.iter().for_each(|(callee, _)| self.reach(*callee, share, reached));
-    }
-}
 
 /// What is broken.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -183,6 +37,8 @@ pub enum Kind {
     Partial,
     /// Its requests fail, and its callers repeat them.
     RetryStorm,
+    /// It turns this share of its requests away.
+    Refusing(f64),
     /// Nothing is broken: so many times the traffic, and everything is slower.
     Surge(f64),
     /// Nothing is broken.
@@ -221,6 +77,8 @@ pub struct Case {
     pub loss: f64,
     /// Seconds by which clocks are wrong, at most.
     pub skew_s: f64,
+    /// How things are for all.
+    pub weather: Weather,
 }
 
 /// Opens when half of the last calls failed, lets one through after a while, closes when that goes well.
@@ -259,12 +117,15 @@ pub struct World {
     skews_ms: HashMap<Text, f64>,
     /// Whether the fault is on.
     pub is_broken: bool,
+    /// Whether there is more to do than can be done, if there ever is.
+    pub is_stormy: bool,
+    sky: Sky,
     works: Vec<Work>,
 }
 
 struct Served {
     ms: f64,
-    failed: bool,
+    error: Option<ErrorKind>,
 }
 
 impl World {
@@ -273,7 +134,9 @@ impl World {
         let names: Vec<Text> = case.topology.reached().into_keys().collect();
         let skews_ms =
             names.into_iter().map(|name| (name, (dice.random::<f64>() * 2.0 - 1.0) * case.skew_s * 1_000.0)).collect();
-        Self { case, dice, breakers: HashMap::new(), skews_ms, is_broken: false, works: Vec::new() }
+        let sky = Sky::new(case.weather, &case.topology, case.seed);
+        let (is_broken, is_stormy) = (false, false);
+        Self { case, dice, breakers: HashMap::new(), skews_ms, is_broken, is_stormy, sky, works: Vec::new() }
     }
 
     /// The work that ended among the requests begun in this second after the beginning.
@@ -282,7 +145,8 @@ impl World {
             Kind::Surge(times) if self.is_broken => times,
             _ => 1.0,
         };
-        let expected = self.case.rate * surge;
+        self.sky.turn(second, self.is_stormy);
+        let expected = self.case.rate * surge * self.sky.times;
         let count = expected.floor() as usize + usize::from(self.dice.random::<f64>() < expected.fract());
         let jitter = self.dice.random_range(0.8..1.2);
         for _ in 0..(count as f64 * jitter).round() as usize {
@@ -312,7 +176,7 @@ impl World {
             Kind::Surge(times) if self.is_broken => 1.0 + (times - 1.0) * 0.7,
             _ => 1.0,
         };
-        ms * busy * (normal * 1.5).exp()
+        ms * busy * self.sky.slow * (normal * 1.5).exp()
     }
 
     fn lost(&mut self) -> bool {
@@ -331,8 +195,21 @@ impl World {
             Kind::RetryStorm if is_culprit => own_failed = true,
             _ => {}
         }
+        let refuses =
+            matches!(self.case.kind, Kind::Refusing(share) if is_culprit && self.dice.random::<f64>() < share);
         // Even where all is well, one in a thousand fails.
         own_failed |= self.dice.random::<f64>() < 0.001;
+        let mut error = own_failed.then_some(ErrorKind::Status(500));
+        if refuses {
+            (own_failed, error) = (true, Some(ErrorKind::Status(503)));
+        }
+        if let Some(refusing) = self.sky.refusing(&service) {
+            // Who is let in has waited, too.
+            own += refusing.wait_ms * self.dice.random::<f64>();
+            if self.dice.random::<f64>() < refusing.share {
+                (own, own_failed, error) = (refusing.wait_ms + 0.5, true, Some(ErrorKind::Status(503)));
+            }
+        }
         let (mut outcalls, mut whole) = (Vec::new(), own);
         if own_failed {
             failed = true;
@@ -341,6 +218,7 @@ impl World {
                 let call = self.ask(&database, ms);
                 whole += call.ns as f64 / 1e6;
                 failed |= call.failed;
+                error = error.or(call.error.map(|_| ErrorKind::Status(500)));
                 outcalls.push(call);
             }
             for (callee, is_optional) in calls {
@@ -350,6 +228,10 @@ impl World {
                 let succeeded = self.call(&service, callee, at_ms + whole, origin, &mut outcalls, &mut whole);
                 if !succeeded && !is_optional {
                     failed = true;
+                    // What a peer answers is passed on; its silence, and an open breaker, are 503 of one's own.
+                    let answered = outcalls.last().and_then(|call| call.error);
+                    let status = answered.filter(|error| matches!(error, ErrorKind::Status(_)));
+                    error = Some(status.unwrap_or(ErrorKind::Status(503)));
                 }
             }
         }
@@ -371,11 +253,12 @@ impl World {
                 own_ns: (own * 1e6) as u64,
                 failed,
                 own_failed,
-                error: failed.then_some(ErrorKind::Status(500)),
+                error: error.filter(|_| failed),
+                version: None,
                 calls: outcalls,
             });
         }
-        Served { ms: whole, failed }
+        Served { ms: whole, error: error.filter(|_| failed) }
     }
 
     fn ask(&mut self, database: &Text, ms: f64) -> Outcall {
@@ -417,8 +300,11 @@ impl World {
             let call = self.try_once(&server, callee, at_ms, origin, number > 0);
             *whole += call.ns as f64 / 1e6;
             let succeeded = !call.failed;
+            // "Not now" says nothing about a peer that the peer does not say itself.
+            if call.error != Some(ErrorKind::Status(503)) {
+                self.breakers.entry(ways.clone()).or_default().settle(succeeded, at_ms);
+            }
             outcalls.push(call);
-            self.breakers.entry(ways.clone()).or_default().settle(succeeded, at_ms);
             if succeeded {
                 return true;
             }
@@ -443,15 +329,14 @@ impl World {
             let before = self.works.len();
             let served = self.serve(callee, at_ms, false, origin);
             let is_told = self.works.len() > before && self.works.last().is_some_and(|work| work.service == *server);
-            let answer = match (is_told, served.failed) {
+            let answer = match (is_told, served.error.is_some()) {
                 (false, _) => Answer::Missing,
                 (true, true) => Answer::Failed,
                 (true, false) => Answer::Well,
             };
-            match (served.ms > TIMEOUT_MS, served.failed) {
-                (true, _) => (TIMEOUT_MS, Some(ErrorKind::TimedOut), answer),
-                (false, true) => (served.ms + 0.3, Some(ErrorKind::Status(500)), answer),
-                (false, false) => (served.ms + 0.3, None, answer),
+            match served.error {
+                _ if served.ms > TIMEOUT_MS => (TIMEOUT_MS, Some(ErrorKind::TimedOut), answer),
+                error => (served.ms + 0.3, error, answer),
             }
         };
         let (ns, failed) = ((ms * 1e6) as u64, error.is_some());

@@ -2,17 +2,29 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use protocol::faults::{Evidence, FaultKind};
+use protocol::faults::{Evidence, FaultKind, Source, Suspect, TimelineEvent, TimelineKind};
 use url::form_urlencoded;
 
+use super::changes::Changes;
+use super::incidents::Ended;
 use super::memory::Memory;
 use super::reading::Reading;
 use super::sketch::Many;
 use super::suspicion::{Suspicion, has_dried_up};
+use super::weather::Overload;
 use super::work::ErrorKind;
+use super::{list, span};
 
 /// Seconds shown before something began.
 const BEFORE_S: i64 = 30;
+
+/// A change so long before something broke may be why, milliseconds: what is rolled out takes its time to start ...
+const CHANGED_BEFORE_MS: i64 = 120_000;
+/// ... and is seen at the next scrape.
+const CHANGED_AFTER_MS: i64 = 15_000;
+
+/// Changes named.
+const CHANGES_MAX: usize = 3;
 
 /// Traces that a search asks for.
 const TRACES: usize = 20;
@@ -60,6 +72,8 @@ pub struct Scene<'a> {
     pub window: (i64, i64),
     /// Since when the suspect is broken.
     pub since: i64,
+    /// What it is made from.
+    pub source: Source,
 }
 
 impl Scene<'_> {
@@ -70,7 +84,9 @@ impl Scene<'_> {
     /// PromQL of errors, or of durations.
     fn query(&self, node: u32, is_slow: bool) -> String {
         let name = quoted(&name(self.memory, node));
-        match (self.sends(node), is_slow) {
+        // Where there are no spans there are no metrics of them, and servers' durations are known by their clients.
+        let by_spans = self.source == Source::Spans && self.sends(node);
+        match (by_spans, is_slow) {
             (true, false) => format!(
                 "sum(rate(traces_spanmetrics_calls_total{{service=\"{name}\", status_code=\"STATUS_CODE_ERROR\"}}[1m]))"
             ),
@@ -88,6 +104,9 @@ impl Scene<'_> {
 
     /// A search for traces of it; of its busiest caller, if it sends no spans or has fallen silent.
     fn traces(&self, node: u32, is_silent: bool, is_slow: bool) -> Option<String> {
+        if self.source == Source::Metrics {
+            return None;
+        }
         let into = self.reading.edges.iter().filter(|((client, server), _)| *server == node && client != server);
         let caller =
             into.max_by(|a, b| a.1.calls.total_cmp(&b.1.calls).then(b.0.cmp(a.0))).map(|((client, _), _)| *client);
@@ -200,7 +219,9 @@ fn of_errors(scene: &Scene<'_>, suspicion: &Suspicion) -> Vec<Evidence> {
     let mut all = vec![ends_here, second];
     let looks = scene.looks(node);
     let count: u32 = looks.iter().map(|(_, count)| count).sum();
-    if let Some((look, most)) = looks.first() {
+    // Counters do not tell how errors look.
+    let first = looks.first().filter(|_| scene.source == Source::Spans);
+    if let Some((look, most)) = first {
         let text = format!("its failures are {} ({most} of {count})", look.words());
         all.push(Evidence { value: Some(f64::from(*most) / f64::from(count.max(1))), ..evidence("error_kind", text) });
     }
@@ -255,6 +276,99 @@ fn of_slowness(scene: &Scene<'_>, suspicion: &Suspicion) -> Vec<Evidence> {
         format!("{} of the time lost is lost here ({} each second)", percent(share), millis(sum.lost_ms / seconds));
     let time_lost = Evidence { value: Some(share), ..evidence("time_lost", text) };
     own_time.into_iter().chain([late, time_lost]).collect()
+}
+
+/// What changed at a suspect shortly before it broke, the nearest first; restarts count also as long as it lasts.
+pub fn of_changes(changes: &Changes, service: &str, since_ms: i64) -> Vec<Evidence> {
+    let (events, _) = changes.events();
+    let mut near: Vec<&TimelineEvent> = events
+        .filter(|event| event.service == service)
+        .filter(|event| match event.kind {
+            TimelineKind::Replicas | TimelineKind::Resources | TimelineKind::Version => {
+                (since_ms - CHANGED_BEFORE_MS..=since_ms + CHANGED_AFTER_MS).contains(&event.at_ms)
+            }
+            TimelineKind::Restart => event.at_ms >= since_ms - CHANGED_BEFORE_MS,
+            TimelineKind::FaultBegan | TimelineKind::FaultEnded | TimelineKind::Breaker => false,
+        })
+        .collect();
+    near.sort_by_key(|event| (event.at_ms - since_ms).abs());
+    near.into_iter().take(CHANGES_MAX).map(|event| of_change(event, service, since_ms)).collect()
+}
+
+fn of_change(event: &TimelineEvent, service: &str, since_ms: i64) -> Evidence {
+    let at = clock(event.at_ms.div_euclid(1_000));
+    let seconds = (since_ms - event.at_ms) as f64 / 1_000.0;
+    let when = match seconds.round() {
+        before if before >= 1.0 => format!("{before:.0} s before"),
+        after if after <= -1.0 => format!("{:.0} s after it began", -after),
+        _ => "as it began".to_owned(),
+    };
+    let name = quoted(service);
+    let query = match event.kind {
+        TimelineKind::Replicas => Some(format!("kube_deployment_spec_replicas{{deployment=\"{name}\"}}")),
+        TimelineKind::Resources => Some(format!("kube_pod_container_resource_limits{{deployment=\"{name}\"}}")),
+        TimelineKind::Restart => Some(format!("kube_pod_container_status_restarts_total{{deployment=\"{name}\"}}")),
+        _ => None,
+    };
+    let text = format!("{} at {at}, {when}", event.text);
+    Evidence { value: Some(seconds), since_ms: Some(event.at_ms), query, ..evidence("changed", text) }
+}
+
+/// Whose breakers keep them from a suspect.
+pub fn of_breakers(changes: &Changes, service: &str) -> Option<Evidence> {
+    let away = changes.kept_from(service);
+    let since_ms = away.iter().map(|(_, breaker)| breaker.since_ms).min()?;
+    let names: Vec<&str> = away.iter().map(|(client, _)| *client).collect();
+    let (noun, verb) = if names.len() == 1 { ("breaker", "is") } else { ("breakers", "are") };
+    let since = clock(since_ms.div_euclid(1_000));
+    let text = format!("the {noun} of {} to it {verb} open, the first since {since}", list(&names));
+    let query = Some(format!("max by (service) (circuit_breaker_state{{peer=\"{}\"}})", quoted(service)));
+    let (value, since_ms) = (Some(names.len() as f64), Some(since_ms));
+    Some(Evidence { value, since_ms, query, ..evidence("breaker_open", text) })
+}
+
+/// What the timeline says of a new suspect.
+pub fn of_beginning(suspect: &Suspect) -> TimelineEvent {
+    let what = match suspect.fault {
+        FaultKind::Errors => "answers errors of its own",
+        FaultKind::NoAnswer => "gives no answer",
+        FaultKind::Slow => "is slow",
+    };
+    let why = suspect.evidence.first().map(|evidence| format!(": {}", evidence.text)).unwrap_or_default();
+    TimelineEvent {
+        at_ms: suspect.since_ms,
+        kind: TimelineKind::FaultBegan,
+        service: suspect.service.clone(),
+        text: format!("{what}{why}"),
+        from: None,
+        to: None,
+    }
+}
+
+/// What it says of one that is no suspect any more.
+pub fn of_end(ended: &Ended) -> TimelineEvent {
+    let (since, until) = ended.seconds;
+    let lasted = span((until - since).max(0) as f64);
+    let text = match ended.is_explained {
+        true => "is not suspected any more: what fails there comes from a service that it calls".to_owned(),
+        false => format!("is well again, after {lasted}"),
+    };
+    let (at_ms, service) = (until * 1_000, ended.service.clone());
+    TimelineEvent { at_ms, kind: TimelineKind::FaultEnded, service, text, from: None, to: None }
+}
+
+/// Who turns requests away without being to blame for it: what a verdict says at its end.
+pub fn of_overload(memory: &Memory, overload: &Overload) -> String {
+    let names: Vec<String> = overload.refusing.iter().map(|node| name(memory, *node)).collect();
+    let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
+    names.sort_unstable();
+    let verb = if names.len() == 1 { "turns" } else { "turn" };
+    let load = if overload.is_surge() {
+        format!("at {:.1} times the usual load", overload.surge)
+    } else {
+        "as all have too much to do".to_owned()
+    };
+    format!("; {} {verb} requests away, {load}", list(&names))
 }
 
 /// What can be said of a suspect as long as it is one: who came after it, who stopped calling, who repeats.

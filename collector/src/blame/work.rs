@@ -19,6 +19,12 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// Whether it says "not now" rather than "I cannot": too many requests, no room, no time left. Services answer so that
+    /// have more to do than they can, and so do broken ones.
+    pub fn is_not_now(self) -> bool {
+        matches!(self, Self::Status(408 | 429 | 503 | 504) | Self::TimedOut)
+    }
+
     /// For people: `HTTP 500`.
     pub fn words(self) -> String {
         match self {
@@ -97,6 +103,8 @@ pub struct Work {
     pub kind: WorkKind,
     /// The front door's service and operation through which it came.
     pub origin: Option<(Text, Text)>,
+    /// The version of the service that did it, if it says.
+    pub version: Option<Text>,
     /// When it ended, nanoseconds since the epoch.
     pub end_ns: u64,
     /// Nanoseconds in all.

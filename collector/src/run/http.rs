@@ -97,7 +97,8 @@ const PAGE: &str = "<!doctype html><title>Plimsoll collector</title><h1>Plimsoll
 <li><a href=/api/v1/targets>/api/v1/targets</a>: what is scraped, and how it goes\
 <li><a href='/api/v1/query?query=up'>/api/v1/query</a>, /api/v1/query_range: PromQL, as Prometheus answers it\
 <li><a href=/api/v1/rules>/api/v1/rules</a>, <a href=/api/v1/alerts>/api/v1/alerts</a>: what is evaluated, and what fires\
-<li><a href=/api/v1/faults>/api/v1/faults</a>: what is broken, by what evidence, and whom it hurts\
+<li><a href=/api/v1/faults>/api/v1/faults</a>: what is broken, by what evidence, and whom it hurts; \
+<a href=/api/v1/faults/timeline>/api/v1/faults/timeline</a>, /api/v1/faults/stream\
 <li><a href=/api/v1/graph>/api/v1/graph</a>: who calls whom\
 <li><a href=/api/services>/api/services</a>, /api/traces: traces, as Jaeger answers\
 <li><a href=/metrics>/metrics</a>, <a href=/healthz>/healthz</a>, <a href=/readyz>/readyz</a>: about the collector itself\

@@ -56,6 +56,12 @@ impl Part {
     }
 }
 
+/// The version of the service that made a span, if it says.
+fn version(span: &Span) -> Option<Text> {
+    let attribute = span.process.attributes.iter().find(|attribute| *attribute.key == *"service.version")?;
+    attribute.value.as_text().cloned()
+}
+
 fn peer_kind(connection: Connection) -> PeerKind {
     match connection {
         Connection::Database => PeerKind::Database,
@@ -94,6 +100,7 @@ fn error_kind(span: &Span) -> ErrorKind {
 #[derive(Debug, Default)]
 struct Group {
     parts: Vec<Part>,
+    version: Option<Text>,
     first_ms: i64,
     last_ms: i64,
 }
@@ -131,7 +138,7 @@ impl Settling {
         let key = (trace, span.service().clone());
         let group = self.groups.entry(key.clone()).or_insert_with(|| {
             self.deadlines.push_back((now_ms + self.wait_ms, key));
-            Group { first_ms: now_ms, ..Group::default() }
+            Group { first_ms: now_ms, version: version(span), ..Group::default() }
         });
         group.last_ms = now_ms;
         group.parts.push(Part::of(span));
@@ -172,7 +179,9 @@ impl Settling {
         if let Some(group) = self.groups.remove(key) {
             self.parts -= group.parts.len();
             let origin = self.origins.get(&key.0);
+            let from = settled.len();
             works(&key.1, group.parts, origin, &|span| pairing.answer(key.0, span), settled);
+            settled[from..].iter_mut().for_each(|work| work.version.clone_from(&group.version));
         }
     }
 }
@@ -208,6 +217,7 @@ fn works(
             operation: part.name.clone(),
             kind,
             origin: origin.cloned(),
+            version: None,
             end_ns: part.end_ns,
             whole_ns: part.end_ns - part.start_ns,
             own_ns: (part.end_ns - part.start_ns) - covered_ns(part, below.iter().map(|call| &parts[*call])),
@@ -224,6 +234,7 @@ fn works(
             operation: "".into(),
             kind: WorkKind::Fragment,
             origin: None,
+            version: None,
             end_ns: last,
             whole_ns: 0,
             own_ns: 0,

@@ -1,99 +1,67 @@
-//! The task that asks `blame` each second what is broken, and keeps its answer for `/api/v1/faults` and the metrics.
-//! Judges nothing itself.
+//! The task that asks `blame` each second what is broken, and keeps its answers for `/api/v1/faults`, its timeline, its stream,
+//! and the metrics. Judges nothing itself.
+
+mod edges;
+mod facts;
+pub(super) mod stream;
+pub(super) mod timeline;
+mod watched;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
 use axum::Json;
 use axum::extract::State;
 use lifecycle::CancellationToken;
-use lifecycle::metrics::Metrics;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
-use protocol::faults::{FaultKind, Faults};
+use protocol::faults::{Faults, Source};
 use tokio::time::MissedTickBehavior;
 
+use self::watched::Look;
+pub(super) use self::watched::Watched;
 use super::Core;
+use crate::blame::changes::Fact;
+use crate::blame::counters::Counters;
+use crate::blame::work::Work;
+use crate::series::Queryable;
 
 /// How often it is looked: an answer is at most so old.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-type SuspectLabels = [(&'static str, String); 2];
+/// Of so many looks one reads series: they are scraped once a second at most.
+const LOOKS_A_READING: u64 = 2;
 
-/// The last answer and the numbers around it.
-#[derive(Debug, Default)]
-pub(super) struct Watched {
-    faults: ArcSwap<Faults>,
-    scores: Family<SuspectLabels, Gauge<f64, AtomicU64>>,
-    named: Counter,
-    dropped: Family<[(&'static str, &'static str); 1], Counter>,
-    seconds: Gauge<f64, AtomicU64>,
-    known: Gauge,
-}
-
-impl Watched {
-    pub(super) fn register(&self, metrics: &Metrics) {
-        metrics.register(|registry| {
-            let faults = registry.sub_registry_with_prefix("plimsoll_collector_faults");
-            faults.register("suspect_score", "Blame of each suspect, from 0 to 1", self.scores.clone());
-            faults.register("named", "Suspects named", self.named.clone());
-            faults.register("unjudged", "Requests that were not judged, by reason", self.dropped.clone());
-            faults.register("judging_seconds", "How long the last judgement took", self.seconds.clone());
-            faults.register("services", "Services and peers that are watched", self.known.clone());
-        });
-    }
-
-    fn count(&self, reason: &'static str, so_far: u64) {
-        let counter = self.dropped.get_or_create(&[("reason", reason)]);
-        counter.inc_by(so_far.saturating_sub(counter.get()));
-    }
-
-    fn show(&self, faults: Faults) {
-        self.scores.clear();
-        for suspect in &faults.suspects {
-            let kind = match suspect.fault {
-                FaultKind::Errors => "errors",
-                FaultKind::NoAnswer => "no_answer",
-                FaultKind::Slow => "slow",
-            };
-            let labels = [("service", suspect.service.clone()), ("fault", kind.to_owned())];
-            self.scores.get_or_create(&labels).set(suspect.score);
-        }
-        let before = self.faults.swap(Arc::new(faults));
-        let now = self.faults.load();
-        let is_in = |faults: &Faults, service: &str| faults.suspects.iter().any(|suspect| suspect.service == service);
-        for suspect in now.suspects.iter().filter(|suspect| !is_in(&before, &suspect.service)) {
-            let evidence = suspect.evidence.first().map(|evidence| evidence.text.as_str()).unwrap_or_default();
-            tracing::warn!(service = suspect.service, score = suspect.score, evidence, "a service is suspected");
-        }
-        for suspect in before.suspects.iter().filter(|suspect| !is_in(&now, &suspect.service)) {
-            tracing::info!(service = suspect.service, "a service is no longer suspected");
-        }
-    }
-}
+/// If no spans came for so long, milliseconds, counters are judged instead: as long as series made of spans live on.
+const SPANS_GONE_MS: i64 = 900_000;
 
 pub(super) async fn get(State(core): State<Arc<Core>>) -> Json<Faults> {
     Json(Faults::clone(&core.watched.faults.load()))
 }
 
 /// Looks each second whether something is broken.
+#[derive(Clone)]
 pub struct Watchman {
     core: Arc<Core>,
+    series: Option<Arc<dyn Queryable>>,
+    looks: u64,
 }
 
 impl Watchman {
     pub(super) fn new(core: Arc<Core>) -> Self {
-        Self { core }
+        Self { core, series: None, looks: 0 }
+    }
+
+    /// Reads there of workloads and breakers, and without spans of calls.
+    #[must_use]
+    pub fn with_series(self, series: Arc<dyn Queryable>) -> Self {
+        Self { series: Some(series), ..self }
     }
 
     /// Looks until shutdown.
     ///
     /// # Errors
     /// If a look ends in a panic.
-    pub async fn run(self, shutdown: CancellationToken) -> Result<(), String> {
+    pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), String> {
+        let _streams = self.core.watched.channel.ends_with();
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -102,9 +70,27 @@ impl Watchman {
                 _ = ticks.tick() => {}
             }
             // With a thousand services it takes a good part of a second.
-            let own = Self::new(self.core.clone());
+            let own = self.clone();
             tokio::task::spawn_blocking(move || own.look()).await.map_err(|error| error.to_string())?;
+            self.looks += 1;
         }
+    }
+
+    /// Where series are read, if it is time.
+    fn due(&self) -> Option<&dyn Queryable> {
+        self.series.as_deref().filter(|_| self.looks.is_multiple_of(LOOKS_A_READING))
+    }
+
+    /// What is known of workloads and breakers.
+    fn facts(&self, now_ms: i64) -> Option<Vec<Fact>> {
+        self.core.watched.read(facts::read(self.due()?, now_ms))
+    }
+
+    /// The work that somebody else's counters stand for; nothing if there are none.
+    fn counted(&self, counters: &mut Counters, now_ms: i64) -> Option<Vec<Work>> {
+        let counts = self.due().and_then(|series| self.core.watched.read(edges::read(series, now_ms)));
+        let works = counters.take(counts.unwrap_or_default(), now_ms);
+        (!counters.is_empty()).then_some(works)
     }
 
     pub(super) fn look(&self) {
@@ -114,20 +100,35 @@ impl Watchman {
         learner.advance(now_ms);
         let lessons = learner.lessons();
         drop(learner);
+        let facts = self.facts(now_ms);
         let began = Instant::now();
-        let mut blame = core.blame.lock();
-        blame.learn(&lessons.aliases, now_ms);
-        blame.observe(&lessons.works, now_ms);
+        let (mut by_spans, mut fallback) = (core.blame.lock(), core.watched.fallback.lock());
+        by_spans.learn(&lessons.aliases, now_ms);
+        by_spans.observe(&lessons.works, now_ms);
+        let is_told = by_spans.last_ms().is_some_and(|last_ms| now_ms - last_ms <= SPANS_GONE_MS);
+        let counted = if is_told { None } else { self.counted(&mut fallback.counters, now_ms) };
+        let (blame, source) = if let Some(works) = counted {
+            let lag_ms = fallback.counters.lag_ms();
+            fallback.blame.lags_by(lag_ms);
+            fallback.blame.observe(&works, now_ms);
+            (&mut fallback.blame, Source::Metrics)
+        } else {
+            (&mut *by_spans, Source::Spans)
+        };
+        if let Some(facts) = facts {
+            blame.take(&facts, now_ms);
+        }
         let faults = blame.judge(now_ms);
-        let (drops, named, known) = (blame.drops(), blame.named(), blame.known());
-        drop(blame);
-        let watched = &core.watched;
-        watched.seconds.set(began.elapsed().as_secs_f64());
-        watched.named.inc_by(named.saturating_sub(watched.named.get()));
-        watched.known.set(i64::try_from(known).unwrap_or(i64::MAX));
-        watched.count("out_of_time", drops.out_of_time);
-        watched.count("too_many", drops.too_many);
-        watched.count("not_asked_for", lessons.dropped);
-        watched.show(faults);
+        core.watched.copy_timeline(blame, source);
+        let (known, mut drops) = (blame.known(), blame.drops());
+        drops.too_many += fallback.counters.dropped();
+        let named = by_spans.named() + fallback.blame.named();
+        drop((by_spans, fallback));
+        let not_asked_for = lessons.dropped;
+        core.watched.tally(&Look { took: began.elapsed(), named, known, drops, not_asked_for });
+        core.watched.show(faults);
     }
 }
+
+#[cfg(test)]
+mod tests;
