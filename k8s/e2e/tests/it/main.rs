@@ -4,6 +4,7 @@
 mod blackout;
 mod commands;
 mod deployment;
+mod faults;
 mod harness;
 mod leader;
 mod node;
@@ -22,7 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::harness::Stage;
 
 /// In the order in which they are tried: what disturbs most comes last.
-const CLAIMS: [Claim<Stage>; 30] = [
+const CLAIMS: [Claim<Stage>; 32] = [
     Claim { name: "the chart comes up", needed: true, check: |s| Box::pin(deployment::chart_comes_up(s)) },
     Claim { name: "the shop comes up", needed: true, check: |s| Box::pin(deployment::shop_comes_up(s)) },
     Claim { name: "every manifest is accepted", needed: false, check: |s| Box::pin(deployment::dry_runs(s)) },
@@ -63,6 +64,8 @@ const CLAIMS: [Claim<Stage>; 30] = [
         needed: false,
         check: |s| Box::pin(rollout::never_ready(s)),
     },
+    Claim { name: "faults: payment errs", needed: false, check: |s| Box::pin(faults::payment_errs(s)) },
+    Claim { name: "faults: payment is deleted", needed: false, check: |s| Box::pin(faults::payment_deleted(s)) },
     Claim { name: "crash: payment", needed: false, check: |s| Box::pin(shop::crash_of_payment(s)) },
     Claim { name: "crash: recommendation", needed: false, check: |s| Box::pin(shop::crash_of_recommendation(s)) },
     Claim { name: "leader: killed", needed: false, check: |s| Box::pin(leader::killed(s)) },
