@@ -13,6 +13,7 @@ mod report;
 mod scrape_config;
 mod stack;
 mod switchboard;
+mod witness;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::report::ReplicasReport;
 use super::stack::View;
 use super::switchboard::Switchboard;
+use super::witness::Witness;
 use super::{Arguments, gather, progress};
 use crate::report_file;
 
@@ -111,10 +112,11 @@ impl Conductor {
             return Err("the shoppers were gone before the shop was ready".to_owned());
         }
         let (mut tally, mut faults) = (Tally::default(), Switchboard::new(self.view.faults.clone()));
-        self.watch(&mut tally, &mut faults, load_started, shutdown).await;
+        let mut witness = Witness::new(&self.view.collector_url);
+        self.watch(&mut tally, &mut faults, &mut witness, load_started, shutdown).await;
         let report = tokio::select! {
             () = shutdown.cancelled() => return self.stopped(),
-            report = self.report(&mut tally, &mut faults, load_started.elapsed()) => report?,
+            report = self.report(&mut tally, &mut faults, &witness, load_started.elapsed()) => report?,
         };
         self.say(&progress::summary(&report));
         if let Some(file) = &self.arguments.report {
@@ -162,6 +164,7 @@ impl Conductor {
         &self,
         tally: &mut Tally,
         faults: &mut Switchboard,
+        witness: &Witness,
         elapsed: Duration,
     ) -> Result<super::report::Report, String> {
         let served = gather::served(&self.view, elapsed.as_secs_f64()).await?;
@@ -169,7 +172,7 @@ impl Conductor {
             self.say(&change);
         }
         tally.count(&self.view.workloads().await);
-        gather::report(&self.view, tally, served, SETTLE_DEADLINE).await
+        gather::report(&self.view, tally, served, witness.seen(), SETTLE_DEADLINE).await
     }
 
     /// Counts and switches faults until the load ends or shutdown is asked for.
@@ -177,6 +180,7 @@ impl Conductor {
         &mut self,
         tally: &mut Tally,
         faults: &mut Switchboard,
+        witness: &mut Witness,
         load_started: Instant,
         shutdown: &CancellationToken,
     ) {
@@ -193,6 +197,9 @@ impl Conductor {
             for change in faults.switch(&self.view, load_started.elapsed()).await {
                 self.say(&change);
             }
+            let shoppers = &self.view.shoppers;
+            let counts = || shoppers.stats().journeys.into_iter().map(|j| (j.name, (j.requests, j.errors))).collect();
+            witness.look(counts).await;
             if Instant::now() >= next_line {
                 next_line += PROGRESS_INTERVAL;
                 self.say(&progress::line(&self.view, &workloads, load_started.elapsed()));

@@ -17,6 +17,7 @@ use url::Url;
 use super::conductor::Tally;
 use super::report::{
     CollectorReport, DecisionsReport, EndpointsReport, JourneyReport, ReplicasReport, Report, ServiceReport,
+    SuspectReport,
 };
 use super::stack::View;
 
@@ -33,7 +34,13 @@ pub async fn served(view: &View, seconds: f64) -> Result<Served, String> {
 }
 
 /// Asks the other programs; `settle` is how long orders may still take to end.
-pub async fn report(view: &View, tally: &Tally, served: Served, settle: Duration) -> Result<Report, String> {
+pub async fn report(
+    view: &View,
+    tally: &Tally,
+    served: Served,
+    suspects: Vec<SuspectReport>,
+    settle: Duration,
+) -> Result<Report, String> {
     let shoppers = view.shoppers.stats();
     let books = AuditUrls {
         order: service_url(view, "order")?,
@@ -80,6 +87,7 @@ pub async fn report(view: &View, tally: &Tally, served: Served, settle: Duration
         },
         orders,
         faults: view.faults.truth(),
+        suspects,
         endpoints: EndpointsReport {
             collector: view.collector_url.to_string(),
             autoscaler: view.autoscaler_url.to_string(),

@@ -21,6 +21,8 @@ pub struct Report {
     pub orders: demo_services::audit::OrdersReport,
     /// The ground truth: which faults were on, and when.
     pub faults: Vec<FaultReport>,
+    /// What the collector said is broken: everybody's part whenever somebody's changed; the culprits of a time first.
+    pub suspects: Vec<SuspectReport>,
     /// Where the programs listened.
     pub endpoints: EndpointsReport,
 }
@@ -59,6 +61,22 @@ pub struct JourneyReport {
     pub errors: u64,
     pub p50_ms: Option<f64>,
     pub p99_ms: Option<f64>,
+}
+
+/// Somebody's part in the faults of a time.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SuspectReport {
+    /// Seconds since the start of the load.
+    pub at: f64,
+    /// The service, or the journey.
+    pub service: String,
+    /// `service` or `journey`.
+    pub kind: &'static str,
+    pub role: protocol::faults::Role,
+    /// 0 to 1; how sure it is that a culprit is one.
+    pub score: f64,
+    /// In words.
+    pub evidence: Vec<String>,
 }
 
 /// Decision records by outcome.
