@@ -57,6 +57,9 @@ const WAYS: [(&str, &str); 16] = [
     ("/api/v1/alerts", "query"),
 ];
 
+/// Of a name in a path: a client cannot even make an address of 64 KiB, and each byte may take three.
+const NAME_BYTES_MAX: usize = 20_000;
+
 struct Scene {
     stored: Router,
     in_memory: Router,
@@ -227,7 +230,8 @@ impl Question<'_> {
         let form = form.finish();
         let name = self.parameters.iter().find(|(name, value)| *name == "name" && !value.is_empty());
         let name = name.map_or("job", |(_, value)| *value);
-        let name: String = form_urlencoded::byte_serialize(name.as_bytes()).collect();
+        let name = &name.as_bytes()[..name.len().min(NAME_BYTES_MAX)];
+        let name: String = form_urlencoded::byte_serialize(name).collect();
         let path = self.way.replace("//", &format!("/{}/", name.replace('+', "%20")));
         let path = if path.ends_with('/') { format!("{path}{name}") } else { path };
         let address = if self.posted { path.clone() } else { format!("{path}?{form}") };

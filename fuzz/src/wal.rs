@@ -11,7 +11,7 @@ use collector::store::Store;
 
 use crate::input::{Input, damage, seed};
 use crate::scene;
-use crate::stored::{NOW_MS, everything, folder, open};
+use crate::stored::{NOW_MS, Series, everything, folder, open};
 
 /// Magic and creation time.
 const HEADER_BYTES: usize = 16;
@@ -122,11 +122,18 @@ pub fn run(bytes: &[u8]) {
     if choices & 0x20 != 0 {
         store.tend(&|| false);
     }
-    let after = everything(&store);
+    let after = but_for_resets(everything(&store));
     drop(store);
     let (store, again) = open(dir.path());
     assert_eq!(again.damaged_bytes, 0, "what is damaged is left out once");
-    assert_eq!(everything(&store), after, "the store, opened again");
+    assert_eq!(but_for_resets(everything(&store)), after, "the store, opened again");
+}
+
+/// That no counter was reset since the sample before may be unknown anew where that one has gone into a block, as the first of a
+/// chunk never knows it; queries look at the counts then.
+fn but_for_resets(found: Vec<Series>) -> Vec<Series> {
+    let unknown = |histograms: String| histograms.replace("reset: NotReset", "reset: Unknown");
+    found.into_iter().map(|(labels, samples, histograms)| (labels, samples, unknown(histograms))).collect()
 }
 
 /// Appends to a series of its own; if that is taken, which a log of the far future prevents, it is there.
