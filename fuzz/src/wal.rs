@@ -129,10 +129,11 @@ pub fn run(bytes: &[u8]) {
     assert_eq!(but_for_resets(everything(&store)), after, "the store, opened again");
 }
 
-/// That no counter was reset since the sample before may be unknown anew where that one has gone into a block, as the first of a
-/// chunk never knows it; queries look at the counts then.
+/// Whether a counter was reset since the sample before, as its counts tell, may be unknown anew where that one has gone into a
+/// block, as the first of a chunk never knows it; queries look at the counts then.
 fn but_for_resets(found: Vec<Series>) -> Vec<Series> {
-    let unknown = |histograms: String| histograms.replace("reset: NotReset", "reset: Unknown");
+    let unknown =
+        |said: String| said.replace("reset: NotReset", "reset: Unknown").replace("reset: Reset", "reset: Unknown");
     found.into_iter().map(|(labels, samples, histograms)| (labels, samples, unknown(histograms))).collect()
 }
 
