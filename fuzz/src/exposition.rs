@@ -83,6 +83,9 @@ pub fn seeds() -> Vec<Vec<u8>> {
         }
     }
     seeds.push(b"\x00\x1e\x0ax{a=\"1\",b=\"\\\"} 1\n\x1e\n".to_vec());
+    // Parts of a histogram that are printed twice.
+    const TWICE: &str = "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_sum 3\nh_sum 4\nh_bucket{le=\"1\"} 2\nh_count 2\n";
+    seeds.push(seed(&[0b1100], TWICE));
     // Under a limit, a series that is written in another way.
     seeds.push(b"\x08a{x=\"0\"} 1\nb 1\nc 1\nlast 2\n\x1da 1\nd 1\nnew 4\n\x1dlast{} 1\n".to_vec());
     seeds.push(seed(b"\x01a_total{", b"\x1e\x0ca=\"1\",\x1e} 1 # {a=\"\xff\"} 1\n# EOF\n"));

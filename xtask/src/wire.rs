@@ -1,4 +1,4 @@
-//! A request of remote write 1.0: the protobuf by hand, and snappy without compressing, which every reader of it takes. Sends
+//! Protobuf by hand, and a request of remote write 1.0 in it: snappy without compressing, which every reader of it takes. Sends
 //! nothing. Start at `WriteRequest`.
 
 /// A request that is being put together.
@@ -41,13 +41,14 @@ impl WriteRequest {
 }
 
 /// A field of bytes with its number and length.
-fn field(out: &mut Vec<u8>, number: u8, bytes: &[u8]) {
+pub fn field(out: &mut Vec<u8>, number: u8, bytes: &[u8]) {
     out.push(number << 3 | 2);
     varint(out, bytes.len() as u64);
     out.extend(bytes);
 }
 
-fn varint(out: &mut Vec<u8>, mut value: u64) {
+/// A number of protobuf's, seven bits a byte.
+pub fn varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;

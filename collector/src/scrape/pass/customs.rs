@@ -2,6 +2,7 @@
 //! gathered, in whatever order they come, and put together at the text's end. A histogram is then a series like any other.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use indexmap::IndexMap;
 
@@ -58,6 +59,8 @@ pub(super) struct Customs {
     family: String,
     /// By the hash of what would be the histogram's line.
     gathered: IndexMap<u64, Gathered>,
+    /// Hashes of the parts that the target's lines do not know, and that were printed.
+    printed: HashSet<u64>,
     /// Those for which there was no room at the first look.
     pub shed: Vec<Custom>,
 }
@@ -80,6 +83,11 @@ impl Customs {
     /// The histogram that a series of the text is a part of, as it would be printed, and what it says of it.
     pub fn part_of(&self, series: &str) -> Option<(String, Part)> {
         if self.family.is_empty() { None } else { part(series).filter(|(name, ..)| *name == self.family).map(named) }
+    }
+
+    /// Whether a part that the target's lines do not know is printed for the first time, by the hash of its text.
+    pub fn is_first(&mut self, series: u64) -> bool {
+        self.printed.insert(series)
     }
 
     /// Takes a part's sample.

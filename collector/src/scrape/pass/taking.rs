@@ -17,6 +17,9 @@ const AHEAD_MAX_MS: i64 = 600_000;
 /// Why a line cannot be remembered: more than 4 GiB of names and labels.
 pub(super) const TOO_LONG: &str = "the target's lines are too long";
 
+/// What is wrong with a line of a series that the text has printed before: the first one counts, as in Prometheus.
+pub(super) const PRINTED_TWICE: &str = "the series is printed twice";
+
 /// Whether there is room for a series that is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Room {
@@ -203,7 +206,7 @@ impl<'p, 'a> Taking<'p, 'a> {
             }
         }
         match kind {
-            Kind::Part(..) if !first => return Err("the series is printed twice"),
+            Kind::Part(..) if !first => return Err(PRINTED_TWICE),
             Kind::Silent | Kind::Part(..) => {}
             Kind::End => self.ended = true,
             Kind::Dropped => self.found.scraped += 1,
@@ -212,7 +215,7 @@ impl<'p, 'a> Taking<'p, 'a> {
                 self.found.kept += 1;
                 if timestamp_ms.is_none() && !first {
                     self.found.repeated += 1;
-                    return Err("the series is printed twice");
+                    return Err(PRINTED_TWICE);
                 }
                 if timestamp_ms.is_some_and(|own| own > self.at_ms.saturating_add(AHEAD_MAX_MS)) {
                     self.found.ahead += 1;

@@ -1,6 +1,8 @@
 //! Spans of a shop as its services export them: each service a request with its part of many traces. A request is written once;
 //! ids, times and outcomes are put in anew for every sending, so that making spans costs little beside taking them in.
 
+use crate::wire::{field, varint};
+
 /// Spans of one trace.
 pub const SPANS_PER_TRACE: u64 = 10;
 
@@ -116,12 +118,12 @@ pub fn misnamed(from: u64, spans: u64) -> Request {
 impl Request {
     fn of(service: usize, traces: u64, instance: usize, names_from: Option<u64>) -> Self {
         let (mut scope, mut places) = (Vec::new(), Vec::new());
-        bytes(&mut scope, 1, &[&[10, 9][..], b"plimsolls"].concat());
+        field(&mut scope, 1, &[&[10, 9][..], b"plimsolls"].concat());
         for trace in 0..traces {
             for (number, shape) in SHAPES.iter().enumerate().filter(|(_, shape)| shape.service == service) {
                 let name = names_from.map(|from| format!("GET /search/{}", from + trace));
                 let (span, mut place) = span(shape, name.as_deref().unwrap_or(shape.name));
-                bytes(&mut scope, 2, &span);
+                field(&mut scope, 2, &span);
                 let at = scope.len() - span.len();
                 for offset in place.offsets() {
                     *offset += at;
@@ -135,13 +137,13 @@ impl Request {
             [("service.name", SERVICES[service]), ("service.instance.id", &instance), ("k8s.pod.name", &instance)];
         let sdk = [("telemetry.sdk.language", "rust"), ("telemetry.sdk.name", "opentelemetry")];
         for (key, value) in told.into_iter().chain(sdk) {
-            bytes(&mut resource, 1, &text_attribute(key, value));
+            field(&mut resource, 1, &text_attribute(key, value));
         }
         let mut all = Vec::new();
-        bytes(&mut all, 1, &resource);
-        bytes(&mut all, 2, &scope);
+        field(&mut all, 1, &resource);
+        field(&mut all, 2, &scope);
         let mut message = Vec::new();
-        bytes(&mut message, 1, &all);
+        field(&mut message, 1, &all);
         // Everything before the scope's content has moved it.
         let moved = message.len() - scope.len();
         places.iter_mut().flat_map(Place::offsets).for_each(|offset| *offset += moved);
@@ -192,57 +194,42 @@ fn span(shape: &Shape, name: &str) -> (Vec<u8>, Place) {
         out.extend([0; 8]);
         out.len() - 8
     };
-    bytes(&mut out, 1, &[0; 16]);
+    field(&mut out, 1, &[0; 16]);
     let trace_id = out.len() - 16;
-    bytes(&mut out, 2, &[0; 8]);
+    field(&mut out, 2, &[0; 8]);
     let id = out.len() - 8;
-    bytes(&mut out, 4, &[0; 8]);
+    field(&mut out, 4, &[0; 8]);
     let parent = out.len() - 8;
-    bytes(&mut out, 5, name.as_bytes());
+    field(&mut out, 5, name.as_bytes());
     out.extend([6 << 3, shape.kind]);
     let start = fixed(&mut out, 7);
     let end = fixed(&mut out, 8);
     for (key, value) in shape.attributes {
-        bytes(&mut out, 9, &text_attribute(key, value));
+        field(&mut out, 9, &text_attribute(key, value));
     }
     for (key, value) in [("http.response.status_code", 200), ("server.port", 8_080)] {
         if shape.kind != INTERNAL {
             let mut number = vec![3 << 3];
             varint(&mut number, value);
-            bytes(&mut out, 9, &attribute(key, &number));
+            field(&mut out, 9, &attribute(key, &number));
         }
     }
-    bytes(&mut out, 15, &[3 << 3, 0]);
+    field(&mut out, 15, &[3 << 3, 0]);
     let status = out.len() - 1;
     (out, Place { trace: 0, shape: 0, trace_id, id, parent, start, end, status })
 }
 
 fn text_attribute(key: &str, value: &str) -> Vec<u8> {
     let mut any = Vec::new();
-    bytes(&mut any, 1, value.as_bytes());
+    field(&mut any, 1, value.as_bytes());
     attribute(key, &any)
 }
 
 fn attribute(key: &str, any: &[u8]) -> Vec<u8> {
     let mut pair = Vec::new();
-    bytes(&mut pair, 1, key.as_bytes());
-    bytes(&mut pair, 2, any);
+    field(&mut pair, 1, key.as_bytes());
+    field(&mut pair, 2, any);
     pair
-}
-
-/// A field of bytes with its number and length.
-fn bytes(out: &mut Vec<u8>, number: u8, bytes: &[u8]) {
-    out.push(number << 3 | 2);
-    varint(out, bytes.len() as u64);
-    out.extend(bytes);
-}
-
-fn varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push((value & 0x7f) as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
 }
 
 /// A number that looks like chance, never 0.

@@ -2,6 +2,7 @@
 //! the text's end takes what has become of them.
 
 use super::super::customs::{Custom, Customs, PartSample};
+use super::super::taking::PRINTED_TWICE;
 use super::Reader;
 use crate::config::ScrapeJob;
 use crate::exposition::Reading;
@@ -69,7 +70,12 @@ impl Reader<'_, '_> {
         let timestamp_ms = reading.timestamp_ms.filter(|_| self.taking.pass.job.honor_timestamps);
         let sample = sample(self.line, Reading { timestamp_ms, ..reading });
         let Some(customs) = &mut self.customs else { return };
-        if let Err(reason) = customs.gather(histogram, what, series, sample) {
+        let gathered = if customs.is_first(self.taking.pass.cache.hash(series)) {
+            customs.gather(histogram, what, series, sample)
+        } else {
+            Err(PRINTED_TWICE)
+        };
+        if let Err(reason) = gathered {
             self.problem(line, reason);
         }
     }

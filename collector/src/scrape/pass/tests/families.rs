@@ -1,5 +1,6 @@
 //! Answers in the protobuf format, and histograms of all forms, whatever the format.
 
+use super::super::taking::PRINTED_TWICE;
 use super::*;
 use crate::exposition::protobuf::messages::{
     BucketSpan, COUNTER, GAUGE, HISTOGRAM, Histogram as Message, Metric, MetricFamily, Quantile, SUMMARY, Summary,
@@ -206,6 +207,17 @@ fn parts_of_a_histogram_come_in_any_order_and_by_the_third_time_are_known() {
             "h_more_count{} 3@1 3@2 3@3 3@4 x@5",
         ]
     );
+}
+
+#[test]
+fn of_a_part_printed_twice_the_first_counts_also_in_the_first_scrape() {
+    let mut bench = Bench::new("convert_classic_histograms_to_nhcb: true");
+    let text = "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_sum 3\nh_sum 4\nh_count 2\nh_count 9\nh_bucket{le=\"1\"} 2\n";
+    for _ in 0..4 {
+        let found = bench.scrape(text, Format::Text).unwrap();
+        assert_eq!((found.problems, found.first_problem.unwrap().reason), (3, PRINTED_TWICE));
+    }
+    assert_eq!(bench.stored(), ["h{} [2:3:1,1]@1 [2:3:1,1]@2 [2:3:1,1]@3 [2:3:1,1]@4"]);
 }
 
 #[test]
