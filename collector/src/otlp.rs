@@ -46,5 +46,11 @@ fn receive(sink: &SpanSink, request: &[u8]) -> Result<ExportTraceServiceResponse
 
 /// The spans of a request that was received before.
 pub(crate) fn spans_of(request: &[u8], interner: &mut Interner) -> Vec<(TraceId, Arc<Span>)> {
-    convert::convert(request, interner).map(|converted| converted.spans).unwrap_or_default()
+    match convert::convert(request, interner) {
+        Ok(converted) => converted.spans,
+        Err(error) => {
+            tracing::warn!(%error, "a request that was received before cannot be read; it is left out");
+            Vec::new()
+        }
+    }
 }

@@ -20,7 +20,7 @@ use crate::input::{Input, damage, seed};
 use crate::otlp::TRACE;
 use crate::stored::{NOW_MS, folder};
 
-/// Mark, length and checksum of a block; of a request in the journal without the mark.
+/// First bytes of a block, before its length and checksum.
 const BLOCK_MARK: &[u8; 4] = b"\xf5SPB";
 
 /// What is asked.

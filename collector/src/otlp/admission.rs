@@ -83,6 +83,12 @@ impl Admitted {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.admission.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes <= BYTES_INFLIGHT_MAX
     }
+
+    /// Takes so much memory in all, for what was packed, unless too much is taken.
+    pub fn grow_to(&self, bytes: usize) -> bool {
+        let more = bytes.saturating_sub(self.bytes.load(Ordering::Relaxed));
+        more == 0 || self.grow(more)
+    }
 }
 
 impl Drop for Admitted {

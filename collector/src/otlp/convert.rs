@@ -172,6 +172,7 @@ impl<'m> Raw<'m> {
         let attributes = room.attributes(self.message, (9, self.attributes), interner)?;
         let (code, message) = status(self.status)?;
         let mut detail = self.detail(&message, &mut room, interner)?;
+        room.is_cut |= [&self.name, &self.trace_state, &message].iter().any(|text| text.len() > TEXT_BYTES_MAX);
         let mut warn = |warning| detail.get_or_insert_with(Box::default).warnings.push(warning);
         if self.end_ns < self.start_ns {
             warn(ENDS_EARLY);

@@ -20,7 +20,7 @@ use super::disk::SpanFolder;
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Looks between two of what is too old or too much.
-const RETIRE_EVERY: u32 = 60;
+const RETIRE_EVERY: u64 = 60;
 
 /// Decides, writes and tends.
 pub struct Keeper {
@@ -40,7 +40,7 @@ impl Keeper {
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), String> {
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        for turn in 0_u32.. {
+        for turn in 0_u64.. {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 _ = ticks.tick() => {}
@@ -71,13 +71,11 @@ impl Keeper {
         let open_ms = store.oldest_open_ms().unwrap_or(now_ms);
         drop(store);
         let left = self.disk.append(waiting, now_ms);
-        if left.is_empty() {
-            self.disk.forget_requests(open_ms);
-        } else {
-            self.core.store.lock().give_back(left);
-        }
+        // What could not be written stays in the journal, as far as that has room.
+        self.disk.forget_requests(if left.is_empty() { open_ms } else { i64::MIN });
+        let mut store = self.core.store.lock();
+        store.give_back(left);
         // Under the lock, as two that count at once would count twice.
-        let store = self.core.store.lock();
         self.core.telemetry.lost(store.lost());
     }
 }

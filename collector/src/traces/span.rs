@@ -220,7 +220,7 @@ pub struct Link {
 pub const ENDS_EARLY: &str = "the span ends before it starts; its duration is taken as 0";
 
 /// That a span was larger than a span may be.
-pub const CUT: &str = "attributes, events or links beyond the limits of a span were left out";
+pub const CUT: &str = "attributes, events, links or text beyond the limits of a span were left out";
 
 /// All that can be odd about a span; the disk knows them by their place, so new ones come last.
 pub const WARNINGS: [&str; 2] = [ENDS_EARLY, CUT];

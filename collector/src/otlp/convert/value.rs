@@ -28,8 +28,9 @@ impl Default for Room {
 }
 
 impl Room {
-    /// Takes so many bytes, if there is room.
+    /// Takes so many bytes of a text, or those that are left when it is cut, if there is room.
     pub fn take(&mut self, bytes: usize) -> bool {
+        self.is_cut |= bytes > TEXT_BYTES_MAX;
         let bytes = bytes.min(TEXT_BYTES_MAX);
         let has_room = bytes <= self.left;
         if has_room {

@@ -67,8 +67,10 @@ impl Service<Request<Body>> for TraceReceiver {
 async fn answer(sink: &Arc<SpanSink>, request: Request<Body>, admitted: Admitted) -> Response<Body> {
     let admitted = Arc::new(admitted);
     let metered = request.map(|inner| Body::new(Metered { inner, admitted: Arc::clone(&admitted) }));
-    let taking = service_fn(|request: tonic::Request<Bytes>| take(Arc::clone(sink), request.into_inner()));
-    Grpc::new(AsBytes)
+    let taking = service_fn(|request: tonic::Request<Bytes>| {
+        take(Arc::clone(sink), Arc::clone(&admitted), request.into_inner())
+    });
+    Grpc::new(AsBytes(Arc::clone(&admitted)))
         .accept_compressed(CompressionEncoding::Gzip)
         .send_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(REQUEST_BYTES_MAX)
@@ -77,9 +79,18 @@ async fn answer(sink: &Arc<SpanSink>, request: Request<Body>, admitted: Admitted
 }
 
 /// Takes a message, on a thread of its own if it is long.
-async fn take(sink: Arc<SpanSink>, message: Bytes) -> Result<tonic::Response<ExportTraceServiceResponse>, Status> {
+async fn take(
+    sink: Arc<SpanSink>,
+    admitted: Arc<Admitted>,
+    message: Bytes,
+) -> Result<tonic::Response<ExportTraceServiceResponse>, Status> {
     let is_long = message.len() >= BLOCKING_BYTES_MIN;
-    let taking = move || crate::otlp::receive(&sink, &message);
+    let taking = move || {
+        let taken = crate::otlp::receive(&sink, &message);
+        // Counted until here: a thread goes on when its client has broken off.
+        drop(admitted);
+        taken
+    };
     let taken = if is_long {
         tokio::task::spawn_blocking(taking).await.map_err(|stopped| Status::unavailable(stopped.to_string()))?
     } else {
@@ -130,9 +141,9 @@ impl HttpBody for Metered {
     }
 }
 
-/// Messages as bytes in, the answer as protobuf out.
-#[derive(Debug, Clone, Copy, Default)]
-struct AsBytes;
+/// Messages as bytes in, the answer as protobuf out. What a message takes unpacked is counted as well.
+#[derive(Debug, Clone)]
+struct AsBytes(Arc<Admitted>);
 
 impl Codec for AsBytes {
     type Encode = ExportTraceServiceResponse;
@@ -141,11 +152,11 @@ impl Codec for AsBytes {
     type Decoder = Self;
 
     fn encoder(&mut self) -> Self {
-        Self
+        self.clone()
     }
 
     fn decoder(&mut self) -> Self {
-        Self
+        self.clone()
     }
 }
 
@@ -163,6 +174,9 @@ impl Decoder for AsBytes {
     type Error = Status;
 
     fn decode(&mut self, message: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        if !self.0.grow_to(message.remaining()) {
+            return Err(busy());
+        }
         Ok(Some(message.copy_to_bytes(message.remaining())))
     }
 }

@@ -25,7 +25,8 @@ pub(super) const BLOCK_BYTES_MAX: usize = 4 << 20;
 /// The same packed: what does not pack grows by a sixth at most.
 pub(super) const PACKED_BYTES_MAX: usize = BLOCK_BYTES_MAX + BLOCK_BYTES_MAX / 6 + 32;
 
-const KINDS: [Kind; 6] =
+/// All kinds; the disk knows them by their place.
+pub(super) const KINDS: [Kind; 6] =
     [Kind::Unspecified, Kind::Internal, Kind::Server, Kind::Client, Kind::Producer, Kind::Consumer];
 
 const STATUSES: [Status; 3] = [Status::Unset, Status::Ok, Status::Error];
@@ -43,7 +44,7 @@ const DOUBLE: u8 = 4;
 const BYTES: u8 = 5;
 const JSON: u8 = 6;
 
-fn place<T: PartialEq>(all: &[T], one: &T) -> u8 {
+pub(super) fn place<T: PartialEq>(all: &[T], one: &T) -> u8 {
     all.iter().position(|known| known == one).map_or(0, |at| at as u8)
 }
 
@@ -88,15 +89,11 @@ impl BlockWriter {
     /// Adds as many of the fragment's spans as there is room for, one at least, and says how many.
     pub fn add(&mut self, fragment: &Fragment, from: usize) -> usize {
         let spans = &fragment.spans[from..];
-        let places: HashMap<SpanId, u64> = spans.iter().zip(0..).map(|(span, at)| (span.id, at)).collect();
-        let (mut written, mut bytes) = (0, Vec::new());
         let first_ns = *self.first_ns.get_or_insert(spans.first().map_or(0, |span| span.start_ns));
-        for span in spans {
-            self.span(span, first_ns, &places, &mut bytes);
-            written += 1;
-            if self.bytes() + bytes.len() >= BLOCK_BYTES {
-                break;
-            }
+        let (written, mut bytes) = self.spans(spans, first_ns, BLOCK_BYTES);
+        if written < spans.len() {
+            // Parents among those that are cut off have no place in this block: they are written by their ids.
+            (_, bytes) = self.spans(&spans[..written], first_ns, usize::MAX);
         }
         self.body.extend_from_slice(&fragment.id.to_be_bytes());
         self.body.push(place(&REASONS, &fragment.kept.because));
@@ -105,6 +102,20 @@ impl BlockWriter {
         self.body.extend_from_slice(&bytes);
         self.fragments += 1;
         written
+    }
+
+    /// Writes spans until the block is so large, one at least, and says how many.
+    fn spans(&mut self, spans: &[Arc<Span>], first_ns: u64, bytes_max: usize) -> (usize, Vec<u8>) {
+        let places: HashMap<SpanId, u64> = spans.iter().zip(0..).map(|(span, at)| (span.id, at)).collect();
+        let (mut written, mut bytes) = (0, Vec::new());
+        for span in spans {
+            self.span(span, first_ns, &places, &mut bytes);
+            written += 1;
+            if self.bytes() + bytes.len() >= bytes_max {
+                break;
+            }
+        }
+        (written, bytes)
     }
 
     fn span(&mut self, span: &Span, first_ns: u64, places: &HashMap<SpanId, u64>, out: &mut Vec<u8>) {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::codec::BlockWriter;
+use super::codec::{BLOCK_BYTES, BlockWriter};
 use super::journal::Journal;
 use super::segment::{Segment, SegmentError, Writer, scan};
 use crate::traces::sampling::Fragment;
@@ -167,15 +167,14 @@ impl SpanFolder {
         let (segment, table) = match Segment::open(path)? {
             Some(opened) => opened,
             None => {
-                let (writer, gaps) = scan(path)?;
+                let (mut writer, gaps) = scan(path)?;
                 for gap in gaps {
                     let (offset, bytes) = (gap.offset, gap.bytes);
                     self.damaged.fetch_add(1, Ordering::Relaxed);
                     tracing::warn!(file = %path.display(), offset, bytes, "a segment of spans has a place that is no block; it is left out");
                 }
-                let table = writer.table.clone();
                 let read_error = |source| SegmentError::Read { path: path.to_owned(), source };
-                (writer.close(now_ms).map_err(read_error)?, table)
+                (writer.close(now_ms).map_err(read_error)?, writer.table)
             }
         };
         table.operations().for_each(|(service, operation, kind)| name(service, operation, kind));
@@ -208,7 +207,7 @@ impl SpanFolder {
         while at < fragments.len() {
             let first = at;
             let (mut block, mut noted) = (BlockWriter::default(), Vec::new());
-            while at < fragments.len() && block.bytes() < super::codec::BLOCK_BYTES {
+            while at < fragments.len() && block.bytes() < BLOCK_BYTES {
                 let fragment = &fragments[at];
                 let written = block.add(fragment, from);
                 noted.push(Fragment { spans: fragment.spans[from..from + written].to_vec(), ..*fragment });
@@ -320,10 +319,11 @@ impl SpanFolder {
 }
 
 impl State {
-    /// Closes the segment that is written. If its index cannot be, the next start makes it anew.
+    /// Closes the segment that is written. If its index cannot be, it stays open, where it is still read, until it can.
     fn close(&mut self, now_ms: i64) -> io::Result<()> {
-        if let Some(writer) = self.open.take() {
+        if let Some(writer) = &mut self.open {
             self.closed.push(Arc::new(writer.close(now_ms)?));
+            self.open = None;
         }
         Ok(())
     }

@@ -111,8 +111,8 @@ impl Writer {
         self.ids.extend(fragments.iter().map(|fragment| (fragment.id, number)));
     }
 
-    /// Writes the index and forces all to the disk.
-    pub fn close(mut self, now_ms: i64) -> io::Result<Segment> {
+    /// Writes the index and forces all to the disk. After an error the file ends where it did before, and can be closed again.
+    pub fn close(&mut self, now_ms: i64) -> io::Result<Segment> {
         self.ids.sort_unstable();
         self.ids.dedup();
         let table = self.table.to_bytes();
@@ -139,7 +139,7 @@ impl Writer {
         }
         let bytes = self.bytes + index.len() as u64;
         let ids = self.ids.len() as u64;
-        Ok(Segment { path: self.path, bytes, closed_ms: now_ms, table_offset, ids_offset, ids, table_crc })
+        Ok(Segment { path: self.path.clone(), bytes, closed_ms: now_ms, table_offset, ids_offset, ids, table_crc })
     }
 }
 

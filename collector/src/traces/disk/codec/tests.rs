@@ -46,17 +46,23 @@ fn what_is_read_is_what_was_written() {
 
 #[test]
 fn a_trace_too_large_for_a_block_goes_on_in_the_next() {
-    let one = |id| Arc::new(span("a", &format!("{id}").repeat(200), Kind::Server, id, id - 1));
-    let kept = Kept { because: Because::Error, halvings: 0 };
-    let fragment = Fragment { id: 1, kept, spans: (1..=2_000).map(one).collect() };
-    let (mut from, mut spans) = (0, Vec::new());
-    while from < fragment.spans.len() {
-        let mut writer = BlockWriter::default();
-        from += writer.add(&fragment, from);
-        assert!(writer.bytes() < BLOCK_BYTES + 4_096);
-        spans.extend(read(&writer.finish()).unwrap().into_iter().flat_map(|fragment| fragment.spans));
+    // Parents may come before their children, and, as most exporters send them, behind.
+    for parent in [-1, 1] {
+        let one = |id: u64| {
+            let name = format!("{id}").repeat(200);
+            Arc::new(span("a", &name, Kind::Server, id, id.wrapping_add_signed(parent)))
+        };
+        let kept = Kept { because: Because::Error, halvings: 0 };
+        let fragment = Fragment { id: 1, kept, spans: (1..=2_000).map(one).collect() };
+        let (mut from, mut spans) = (0, Vec::new());
+        while from < fragment.spans.len() {
+            let mut writer = BlockWriter::default();
+            from += writer.add(&fragment, from);
+            assert!(writer.bytes() < BLOCK_BYTES + 4_096);
+            spans.extend(read(&writer.finish()).unwrap().into_iter().flat_map(|fragment| fragment.spans));
+        }
+        assert_eq!(format!("{spans:?}"), format!("{:?}", fragment.spans));
     }
-    assert_eq!(format!("{spans:?}"), format!("{:?}", fragment.spans));
 }
 
 #[test]

@@ -7,14 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::store::varint::{read_length, read_number, read_text, write_number, write_text};
+use crate::traces::disk::codec::{self, KINDS};
 use crate::traces::sampling::Fragment;
 use crate::traces::span::{Kind, Text};
 
 /// Operations that one segment names; what it has beyond is found, and not offered in the search form.
 const OPERATIONS_MAX: usize = 20_000;
-
-const KINDS: [Kind; 6] =
-    [Kind::Unspecified, Kind::Internal, Kind::Server, Kind::Client, Kind::Producer, Kind::Consumer];
 
 /// One block.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,8 +44,7 @@ impl Table {
             until_ns = until_ns.max(span.start_ns);
             let place = self.place(span.service());
             services.insert(place);
-            let kind = KINDS.iter().position(|known| *known == span.kind).map_or(0, |at| at as u8);
-            let operation = (place, span.name.clone(), kind);
+            let operation = (place, span.name.clone(), codec::place(&KINDS, &span.kind));
             if self.operations.len() < OPERATIONS_MAX && !self.operations.contains(&operation) {
                 self.operations.insert(operation);
             }

@@ -42,7 +42,7 @@ fn traces(path: &Path, table: &Table, blocks: &[u32]) -> Vec<(TraceId, String)> 
 #[test]
 fn a_closed_segment_is_found_again_with_all_that_is_in_it() {
     let folder = tempfile::tempdir().unwrap();
-    let writer = written(folder.path(), &blocks());
+    let mut writer = written(folder.path(), &blocks());
     let (path, table) = (writer.path.clone(), writer.table.clone());
     writer.close(77).unwrap();
     let (segment, read) = Segment::open(&path).unwrap().unwrap();
@@ -69,7 +69,7 @@ fn what_was_not_closed_is_indexed_anew_up_to_the_torn_end() {
     let whole = path.metadata().unwrap().len();
     std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(&MARK).unwrap();
     assert!(Segment::open(&path).unwrap().is_none());
-    let (again, gaps) = scan(&path).unwrap();
+    let (mut again, gaps) = scan(&path).unwrap();
     assert_eq!((&again.table, &again.ids, again.bytes, again.created_ms), (&table, &ids, whole, 5));
     assert_eq!(gaps.iter().map(|gap| (gap.offset, gap.bytes)).collect::<Vec<_>>(), [(whole, 4)]);
     assert_eq!(again.close(1).unwrap().find(5).unwrap(), [2]);
@@ -78,7 +78,7 @@ fn what_was_not_closed_is_indexed_anew_up_to_the_torn_end() {
 #[test]
 fn damage_costs_the_block_that_has_it_and_is_said_with_its_place() {
     let folder = tempfile::tempdir().unwrap();
-    let writer = written(folder.path(), &blocks());
+    let mut writer = written(folder.path(), &blocks());
     let (path, table) = (writer.path.clone(), writer.table.clone());
     writer.close(1).unwrap();
     let at = table.entries[1].offset;
