@@ -84,7 +84,7 @@ pub struct Changes {
     breakers: BTreeMap<Text, BTreeMap<Text, BreakerKnown>>,
     versions: HashMap<Text, Versions>,
     events: VecDeque<TimelineEvent>,
-    /// Grows with each event.
+    /// Grows with each event, and when old ones go.
     revision: u64,
     dropped: u64,
 }
@@ -92,6 +92,8 @@ pub struct Changes {
 impl Changes {
     /// Takes all that is told now.
     pub fn take(&mut self, facts: &[Fact], now_ms: i64) {
+        // First: it may have been told nothing for longer than anything is remembered.
+        self.forget(now_ms);
         let mut told: BTreeMap<Subject, Values> = BTreeMap::new();
         for fact in facts {
             let (kind, subject, value) = match &fact.what {
@@ -113,7 +115,6 @@ impl Changes {
             self.compare(subject, values, now_ms);
         }
         self.take_breakers(facts, now_ms);
-        self.forget(now_ms);
     }
 
     fn compare(&mut self, subject: Subject, values: Values, now_ms: i64) {
@@ -175,6 +176,8 @@ impl Changes {
             if self.versions.len() < SUBJECTS_MAX {
                 let (newest, seen_ms) = (version.clone(), BTreeMap::from([(version.clone(), now_ms)]));
                 self.versions.insert(service.clone(), Versions { newest, seen_ms });
+            } else {
+                self.dropped += 1;
             }
             return;
         };
@@ -206,12 +209,18 @@ impl Changes {
             self.events.pop_front();
             self.dropped += 1;
         }
+        self.forget_events(now_ms);
+    }
+
+    fn forget_events(&mut self, now_ms: i64) {
         while self.events.front().is_some_and(|event| now_ms - event.at_ms > EVENTS_KEPT_MS) {
             self.events.pop_front();
+            self.revision += 1;
         }
     }
 
     fn forget(&mut self, now_ms: i64) {
+        self.forget_events(now_ms);
         self.known.retain(|_, known| now_ms - known.told_ms < FORGOTTEN_MS);
         self.versions.retain(|_, versions| versions.seen_ms.values().any(|seen_ms| now_ms - seen_ms < FORGOTTEN_MS));
         for peers in self.breakers.values_mut() {
@@ -220,7 +229,7 @@ impl Changes {
         self.breakers.retain(|_, peers| !peers.is_empty());
     }
 
-    /// What happened, oldest first, and how much has been added to it so far.
+    /// What happened, oldest first, and a number that grows whenever that changes.
     pub fn events(&self) -> (impl DoubleEndedIterator<Item = &TimelineEvent>, u64) {
         (self.events.iter(), self.revision)
     }

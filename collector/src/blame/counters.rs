@@ -61,7 +61,7 @@ pub struct EdgeCount {
 pub struct Counters {
     last: HashMap<(Text, Text, Option<PeerKind>), EdgeCount>,
     pending: Vec<Interval>,
-    /// The longest interval of late, milliseconds.
+    /// The longest interval so far, milliseconds.
     interval_ms: i64,
     dropped: u64,
 }

@@ -139,14 +139,16 @@ fn errors(weather: &Weather<'_>, node: u32, sum: &NodeReading, sends: bool, is_a
 }
 
 fn slowness(weather: &Weather<'_>, node: u32, sum: &NodeReading) -> Option<Suspicion> {
-    if weather.slowdown(node) >= COLLAPSE {
+    let slow = sum.slow;
+    let is_plain = slow.hits >= SLOW_MIN && slow.seconds_hit() >= SLOW_SECONDS_MIN && slow.share() >= SHARE_MIN;
+    // First what costs little: almost nobody is slow, and how the others are is asked for each.
+    if !is_plain || weather.slowdown(node) >= COLLAPSE {
         return None;
     }
-    let slow = sum.slow;
     let (others_slow, others_slowdown) = weather.others(sum);
     let usual = slow.usual_share().max((others_slow * COMMON_TIMES).min(0.98));
     let likelihood = ratio(slow.hits, slow.of, usual);
-    let excess_ms = if slow.hits > 0.0 { sum.lost_ms / slow.hits } else { 0.0 };
+    let excess_ms = sum.lost_ms / slow.hits;
     // Who turns requests away because it has too many makes those wait that it lets in.
     let (excess_min_ms, slowdown_min) = if weather.excuses(node) {
         (QUEUE_EXCESS_MIN_MS, ROUGH_SLOWDOWN_MIN)
@@ -156,8 +158,7 @@ fn slowness(weather: &Weather<'_>, node: u32, sum: &NodeReading) -> Option<Suspi
         (SLOW_EXCESS_MIN_MS, SLOWDOWN_MIN)
     };
     let stands_out = sum.slowdown() >= slowdown_min * others_slowdown.max(1.0);
-    let is_plain = slow.hits >= SLOW_MIN && slow.seconds_hit() >= SLOW_SECONDS_MIN && excess_ms >= excess_min_ms;
-    (is_plain && stands_out && likelihood >= SIGNIFICANT && slow.share() >= SHARE_MIN).then(|| Suspicion {
+    (excess_ms >= excess_min_ms && stands_out && likelihood >= SIGNIFICANT).then(|| Suspicion {
         node,
         fault: FaultKind::Slow,
         line: Line::Of(FaultKind::Slow),

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::Json;
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -80,11 +81,13 @@ impl Channel {
         CLIENTS_MAX - self.places.available_permits()
     }
 
-    /// What somebody who begins to listen hears, from what is known now; nothing if there is no place.
-    fn listen(&self, now: Arc<Faults>) -> Option<impl Stream<Item = Arc<str>> + use<>> {
+    /// What somebody who begins to listen hears, from the newest that is known now; nothing if there is no place.
+    fn listen(&self, newest: &ArcSwap<Faults>) -> Option<impl Stream<Item = Arc<str>> + use<>> {
         let place = self.places.clone().try_acquire_owned().ok()?;
-        let listener =
-            Listener { first: Some(now), news: self.sender.subscribe(), ended: self.ended.clone(), _place: place };
+        // In this order a verdict that comes between the two is heard twice; in the other, never.
+        let news = self.sender.subscribe();
+        let first = Some(newest.load_full());
+        let listener = Listener { first, news, ended: self.ended.clone(), _place: place };
         Some(futures::stream::unfold(listener, Listener::next))
     }
 }
@@ -120,7 +123,7 @@ fn gist(faults: &Faults) -> Faults {
 }
 
 pub(in crate::traces) async fn get(State(core): State<Arc<Core>>) -> Response {
-    let Some(stream) = core.watched.channel.listen(core.watched.faults.load_full()) else {
+    let Some(stream) = core.watched.channel.listen(&core.watched.faults) else {
         let error = format!("{CLIENTS_MAX} clients listen already; ask /api/v1/faults now and then instead");
         let body = Json(json!({ "status": "error", "errorType": "unavailable", "error": error }));
         return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "10")], body).into_response();

@@ -26,7 +26,7 @@ pub(in crate::traces) struct Watched {
     pub faults: ArcSwap<Faults>,
     /// What happened in the last hour.
     pub timeline: ArcSwap<Timeline>,
-    /// How much had been added to which timeline when it was copied.
+    /// Whose timeline was copied, and its revision then.
     copied: Mutex<(Source, u64)>,
     /// To those who listen.
     pub channel: Channel,
@@ -85,7 +85,7 @@ impl Watched {
         }
     }
 
-    /// Copies the timeline if something was added to it: who reads it must not wait for a judgement.
+    /// Copies the timeline if it has changed: who reads it must not wait for a judgement.
     pub fn copy_timeline(&self, blame: &Blame, source: Source) {
         let (events, revision) = blame.changes().events();
         let mut copied = self.copied.lock();

@@ -10,6 +10,10 @@ fn faults(at_ms: i64, window_seconds: f64) -> Arc<Faults> {
     Arc::new(Faults { at_ms, window_seconds, watched_seconds: at_ms as f64, ..Faults::default() })
 }
 
+fn newest() -> ArcSwap<Faults> {
+    ArcSwap::new(faults(1, 10.0))
+}
+
 fn at_ms(json: &str) -> i64 {
     serde_json::from_str::<Faults>(json).unwrap().at_ms
 }
@@ -17,7 +21,7 @@ fn at_ms(json: &str) -> i64 {
 #[tokio::test]
 async fn what_is_known_is_told_at_once_and_then_what_differs_and_the_slow_get_the_newest() {
     let channel = Channel::default();
-    let mut stream = std::pin::pin!(channel.listen(faults(1, 10.0)).unwrap());
+    let mut stream = std::pin::pin!(channel.listen(&newest()).unwrap());
     assert_eq!(stream.next().await.map(|json| at_ms(&json)), Some(1));
     assert!(stream.next().now_or_never().is_none());
     channel.tell(&faults(2, 10.0));
@@ -34,17 +38,17 @@ async fn what_is_known_is_told_at_once_and_then_what_differs_and_the_slow_get_th
 #[tokio::test]
 async fn places_are_bounded_and_given_back() {
     let channel = Channel::default();
-    let mut streams: Vec<_> = (0..CLIENTS_MAX).map(|_| channel.listen(faults(1, 10.0)).unwrap()).collect();
-    assert!(channel.listen(faults(1, 10.0)).is_none());
+    let mut streams: Vec<_> = (0..CLIENTS_MAX).map(|_| channel.listen(&newest()).unwrap()).collect();
+    assert!(channel.listen(&newest()).is_none());
     assert_eq!(channel.clients(), CLIENTS_MAX);
     streams.pop();
-    assert!(channel.listen(faults(1, 10.0)).is_some());
+    assert!(channel.listen(&newest()).is_some());
 }
 
 #[tokio::test]
 async fn streams_end_with_what_feeds_them() {
     let channel = Channel::default();
-    let mut stream = std::pin::pin!(channel.listen(faults(1, 10.0)).unwrap());
+    let mut stream = std::pin::pin!(channel.listen(&newest()).unwrap());
     let end = channel.ends_with();
     assert!(stream.next().await.is_some());
     assert!(stream.next().now_or_never().is_none());
