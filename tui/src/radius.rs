@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use protocol::faults::{Caller, Faults, JourneyRole, Role};
-use protocol::graph::{Graph, NodeKind};
+use protocol::graph::{Graph, Node, NodeKind};
 
 use crate::roles;
 
@@ -35,7 +35,7 @@ pub struct Radius {
     pub callers: Vec<Caller>,
     /// Of the front door's traffic.
     pub share: Share,
-    /// Those callers that nobody calls: where customers come in.
+    /// Those callers that nobody calls, and itself where nobody does: where customers come in.
     pub doors: Vec<String>,
     /// Operations that come by it; known of suspects only.
     pub at_stake: Option<Vec<Stake>>,
@@ -65,9 +65,12 @@ pub fn radius(service: &str, graph: Option<&Graph>, faults: Option<&Faults>) -> 
     let mut callers: Vec<Caller> =
         distances.iter().map(|(name, distance)| Caller { service: (*name).to_owned(), distance: *distance }).collect();
     callers.sort_by(|a, b| a.distance.cmp(&b.distance).then_with(|| a.service.cmp(&b.service)));
+    let is_served = |node: &&Node| node.kind == NodeKind::Service && node.service == service;
+    let itself = graph.and_then(|graph| graph.nodes.iter().find(is_served)).map(|node| node.service.as_str());
+    let doors = itself.into_iter().chain(callers.iter().map(|caller| caller.service.as_str()));
     Radius {
         share,
-        doors: callers.iter().map(|c| c.service.clone()).filter(|name| !called.contains(name.as_str())).collect(),
+        doors: doors.filter(|name| !called.contains(name)).map(str::to_owned).collect(),
         safe_services: safe_services(graph, faults, is_reached),
         safe_operations: safe_operations(faults, at_stake.as_deref()),
         at_stake,

@@ -160,14 +160,13 @@ fn of_event(event: &EventRecord) -> Entry {
     Entry { at_ms: event.at_ms, kind, service: (&event.workload).into(), text }
 }
 
-/// The letters of what happened, one column a step; of several in one step the first kind counts.
-pub fn marks<'a>(shown: impl Iterator<Item = &'a Entry>, start_ms: i64, step_ms: i64, columns: usize) -> String {
+/// The letters of what happened when, one column a step; of several in one step the first kind counts.
+pub fn marks(shown: impl Iterator<Item = (i64, Kind)>, start_ms: i64, step_ms: i64, columns: usize) -> String {
     let mut kinds: Vec<Option<Kind>> = vec![None; columns];
-    for entry in shown {
-        let column =
-            usize::try_from(entry.at_ms.saturating_sub(start_ms).div_euclid(step_ms.max(1))).unwrap_or(usize::MAX);
-        if let Some(kind) = kinds.get_mut(column) {
-            *kind = Some(kind.map_or(entry.kind, |known| known.min(entry.kind)));
+    for (at_ms, kind) in shown {
+        let column = usize::try_from(at_ms.saturating_sub(start_ms).div_euclid(step_ms.max(1))).unwrap_or(usize::MAX);
+        if let Some(first) = kinds.get_mut(column) {
+            *first = Some(first.map_or(kind, |known| known.min(kind)));
         }
     }
     kinds.into_iter().map(|kind| kind.map_or(' ', Kind::letter)).collect()

@@ -73,6 +73,14 @@ impl Active {
         self.is_on(FaultKind::Hang) || self.is_on(FaultKind::Zone)
     }
 
+    /// The version that runs, as it says.
+    fn version(&self) -> &str {
+        match self.setting(FaultKind::BadDeploy) {
+            Some(Setting::Version(version)) => version,
+            _ => env!("CARGO_PKG_VERSION"),
+        }
+    }
+
     fn share(&self, kind: FaultKind) -> f64 {
         match self.setting(kind) {
             Some(Setting::Share(share)) => *share,
@@ -160,7 +168,7 @@ impl Faults {
             truth,
             build,
         }));
-        faults.tell();
+        faults.tell(&Active::default());
         faults
     }
 
@@ -221,21 +229,23 @@ impl Faults {
     }
 
     fn change(&self, change: impl FnOnce(&mut Active) -> bool) -> bool {
-        let changed = self.0.active.send_if_modified(change);
-        if changed {
-            self.tell();
-        }
-        changed
+        // Told while nobody else can change them: of two changes the metrics must not keep the older.
+        self.0.active.send_if_modified(|active| {
+            let changed = change(active);
+            if changed {
+                self.tell(active);
+            }
+            changed
+        })
     }
 
     /// Keeps the metrics as the faults are.
-    fn tell(&self) {
-        let active = self.0.active.borrow().clone();
+    fn tell(&self, active: &Active) {
         for kind in FaultKind::all() {
             self.0.told.get_or_create(&KindLabel { kind: kind.name() }).set(i64::from(active.is_on(kind)));
         }
         self.0.build.clear();
-        self.0.build.get_or_create(&VersionLabel { version: self.version() }).set(1);
+        self.0.build.get_or_create(&VersionLabel { version: active.version().to_owned() }).set(1);
     }
 
     /// The faults that are on.
@@ -248,10 +258,7 @@ impl Faults {
 
     /// The version that this replica says it is.
     pub fn version(&self) -> String {
-        match self.0.active.borrow().setting(FaultKind::BadDeploy) {
-            Some(Setting::Version(version)) => version.clone(),
-            _ => env!("CARGO_PKG_VERSION").to_owned(),
-        }
+        self.0.active.borrow().version().to_owned()
     }
 
     /// Milliseconds that the clock is ahead.

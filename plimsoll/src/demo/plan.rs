@@ -58,9 +58,9 @@ pub struct Shown {
     pub kind: &'static str,
     pub value: Option<String>,
     pub state: State,
-    /// Milliseconds since the epoch at which the first replica had it; none before.
+    /// Milliseconds since the epoch at which replicas began to be told of it; none before.
     pub began_ms: Option<i64>,
-    /// At which the last one had heard of its end.
+    /// Of the round in which the last one heard of its end.
     pub ended_ms: Option<i64>,
 }
 

@@ -60,7 +60,7 @@ impl Switchboard {
         for mut entry in self.plan.open() {
             let (before, is_wanted) = (entry.state, wanted(&entry.spec, elapsed));
             if before == State::Waiting && !is_wanted {
-                if is_past(&entry.spec, elapsed) {
+                if entry.spec.has_ended(elapsed) {
                     // Ended before it had begun.
                     self.plan.reached(&entry, State::Over, elapsed);
                 }
@@ -117,10 +117,6 @@ impl Switchboard {
             answer => answer?.error_for_status().map(drop),
         }
     }
-}
-
-fn is_past(spec: &FaultSpec, elapsed: Duration) -> bool {
-    spec.duration.is_some_and(|duration| elapsed >= spec.start + duration)
 }
 
 /// The share of replicas that a fault strikes, where it strikes only some.

@@ -25,7 +25,7 @@ pub const WINDOW_SECONDS_MAX: u64 = 300;
 
 /// The window where targets are scraped every so many seconds: Grafana's rule of four scrapes a window.
 pub fn window_for(scrape_seconds: f64) -> u64 {
-    ((scrape_seconds * 4.0).ceil() as u64).clamp(WINDOW_SECONDS, WINDOW_SECONDS_MAX)
+    window_min_for(scrape_seconds).max(WINDOW_SECONDS)
 }
 
 /// The same where columns stand side by side: four scrapes, however short that is.

@@ -1,7 +1,7 @@
 //! Claims about blast radii; the closure is computed a second time in another way.
 
 use proptest::prelude::*;
-use protocol::graph::{Edge, Node, Red};
+use protocol::graph::{Edge, Red};
 
 use super::*;
 use crate::fixtures::{self, blame};
@@ -66,6 +66,7 @@ fn of_others_the_share_follows_the_rates_of_calls() {
     let payment = radius("payment", Some(&graph), None);
     assert_eq!((payment.at_stake, payment.doors), (None, vec!["gateway".to_owned()]));
     assert_eq!(payment.safe_services, ["admin", "search"]);
+    assert_eq!(radius("gateway", Some(&graph), None).doors, ["gateway"]);
 }
 
 #[test]

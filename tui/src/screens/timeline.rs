@@ -105,9 +105,9 @@ fn strip(app: &App, shown: &[&Entry], width: usize) -> Vec<Line<'static>> {
     let visible = &errors[errors.len() - columns..];
     let peak = format!("peak {}", text::percent(visible.iter().copied().fold(0.0, f64::max)));
     // What happened since the last point belongs to it.
-    let recent = shown.iter().copied().filter(|entry| entry.at_ms <= app.picture_now_ms());
-    let pinned: Vec<Entry> = recent.map(|entry| Entry { at_ms: entry.at_ms.min(last_ms), ..entry.clone() }).collect();
-    let marks = timeline::marks(pinned.iter(), start_ms, step_ms, columns);
+    let recent = shown.iter().filter(|entry| entry.at_ms <= app.picture_now_ms());
+    let pinned = recent.map(|entry| (entry.at_ms.min(last_ms), entry.kind));
+    let marks = timeline::marks(pinned, start_ms, step_ms, columns);
     let label = |words: &str| Cells::default().left(words, LABEL_COLUMNS, app.theme.dim());
     vec![
         label("errors")

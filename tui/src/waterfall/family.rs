@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use protocol::jaeger::Span;
 
-/// Times beyond this, in microseconds since the epoch or long, are no times: sums of two stay numbers.
+/// Times beyond this, in microseconds since the epoch or long, are no times: start and duration together stay a number.
 const TIME_MAX: u64 = i64::MAX as u64 / 4;
 
 /// When a span was, in microseconds.
@@ -78,7 +78,9 @@ impl Family {
                     true => parent.moved,
                     false => (parent.start - child.start).max(0),
                 };
-                (child.start, child.end, child.moved) = (child.start + moved, child.end + moved, moved);
+                // Among spans that say anything, moves may add up beyond all numbers.
+                let (start, end) = (child.start.saturating_add(moved), child.end.saturating_add(moved));
+                (child.start, child.end, child.moved) = (start, end, moved);
             }
         }
     }

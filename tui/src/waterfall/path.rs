@@ -42,7 +42,7 @@ fn waited_for(family: &Family, at: usize) -> Vec<usize> {
     let is_waited_for = |child: &usize| {
         let child = &family.spans[*child];
         let leeway = if child.process == parent.process { 0 } else { CLOCKS_DIFFER_US };
-        child.end <= parent.end + leeway
+        child.end <= parent.end.saturating_add(leeway)
     };
     let mut children: Vec<usize> = family.children(at).iter().copied().filter(is_waited_for).collect();
     children

@@ -190,6 +190,18 @@ fn any_spans() -> impl Strategy<Value = Vec<Span>> {
     })
 }
 
+#[test]
+fn absurd_times_on_clocks_that_all_differ_stay_numbers() {
+    let below = |at: u64| {
+        let service = ["order", "payment"][usize::from(at % 4 > 1)];
+        let start = if at.is_multiple_of(2) { 0 } else { u64::MAX / 2 };
+        span(&format!("{}", at + 1), Some(&format!("{at}")), service, start, u64::MAX)
+    };
+    let root = span("0", None, "gateway", u64::MAX / 2, u64::MAX);
+    let fall = fall([root].into_iter().chain((0..12).map(below)).collect());
+    assert_eq!(fall.bars.len(), 13);
+}
+
 proptest! {
     #[test]
     fn whatever_the_spans_say_the_path_is_one_unbroken_line_and_no_span_is_lost(spans in any_spans()) {

@@ -76,7 +76,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let seeds = arguments.from_seed..arguments.from_seed + arguments.seeds;
     let mut left = arguments.cases.unwrap_or(usize::MAX);
     let runtime = tokio::runtime::Runtime::new().context("cannot start")?;
-    let mut score = Score::default();
+    let (mut score, mut failed) = (Score::default(), None);
     for seed in seeds {
         let mut cases = plan::of_seed(seed, &arguments.kinds);
         cases.truncate(left);
@@ -86,15 +86,18 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
         let ran = runtime.block_on(one_run(arguments, &plimsoll, seed, &cases, &mut score));
         if let Err(error) = ran {
-            // What was found so far is worth more than nothing.
-            print!("{}", score.table());
-            return Err(error.context(format!("the run with seed {seed}")));
+            failed = Some(error.context(format!("the run with seed {seed}")));
+            break;
         }
     }
+    // Also after a failure: what was found so far is worth more than nothing.
     print!("{}", score.table());
     if let Some(file) = &arguments.report {
         let text = serde_json::to_string_pretty(&score)?;
         fs::write(file, text).with_context(|| format!("--report: cannot write {}", file.display()))?;
+    }
+    if let Some(error) = failed {
+        return Err(error);
     }
     let is_part =
         arguments.cases.is_some() || !arguments.kinds.is_empty() || arguments.seeds < 3 || arguments.quiet == 0;

@@ -107,7 +107,8 @@ impl Scene {
         let mut exporter = Exporter::connect(&self.address).await?;
         let requests = requests(TRACES, 0);
         let began = Instant::now();
-        while self.taken() < SPANS_HELD {
+        // A collector that has gone takes no more; `account` says so.
+        while self.taken() < SPANS_HELD && self.outcome.broken.load(Ordering::Relaxed) == 0 {
             let due = Duration::from_millis(self.taken() * 1_000 / SPANS_PER_SECOND);
             tokio::time::sleep_until((began + due).into()).await;
             turn(&mut exporter, &requests, &self.next_trace, &self.outcome).await;

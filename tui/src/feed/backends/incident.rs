@@ -58,9 +58,7 @@ impl Backends {
         let series = reading::curves(&answer, start, step, CURVE_STEPS);
         Ok(Curves { wish, start_seconds: start, step_seconds: step, series })
     }
-}
 
-impl Backends {
     /// Latencies over time: by the service's own metrics, and where it has none by its spans. Rates cover `window_min` seconds at
     /// least, as the server scrapes.
     pub async fn heat(&self, wish: &HeatWish, now_ms: i64, window_min: u64) -> Result<Heat, Trouble> {

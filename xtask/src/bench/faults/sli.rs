@@ -89,6 +89,7 @@ impl Tally {
 /// All that was read.
 #[derive(Debug, Default)]
 pub struct Sli {
+    /// As each was last read.
     counters: BTreeMap<Counter, f64>,
     seconds: BTreeMap<Promise, VecDeque<Second>>,
 }
@@ -126,7 +127,8 @@ impl Sli {
                 history.pop_front();
             }
         }
-        self.counters = counters;
+        // Those of a replica that cannot be read now are kept: heard again, it is not counted from nothing.
+        self.counters.extend(counters);
     }
 
     fn between(&self, promise: &Promise, from_ms: i64, to_ms: i64) -> impl Iterator<Item = &Second> {
@@ -280,6 +282,21 @@ mod tests {
         let (baseline, from_ms) = (feed.sli.baseline(feed.now_ms), feed.now_ms);
         feed.counters.values_mut().for_each(|value| *value = 0.0);
         (0..4).for_each(|_| feed.second(&[(10, 0.005), (3, 3.0)], 2));
+        assert_eq!(feed.sli.moved(&baseline, &[promise()], from_ms, feed.now_ms), None);
+    }
+
+    #[test]
+    fn what_a_replica_counted_before_it_fell_silent_breaks_nothing_when_it_is_heard_again() {
+        let mut feed = Feed::usual();
+        (0..10).for_each(|_| feed.second(&[(10, 0.005)], 9));
+        (0..30).for_each(|_| feed.second(&[(10, 0.005)], 0));
+        let (baseline, from_ms) = (feed.sli.baseline(feed.now_ms), feed.now_ms);
+        let (service, replica, status) = ("order".to_owned(), "b".to_owned(), "200".to_owned());
+        let (promise_of_another, bound) = (Promise::Served(service), f64::INFINITY.to_bits());
+        let other = Counter { promise: promise_of_another, replica, status, failed: false, bound };
+        feed.now_ms += 1_000;
+        feed.sli.read(feed.now_ms, BTreeMap::from([(other, 1.0)]));
+        feed.second(&[(10, 0.005)], 0);
         assert_eq!(feed.sli.moved(&baseline, &[promise()], from_ms, feed.now_ms), None);
     }
 }
