@@ -263,7 +263,9 @@ impl Memory {
         let cell = frame.edges.entry(edge).or_default();
         cell.calls += 1;
         cell.failed += u32::from(call.failed);
-        cell.refused += u32::from(call.failed && call.error.is_some_and(ErrorKind::is_not_now));
+        // A call that its caller gave up was not turned away by whom it was for.
+        let is_refused = |error: ErrorKind| error.is_not_now() && error != ErrorKind::TimedOut;
+        cell.refused += u32::from(call.failed && call.error.is_some_and(is_refused));
         cell.cut += u32::from(call.was_cut_short);
         cell.retries += u32::from(call.is_retry);
         cell.missing += u32::from((call.failed || call.was_cut_short) && call.answer == Answer::Missing);

@@ -29,7 +29,7 @@ const SLOW_EXCESS_MIN_MS: f64 = 10.0;
 const COMMON_TIMES: f64 = 1.5;
 
 /// When there is more to do than can be done, more time is nobody's fault unless it is so much, milliseconds: the usual
-/// objective for a whole request.
+/// objective for a whole request, and so many times that as the others take as long.
 const ROUGH_EXCESS_MIN_MS: f64 = 250.0;
 /// No queue is so long, milliseconds, of which those are turned away who would wait for too long.
 const QUEUE_EXCESS_MIN_MS: f64 = 1_000.0;
@@ -81,7 +81,7 @@ pub fn find(weather: &Weather<'_>, open: &BTreeSet<u32>, to: i64) -> Vec<Suspici
             continue;
         }
         found.extend(errors(weather, *node, sum, known.sends, avoided.contains(node)));
-        found.extend(slowness(weather, *node, sum));
+        found.extend(slowness(weather, *node, sum, avoided.contains(node)));
     }
     explain(reading, open, &mut found);
     score(&mut found);
@@ -138,11 +138,17 @@ fn errors(weather: &Weather<'_>, node: u32, sum: &NodeReading, sends: bool, is_a
     })
 }
 
-fn slowness(weather: &Weather<'_>, node: u32, sum: &NodeReading) -> Option<Suspicion> {
+fn slowness(weather: &Weather<'_>, node: u32, sum: &NodeReading, is_avoided: bool) -> Option<Suspicion> {
     let slow = sum.slow;
-    let is_plain = slow.hits >= SLOW_MIN && slow.seconds_hit() >= SLOW_SECONDS_MIN && slow.share() >= SHARE_MIN;
+    // Breakers that keep others from it leave it few seconds to be slow in.
+    let seconds_min = if is_avoided { BORN_SECONDS_MIN } else { SLOW_SECONDS_MIN };
+    let is_plain = slow.hits >= SLOW_MIN && slow.seconds_hit() >= seconds_min && slow.share() >= SHARE_MIN;
     // First what costs little: almost nobody is slow, and how the others are is asked for each.
-    if !is_plain || weather.slowdown(node) >= COLLAPSE {
+    if !is_plain {
+        return None;
+    }
+    let slowdown = weather.slowdown(node);
+    if slowdown >= COLLAPSE {
         return None;
     }
     let (others_slow, others_slowdown) = weather.others(sum);
@@ -153,7 +159,7 @@ fn slowness(weather: &Weather<'_>, node: u32, sum: &NodeReading) -> Option<Suspi
     let (excess_min_ms, slowdown_min) = if weather.excuses(node) {
         (QUEUE_EXCESS_MIN_MS, ROUGH_SLOWDOWN_MIN)
     } else if weather.is_rough(node) {
-        (ROUGH_EXCESS_MIN_MS, ROUGH_SLOWDOWN_MIN)
+        (ROUGH_EXCESS_MIN_MS * slowdown, ROUGH_SLOWDOWN_MIN)
     } else {
         (SLOW_EXCESS_MIN_MS, SLOWDOWN_MIN)
     };

@@ -56,8 +56,12 @@ const LASTING_S: i64 = 3_600;
 pub struct Refusals {
     /// The share in the worst seconds, by node.
     worst: BTreeMap<u32, f64>,
+    /// The same, of the seconds before the window.
+    before: BTreeMap<u32, f64>,
     /// The last seconds.
     recent: Reading,
+    /// Those before them.
+    earlier: Reading,
 }
 
 impl Refusals {
@@ -65,6 +69,7 @@ impl Refusals {
     pub fn of(memory: &Memory, to: i64) -> Self {
         let seconds = to - SPELL_S..to;
         let recent = Reading::of(memory, to - RECENT_S, to);
+        let earlier = Reading::of(memory, to - WINDOW_S, to - RECENT_S);
         let mut refused: BTreeMap<u32, u32> = BTreeMap::new();
         for frame in seconds.clone().filter_map(|second| memory.frames.at(second)).filter(|frame| frame.refused > 0) {
             for (unit, cell) in frame.cells.iter().filter(|(_, cell)| cell.refused > 0) {
@@ -74,7 +79,7 @@ impl Refusals {
         }
         refused.retain(|_, count| *count >= REFUSED_MIN);
         if refused.is_empty() {
-            return Self { recent, ..Self::default() };
+            return Self { recent, earlier, ..Self::default() };
         }
         let mut shares: BTreeMap<u32, Vec<(u32, u32)>> =
             refused.into_keys().map(|node| (node, vec![(0, 0); SPELL_S as usize])).collect();
@@ -88,8 +93,11 @@ impl Refusals {
                 (*refused, *count) = (*refused + cell.refused, *count + cell.count);
             }
         }
-        let worst = shares.into_iter().map(|(node, shares)| (node, worst_share(&shares)));
-        Self { worst: worst.filter(|(_, share)| *share >= REFUSED_SHARE_MIN).collect(), recent }
+        let worst_of = |seconds: usize| -> BTreeMap<u32, f64> {
+            let worst = shares.iter().map(|(node, shares)| (*node, worst_share(&shares[..seconds])));
+            worst.filter(|(_, share)| *share >= REFUSED_SHARE_MIN).collect()
+        };
+        Self { worst: worst_of(SPELL_S as usize), before: worst_of((SPELL_S - WINDOW_S) as usize), recent, earlier }
     }
 }
 
@@ -115,8 +123,8 @@ pub struct Weather<'a> {
     surge: f64,
     /// Seconds of the window.
     seconds: f64,
-    now: Slowness,
-    recently: Slowness,
+    /// How slow everybody is: in the window, its last seconds, and those before them.
+    slowness: [(&'a Reading, Slowness); 3],
     /// Who turns requests away and is not to blame for it.
     excused: BTreeSet<u32>,
 }
@@ -131,8 +139,7 @@ impl<'a> Weather<'a> {
             calls: Calls::of(reading),
             surge: surge(memory, reading).max(surge(memory, &refusals.recent)),
             seconds: seconds.max(1) as f64,
-            now: Slowness::of(reading),
-            recently: Slowness::of(&refusals.recent),
+            slowness: [reading, &refusals.recent, &refusals.earlier].map(|of| (of, Slowness::of(of))),
             excused: BTreeSet::new(),
         };
         weather.excused = weather.overwhelmed();
@@ -141,7 +148,7 @@ impl<'a> Weather<'a> {
 
     /// The medians of all but this one: share of slow requests, and slowdown.
     pub fn others(&self, sum: &NodeReading) -> (f64, f64) {
-        self.now.others(sum)
+        self.slowness[0].1.others(sum)
     }
 
     /// Whether more time is nobody's fault.
@@ -158,8 +165,7 @@ impl<'a> Weather<'a> {
         let refusing = || self.reading.nodes.iter().filter(|(_, sum)| sum.refused() >= 1.0);
         // What is usual is not known yet: only who gives no answer can be accused.
         let is_learning = self.memory.seconds < LEARNT_S;
-        let is_excused =
-            |node: u32, sum: &NodeReading| is_learning || sum.refused() <= self.room(node, sum) * sum.born.of;
+        let is_excused = |node: u32, sum: &NodeReading| is_learning || is_within(sum, self.room(node, sum));
         let mut excused: BTreeSet<u32> =
             refusing().filter(|(node, sum)| is_excused(**node, sum)).map(|(node, _)| *node).collect();
         // Breakers that keep a service from those, or from who needs them, make it say "not now", too.
@@ -195,12 +201,12 @@ impl<'a> Weather<'a> {
         by_pressure.max(by_others).min(ROOM_MAX)
     }
 
-    /// How many times as long the others' requests take, now or in the last seconds.
+    /// How many times as long the others' requests take, in all of the window or for some seconds of it.
     pub fn slowdown(&self, node: u32) -> f64 {
-        let of = |slowness: &Slowness, reading: &Reading| {
+        let of = |(reading, slowness): &(&Reading, Slowness)| {
             slowness.others(reading.nodes.get(&node).unwrap_or(&NodeReading::default())).1
         };
-        of(&self.now, self.reading).max(of(&self.recently, &self.refusals.recent)).max(1.0)
+        self.slowness.iter().map(of).fold(1.0, f64::max)
     }
 
     /// How many times the usual requests come, to all or to this one; repetitions are not counted.
@@ -212,14 +218,13 @@ impl<'a> Weather<'a> {
         self.surge.max(own).max(1.0)
     }
 
-    /// What others turned away, unless they call this one and may do so because of it.
+    /// What others turned away; of those that call this one and wait for it, what they did before.
     fn others_refusing(&self, node: u32) -> impl Iterator<Item = f64> {
         let callers = if self.refusals.worst.is_empty() { BTreeMap::new() } else { self.calls.callers(node) };
-        let others =
-            self.refusals.worst.iter().filter(move |(other, _)| {
-                **other != node && !(callers.contains_key(*other) && self.is_held_up(**other))
-            });
-        others.map(|(_, share)| *share)
+        self.refusals.worst.iter().filter(move |(other, _)| **other != node).filter_map(move |(other, share)| {
+            let is_held_up = callers.contains_key(other) && self.is_held_up(*other);
+            if is_held_up { self.refusals.before.get(other).copied() } else { Some(*share) }
+        })
     }
 
     /// Whether a service waits for somebody it calls, or is kept from one.
@@ -317,6 +322,12 @@ impl Spells {
     pub fn holds(&self, second: i64) -> bool {
         self.seconds.contains(&second)
     }
+}
+
+/// Whether a service turns away no more than it has room for, or more only by chance.
+fn is_within(sum: &NodeReading, room: f64) -> bool {
+    let (refused, of) = (sum.refused(), sum.born.of);
+    refused <= room * of || (room > 0.0 && ratio(refused, of, room) < SIGNIFICANT)
 }
 
 fn times(now: f64, usual: f64, usual_seconds: f64) -> f64 {
