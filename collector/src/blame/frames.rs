@@ -77,6 +77,14 @@ pub struct EdgeCell {
     pub cut: u32,
     /// Repeat others.
     pub retries: u32,
+    /// Failed without an answer, or for want of one in time.
+    pub unreached: u32,
+    /// Of them, those that found no connection.
+    pub unconnected: u32,
+    /// Of them, those that were given up, and after how long together, microseconds.
+    pub timed_out: u32,
+    /// See `timed_out`.
+    pub timed_out_us: u64,
     /// How long they took.
     pub took: Few,
     /// How long they took together, microseconds.

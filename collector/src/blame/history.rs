@@ -31,6 +31,8 @@ pub enum Line {
     Late,
     /// Jobs.
     Jobs,
+    /// Calls that come to nothing because of who makes them.
+    Calls,
 }
 
 /// What is bad of what, a value a second, ending where the window ends.
@@ -44,7 +46,7 @@ impl History {
     /// The seconds before `to`, of a node.
     pub fn of(memory: &Memory, node: u32, line: Line, to: i64) -> Self {
         let sends = memory.nodes.get(node).is_some_and(|(_, node)| node.sends);
-        let units = memory.units.iter().filter(|(_, (of, _), _)| *of == node);
+        let units = memory.units.iter().filter(|(_, (of, _), _)| *of == node && line != Line::Calls);
         let bound = |usual: &super::memory::Unit| match line {
             Line::Of(FaultKind::Slow) => usual.own_late,
             Line::Late => usual.whole_late,
@@ -53,8 +55,11 @@ impl History {
         let units: Vec<(u32, Option<Lateness>)> = units.map(|(number, _, usual)| (number, bound(usual))).collect();
         let is_asked_by_calls =
             !sends || matches!(line, Line::Plain | Line::Of(FaultKind::Errors | FaultKind::NoAnswer));
-        let edges: Vec<(u32, Option<Lateness>)> = if is_asked_by_calls {
-            let client = |unit: u32| memory.units.get(unit).map(|((client, _), _)| *client);
+        let client = |unit: u32| memory.units.get(unit).map(|((client, _), _)| *client);
+        let edges: Vec<(u32, Option<Lateness>)> = if line == Line::Calls {
+            let from = memory.edges.iter().filter(|(_, (unit, ..), _)| client(*unit) == Some(node));
+            from.map(|(number, ..)| (number, None)).collect()
+        } else if is_asked_by_calls {
             let into = memory.edges.iter().filter(|(_, (unit, peer, _), _)| {
                 client(*unit).is_some_and(|client| memory.resolve(client, *peer) == node)
             });
@@ -77,12 +82,14 @@ impl History {
                     (Line::Plain, _) => (f64::from(cell.born.saturating_sub(cell.refused)), count),
                     (Line::Failed, _) => (f64::from(cell.failed), count),
                     (Line::Jobs, _) => (f64::from(cell.jobs_failed), f64::from(cell.jobs)),
+                    (Line::Calls, _) => (0.0, 0.0),
                 };
                 (bad, all) = (bad + hits, all + of);
             }
             for (edge, late) in &edges {
                 let Some(cell) = frame.edges.get(edge) else { continue };
                 let (hits, of) = match (sends, line, late) {
+                    (_, Line::Calls, _) => (f64::from(cell.unreached), f64::from(cell.calls)),
                     (true, ..) => (f64::from(cell.missing), f64::from(cell.missing)),
                     (false, Line::Of(FaultKind::Slow) | Line::Late, late) => {
                         (late.map_or(0.0, |late| cell.took.above(late.bucket)), f64::from(cell.calls))

@@ -268,7 +268,16 @@ impl Memory {
         cell.refused += u32::from(call.failed && call.error.is_some_and(is_refused));
         cell.cut += u32::from(call.was_cut_short);
         cell.retries += u32::from(call.is_retry);
-        cell.missing += u32::from((call.failed || call.was_cut_short) && call.answer == Answer::Missing);
+        let is_missing = (call.failed || call.was_cut_short) && call.answer == Answer::Missing;
+        cell.missing += u32::from(is_missing);
+        let failed_by = |error| call.failed && call.error == Some(error);
+        let (is_given_up, has_none) = (failed_by(ErrorKind::TimedOut), failed_by(ErrorKind::NoConnection));
+        cell.unreached += u32::from(is_missing || is_given_up || has_none);
+        cell.unconnected += u32::from(has_none);
+        if is_given_up {
+            cell.timed_out += 1;
+            cell.timed_out_us += call.ns / 1_000;
+        }
         cell.took.observe(call.ns);
         cell.took_us += call.ns / 1_000;
         if call.failed {
@@ -392,6 +401,8 @@ pub struct Lateness {
     pub share: f64,
     /// The usual median, milliseconds.
     pub median_ms: f64,
+    /// What is longer is late, milliseconds.
+    pub bound_ms: f64,
 }
 
 /// Fewer durations say nothing about what is usual.
@@ -416,5 +427,5 @@ fn lateness(usual: &Many) -> Option<Lateness> {
     let bound_ms = (median_ms * LATE_MEDIANS).max(p95_ms * LATE_P95S).max(median_ms + LATE_MS);
     let bucket = sketch::bucket_at_ms(bound_ms);
     let share = (usual.above(bucket) / usual.count()).max(LATE_SHARE_MIN);
-    Some(Lateness { bucket, share, median_ms })
+    Some(Lateness { bucket, share, median_ms, bound_ms })
 }

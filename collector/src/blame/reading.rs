@@ -1,7 +1,7 @@
 //! What a window says of each service and of each pair of caller and called, beside what is usual. Judges nothing.
 //! Pure. Start at `Reading::of`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::memory::Memory;
 
@@ -10,6 +10,13 @@ const USUAL_MIN: f64 = 20.0;
 
 /// However seldom something failed so far, this share may by chance.
 const ERRORS_USUAL_MIN: f64 = 0.002;
+
+/// Fewer calls given up soon are single ones.
+const GIVEN_UP_SOON_MIN: f64 = 5.0;
+
+/// Fewer calls without a connection are single ones, and others' calls all connect by chance no oftener than this.
+const UNCONNECTED_MIN: f64 = 2.0;
+const CHANCE_MAX: f64 = 0.001;
 
 /// What may be usual where nobody knows yet.
 const ERRORS_UNKNOWN: f64 = 0.05;
@@ -64,6 +71,8 @@ pub struct NodeReading {
     pub plain: Count,
     /// Of them, calls without an answer.
     pub missing: f64,
+    /// Of them, calls of its own that came to nothing because of itself.
+    pub unreached: f64,
     /// Failed requests, whoever is to blame.
     pub failed: Count,
     /// Requests whose own time is late.
@@ -95,6 +104,16 @@ pub struct EdgeReading {
     pub retries: f64,
     /// Late ones.
     pub late: Count,
+    /// Without an answer, or without one in time.
+    pub unreached: f64,
+    /// Of them, those that found no connection.
+    unconnected: f64,
+    /// Those given up.
+    timed_out: f64,
+    /// Of them, those given up before they were late.
+    given_up_soon: f64,
+    /// Seconds of the window with calls that came to nothing.
+    unreached_seconds: u64,
     /// Seconds of the window with calls without an answer.
     missing_seconds: u64,
     /// Seconds of the window with calls that were answered.
@@ -197,6 +216,16 @@ impl Reading {
         if cell.missing > 0 {
             sum.missing_seconds |= 1 << second.min(63);
         }
+        sum.unreached += f64::from(cell.unreached);
+        sum.unconnected += f64::from(cell.unconnected);
+        sum.timed_out += f64::from(cell.timed_out);
+        if cell.unreached > 0 {
+            sum.unreached_seconds |= 1 << second.min(63);
+        }
+        let gave_up_ms = cell.timed_out_us as f64 / 1e3 / f64::from(cell.timed_out.max(1));
+        if usual.late.is_some_and(|late| gave_up_ms < late.bound_ms) {
+            sum.given_up_soon += f64::from(cell.timed_out);
+        }
         if cell.calls > cell.missing {
             sum.answered_seconds |= 1 << second.min(63);
         }
@@ -231,19 +260,24 @@ impl Reading {
 
     /// Errors that only the callers saw: of calls that were never answered, and of peers that send no spans.
     fn add_unanswered(&mut self, memory: &Memory) {
-        let blamed = self.clients_at_fault(memory);
+        let (blamed, impatient) = (self.clients_at_fault(memory), self.impatient());
         for ((client, server), edge) in &self.edges {
             let sends = memory.nodes.get(*server).is_some_and(|(_, node)| node.sends);
             if sends {
-                let node = if blamed.contains(client) { *client } else { *server };
-                if edge.missing > 0.0 {
+                let is_clients =
+                    blamed.contains(client) || impatient.contains(client) || self.is_cut_off(*client, *server);
+                let (node, hits, seconds) = match is_clients {
+                    true => (*client, edge.unreached, edge.unreached_seconds),
+                    false => (*server, edge.missing, edge.missing_seconds),
+                };
+                if hits > 0.0 {
                     let sum = self.nodes.entry(node).or_default();
-                    sum.missing += edge.missing;
+                    *(if is_clients { &mut sum.unreached } else { &mut sum.missing }) += hits;
                     for count in [&mut sum.born, &mut sum.plain] {
-                        count.hits += edge.missing;
-                        count.of += edge.missing;
-                        count.usual += edge.missing * ERRORS_USUAL_MIN;
-                        count.seconds |= edge.missing_seconds;
+                        count.hits += hits;
+                        count.of += hits;
+                        count.usual += hits * ERRORS_USUAL_MIN;
+                        count.seconds |= seconds;
                     }
                 }
                 continue;
@@ -267,6 +301,41 @@ impl Reading {
             sum.own_usual_us += edge.took_usual_us;
             sum.missing += edge.failed.hits;
         }
+    }
+
+    /// Clients that give up before anything is late, and try again: no service is as fast as they want it.
+    fn impatient(&self) -> BTreeSet<u32> {
+        let mut clients: BTreeMap<u32, (f64, f64, f64)> = BTreeMap::new();
+        for ((client, _), edge) in &self.edges {
+            let (soon, all, retries) = clients.entry(*client).or_default();
+            *soon += edge.given_up_soon;
+            *all += edge.timed_out;
+            *retries += edge.retries;
+        }
+        clients.retain(|_, (soon, all, retries)| {
+            *soon >= GIVEN_UP_SOON_MIN && *soon >= 0.5 * *all && *retries >= 0.5 * *soon
+        });
+        clients.into_keys().collect()
+    }
+
+    /// Whether a client finds no connection to a service that the others reach in the same seconds. What they ask of it may
+    /// differ, so that answers that fail to come say less.
+    fn is_cut_off(&self, client: u32, server: u32) -> bool {
+        let Some(edge) = self.edges.get(&(client, server)) else { return false };
+        if edge.unconnected < UNCONNECTED_MIN || edge.unconnected < 0.8 * edge.unreached {
+            return false;
+        }
+        let others = self.edges.iter().filter(|((other, to), _)| *to == server && *other != client);
+        let (mut answered, mut seconds) = (0.0, 0);
+        for (_, other) in others {
+            if other.unreached > 0.0 {
+                return false;
+            }
+            answered += other.calls;
+            seconds |= other.answered_seconds;
+        }
+        let by_chance = (1.0 - edge.unreached / edge.calls.max(1.0)).powf(answered);
+        seconds & edge.unreached_seconds != 0 && by_chance < CHANCE_MAX
     }
 
     /// Clients that get no answers from several services at once, while those who serve others serve them well: the

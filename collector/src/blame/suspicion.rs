@@ -116,7 +116,9 @@ fn errors(weather: &Weather<'_>, node: u32, sum: &NodeReading, sends: bool, is_a
     let is_refusing = !is_excused && sum.refused() > 0.5 * born.hits;
     let lasts = match is_refusing {
         true => born.seconds_hit() >= REFUSING_SECONDS_MIN,
-        false => born.seconds_hit() >= BORN_SECONDS_MIN || is_avoided,
+        false => {
+            born.seconds_hit() >= BORN_SECONDS_MIN || is_avoided || has_stopped_calling(weather.reading, node, sum)
+        }
     };
     let is_plain = born.hits >= BORN_MIN && lasts && born.share() >= SHARE_MIN;
     if !is_plain || likelihood < SIGNIFICANT || born.share() < 2.0 * usual {
@@ -127,7 +129,11 @@ fn errors(weather: &Weather<'_>, node: u32, sum: &NodeReading, sends: bool, is_a
     Some(Suspicion {
         node,
         fault,
-        line: if is_excused { Line::Plain } else { Line::Of(fault) },
+        line: match is_excused {
+            _ if sum.unreached >= 0.5 * born.hits => Line::Calls,
+            true => Line::Plain,
+            false => Line::Of(fault),
+        },
         likelihood,
         share: born.share(),
         usual,
@@ -136,6 +142,12 @@ fn errors(weather: &Weather<'_>, node: u32, sum: &NodeReading, sends: bool, is_a
         explained_by: None,
         score: 0.0,
     })
+}
+
+/// Whether it makes those calls no more that came to nothing because of itself.
+fn has_stopped_calling(reading: &Reading, node: u32, sum: &NodeReading) -> bool {
+    let mut below = reading.edges.range((node, u32::MIN)..=(node, u32::MAX));
+    sum.unreached >= 1.0 && below.any(|(_, edge)| edge.unreached >= 1.0 && has_dried_up(edge))
 }
 
 fn slowness(weather: &Weather<'_>, node: u32, sum: &NodeReading, is_avoided: bool) -> Option<Suspicion> {

@@ -378,6 +378,25 @@ fn the_same_work_in_any_order_gives_the_same_answer() {
 }
 
 #[test]
+fn who_does_not_reach_others_or_gives_them_no_time_is_the_culprit_and_not_they() {
+    for (kind, culprit) in [
+        (Kind::CutOff("product"), "order"),
+        (Kind::CutOff("inventory"), "order"),
+        (Kind::Impatient(8.0), "gateway"),
+        (Kind::Impatient(6.0), "order"),
+    ] {
+        for seed in 0..4 {
+            for has_breakers in [false, true] {
+                let case = Case { has_breakers, ..case(Topology::shop(), kind, culprit, seed) };
+                let course = run_all(std::slice::from_ref(&case)).remove(0);
+                assert_eq!(course.place, Some(1), "{}", describe(&case, &course));
+                assert_eq!(course.false_alarms, Vec::<String>::new());
+            }
+        }
+    }
+}
+
+#[test]
 fn lost_spans_and_wrong_clocks_do_not_hide_the_culprit() {
     let mut cases = Vec::new();
     for kind in [Kind::Error(1.0), Kind::Error(0.3), Kind::Crash, Kind::Latency(150.0)] {

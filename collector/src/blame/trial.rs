@@ -39,6 +39,10 @@ pub enum Kind {
     RetryStorm,
     /// It turns this share of its requests away.
     Refusing(f64),
+    /// It finds no connection to this service, which the others reach.
+    CutOff(&'static str),
+    /// It waits for no answer longer than this, milliseconds, and tries again.
+    Impatient(f64),
     /// Nothing is broken: so many times the traffic, and everything is slower.
     Surge(f64),
     /// Nothing is broken.
@@ -291,13 +295,20 @@ impl World {
         whole: &mut f64,
     ) -> bool {
         let server = self.case.topology.operations[callee].service.clone();
-        let tries = if self.case.kind == Kind::RetryStorm { 4 } else { 1 };
+        let tries = match self.case.kind {
+            Kind::RetryStorm => 4,
+            Kind::Impatient(_) if self.is_culprit(client) => 6,
+            _ => 1,
+        };
         let ways = (client.clone(), server.clone());
         for number in 0..tries {
             if self.case.has_breakers && !self.breakers.entry(ways.clone()).or_default().lets_pass(at_ms) {
                 return false;
             }
-            let call = self.try_once(&server, callee, at_ms, origin, number > 0);
+            let mut call = self.try_once(&server, callee, at_ms, origin, number > 0);
+            if self.is_culprit(client) {
+                self.spoil(&server, &mut call);
+            }
             *whole += call.ns as f64 / 1e6;
             let succeeded = !call.failed;
             // "Not now" says nothing about a peer that the peer does not say itself.
@@ -311,6 +322,18 @@ impl World {
             *whole += 20.0;
         }
         false
+    }
+
+    /// What a client makes of a call that would have gone well.
+    fn spoil(&mut self, server: &Text, call: &mut Outcall) {
+        let spoilt = match self.case.kind {
+            Kind::CutOff(peer) if **server == *peer => Some((1.0, ErrorKind::NoConnection)),
+            Kind::Impatient(ms) if call.ns as f64 > ms * 1e6 => Some((ms, ErrorKind::TimedOut)),
+            _ => None,
+        };
+        if let Some((ms, error)) = spoilt {
+            (call.ns, call.failed, call.error, call.answer) = ((ms * 1e6) as u64, true, Some(error), Answer::Missing);
+        }
     }
 
     fn try_once(&mut self, server: &Text, callee: usize, at_ms: f64, origin: &(Text, Text), is_retry: bool) -> Outcall {

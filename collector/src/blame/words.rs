@@ -206,6 +206,19 @@ fn of_errors(scene: &Scene<'_>, suspicion: &Suspicion) -> Vec<Evidence> {
             false => format!("{calls}, and it served none: it sends no spans any more"),
         };
         Evidence { value: Some(sum.missing), usual: Some(0.0), since_ms, query, traces, ..evidence("no_answer", text) }
+    } else if sum.unreached >= 0.5 * sum.born.hits {
+        let text = format!(
+            "{:.0} of its calls came to nothing since {since}, while whom it calls is well: it gives up too soon, or does not reach them",
+            sum.unreached
+        );
+        Evidence {
+            value: Some(sum.unreached),
+            usual: Some(0.0),
+            since_ms,
+            query,
+            traces,
+            ..evidence("own_calls", text)
+        }
     } else {
         let what = if scene.sends(node) { "its requests fail by themselves" } else { "the calls to it fail" };
         let now = percent(suspicion.share);

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::span;
+
 /// A text that is shared.
 pub type Text = Arc<str>;
 
@@ -14,6 +16,8 @@ pub enum ErrorKind {
     NoConnection,
     /// No answer in time.
     TimedOut,
+    /// The clock of who served it differs from everybody else's, by so many minutes: it is ahead, or behind if less than none.
+    Clock(i32),
     /// Anything else.
     Other,
 }
@@ -31,6 +35,10 @@ impl ErrorKind {
             Self::Status(status) => format!("HTTP {status}"),
             Self::NoConnection => "no connection".to_owned(),
             Self::TimedOut => "no answer in time".to_owned(),
+            Self::Clock(minutes) => {
+                let way = if minutes > 0 { "ahead" } else { "behind" };
+                format!("a clock that is {} {way}", span(f64::from(minutes.abs()) * 60.0))
+            }
             Self::Other => "an error without a status".to_owned(),
         }
     }

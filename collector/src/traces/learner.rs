@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::ledger::{Counter, Entry, Histogram, Ledger, Mark, Page};
 use super::own::Settling;
-use super::pairing::{Call, Pairing};
+use super::pairing::{Call, Clock, Pairing};
 use super::span::{Kind, Span, Status, Text, TraceId};
 use super::window::{EdgeKey, Window};
-use crate::blame::work::{Alias, Work};
+use crate::blame::work::{Alias, ErrorKind, Work, WorkKind};
 use crate::series::{Labels, Sample};
 
 /// How learning is bounded.
@@ -101,6 +101,9 @@ impl Entry for EdgeSeries {
     }
 }
 
+/// The operation of which it is that a clock is off.
+const OFF: &str = "(clock)";
+
 /// Requests that wait to be asked for; they are each second.
 const LESSONS_MAX: usize = 400_000;
 
@@ -178,6 +181,7 @@ impl Learner {
         self.lessons.aliases.extend(calls.iter().filter_map(|call| call.alias.clone()));
         if self.lessons.works.len() < LESSONS_MAX {
             self.lessons.works.extend(settled);
+            self.lessons.works.extend(calls.iter().filter_map(|call| call.clock.as_ref()).map(off));
         } else {
             self.lessons.dropped += settled.len() as u64;
         }
@@ -240,6 +244,24 @@ impl Learner {
     /// Observations that found no room in a series: operations and edges.
     pub fn refused(&self) -> u64 {
         self.operations.refused() + self.edges.refused()
+    }
+}
+
+/// That a clock is off, as a request that failed for it: what its service did has no time that could be trusted.
+fn off(clock: &Clock) -> Work {
+    Work {
+        service: clock.service.clone(),
+        operation: OFF.into(),
+        kind: WorkKind::Request,
+        origin: None,
+        version: None,
+        end_ns: clock.end_ns,
+        whole_ns: 0,
+        own_ns: 0,
+        failed: true,
+        own_failed: true,
+        error: Some(ErrorKind::Clock(clock.minutes)),
+        calls: Vec::new(),
     }
 }
 

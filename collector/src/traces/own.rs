@@ -11,6 +11,9 @@ use crate::blame::work::{Answer, ErrorKind, Outcall, PeerKind, Work, WorkKind};
 /// Spans held until their request is settled: 5 s and a batch's second at 50,000 spans a second.
 const SPANS_MAX: usize = 300_000;
 
+/// Spans that a service makes for a request, as a rule: up to here no room is taken that is not used.
+const PARTS_USUAL: usize = 4;
+
 /// A trace that never rests is settled after so many times the wait.
 const WAITS_MAX: i64 = 6;
 
@@ -141,6 +144,9 @@ impl Settling {
             Group { first_ms: now_ms, version: version(span), ..Group::default() }
         });
         group.last_ms = now_ms;
+        if group.parts.len() < PARTS_USUAL {
+            group.parts.reserve_exact(1);
+        }
         group.parts.push(Part::of(span));
         self.parts += 1;
         while self.parts > SPANS_MAX {

@@ -9,6 +9,11 @@ use crate::blame::work::{Alias, Answer};
 /// Half calls and finished ones kept for a second server; at 12 s and 4,000 calls a second.
 const CALLS_MAX: usize = 50_000;
 
+const MINUTE_NS: u64 = 60_000_000_000;
+
+/// Clocks that differ by less are set apart by nothing but their drift, or a call that waited; tokens allow for a minute, as a rule.
+const CLOCK_OFF_MIN_NS: u64 = MINUTE_NS;
+
 /// What a call goes through or to; the label `connection_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Connection {
@@ -53,6 +58,19 @@ pub struct Call {
     pub end_ns: u64,
     /// What the client calls a server that calls itself something else.
     pub alias: Option<Alias>,
+    /// Whose clock differs from the other's.
+    pub clock: Option<Clock>,
+}
+
+/// A clock that is off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clock {
+    /// Whose.
+    pub service: Text,
+    /// By how much it is ahead; less than none if it is behind.
+    pub minutes: i32,
+    /// When the call ended by the other's clock, nanoseconds since the epoch.
+    pub end_ns: u64,
 }
 
 #[derive(Debug)]
@@ -70,6 +88,7 @@ struct ClientHalf {
 #[derive(Debug)]
 struct ServerHalf {
     service: Text,
+    start_ns: u64,
     duration_ns: u64,
     failed: bool,
 }
@@ -137,17 +156,21 @@ impl Pairing {
             }
         };
         client.answer = waiting.iter().map(|server| server.failed).max();
-        calls.extend(waiting.iter().map(|server| client.answered_by(server)));
+        calls.extend(waiting.iter().map(|server| client.answered_by(server, now_ms)));
         self.halves.insert(key, Half::Client(client));
     }
 
     fn observe_server(&mut self, key: (TraceId, SpanId), span: &Span, now_ms: i64, calls: &mut Vec<Call>) {
-        let server =
-            ServerHalf { service: span.service().clone(), duration_ns: span.duration_ns, failed: span.is_fault() };
+        let server = ServerHalf {
+            service: span.service().clone(),
+            start_ns: span.start_ns,
+            duration_ns: span.duration_ns,
+            failed: span.is_fault(),
+        };
         match self.halves.get_mut(&key) {
             Some(Half::Client(client)) => {
                 client.answer = Some(client.answer == Some(true) || server.failed);
-                calls.push(client.answered_by(&server));
+                calls.push(client.answered_by(&server, now_ms));
             }
             Some(Half::Servers(servers)) => servers.push(server),
             None => {
@@ -210,7 +233,7 @@ impl Pairing {
 }
 
 impl ClientHalf {
-    fn answered_by(&self, server: &ServerHalf) -> Call {
+    fn answered_by(&self, server: &ServerHalf, now_ms: i64) -> Call {
         Call {
             client: self.service.clone(),
             server: server.service.clone(),
@@ -220,7 +243,26 @@ impl ClientHalf {
             failed: self.failed || server.failed,
             end_ns: self.end_ns,
             alias: self.alias_of(&server.service),
+            clock: self.clock_off(server, now_ms),
         }
+    }
+
+    /// Whose clock is off, if the two differ by more than any network takes: the one's that is further from ours.
+    fn clock_off(&self, server: &ServerHalf, now_ms: i64) -> Option<Clock> {
+        let (client_end, server_end) = (self.end_ns, server.start_ns.saturating_add(server.duration_ns));
+        let client_start = client_end.saturating_sub(self.duration_ns);
+        if self.is_producer || client_start.abs_diff(server.start_ns) < CLOCK_OFF_MIN_NS {
+            return None;
+        }
+        let now_ns = u64::try_from(now_ms).unwrap_or(0).saturating_mul(1_000_000);
+        let is_clients = client_end.abs_diff(now_ns) > server_end.abs_diff(now_ns);
+        let (service, off, right) = match is_clients {
+            true => (&self.service, client_start, server.start_ns),
+            false => (&server.service, server.start_ns, client_start),
+        };
+        let minutes = i32::try_from(off.abs_diff(right).saturating_add(MINUTE_NS / 2) / MINUTE_NS).unwrap_or(i32::MAX);
+        let minutes = if off > right { minutes } else { -minutes };
+        Some(Clock { service: service.clone(), minutes, end_ns: if is_clients { server_end } else { client_end } })
     }
 
     fn unanswered(&self) -> Option<Call> {
@@ -234,6 +276,7 @@ impl ClientHalf {
             failed: self.failed,
             end_ns: self.end_ns,
             alias: None,
+            clock: None,
         })
     }
 

@@ -90,6 +90,11 @@ impl Customs {
         self.printed.insert(series)
     }
 
+    /// Whether one was.
+    pub fn was_printed(&self, series: u64) -> bool {
+        self.printed.contains(&series)
+    }
+
     /// Takes a part's sample.
     pub fn gather(
         &mut self,

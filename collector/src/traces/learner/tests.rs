@@ -55,6 +55,39 @@ fn nothing_is_appended_before_the_first_span() {
 }
 
 #[test]
+fn whose_clock_is_off_is_told_and_nobody_elses() {
+    let shifted = |mut span: Span, minutes: i64| {
+        span.start_ns = span.start_ns.saturating_add_signed(minutes * 60_000_000_000);
+        span
+    };
+    let cases = [
+        (Kind::Client, 0, 0, None),
+        (Kind::Client, 0, -300, Some(("user", -300))),
+        (Kind::Client, 0, 7, Some(("user", 7))),
+        (Kind::Client, 300, 0, Some(("gateway", 300))),
+        (Kind::Client, -1_440, 0, Some(("gateway", -1_440))),
+        // What waits in a queue may wait for hours.
+        (Kind::Producer, -300, 0, None),
+    ];
+    for (kind, client_minutes, server_minutes, expected) in cases {
+        let serves = if kind == Kind::Producer { Kind::Consumer } else { Kind::Server };
+        let client = shifted(span("gateway", "POST", kind, 2, 1), client_minutes);
+        let server = shifted(span("user", "POST /tokens", serves, 3, 2), server_minutes);
+        for spans in [[&client, &server], [&server, &client]] {
+            let mut learner = Learner::new(&LearnerLimits::default());
+            learner.observe(spans.map(|span| (1, span)), START_MS + 200);
+            let works = learner.lessons().works;
+            let found: Vec<_> = works.iter().filter(|work| *work.operation == *OFF).collect();
+            let named = found.iter().map(|work| (&*work.service, work.error));
+            let expected = expected.map(|(service, minutes)| (service, Some(ErrorKind::Clock(minutes))));
+            assert_eq!(named.collect::<Vec<_>>(), Vec::from_iter(expected), "{client_minutes} {server_minutes}");
+            // In the time that the others agree on.
+            assert!(found.iter().all(|work| work.end_ns / 1_000_000_000 == START_MS as u64 / 1_000));
+        }
+    }
+}
+
+#[test]
 fn operations_are_bounded() {
     let mut learner = Learner::new(&LearnerLimits { operations_max: 3, ..LearnerLimits::default() });
     let spans: Vec<Span> = (0..10).map(|id| span("a", &format!("GET /{id}"), Kind::Internal, id + 1, 0)).collect();

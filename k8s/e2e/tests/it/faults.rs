@@ -16,7 +16,7 @@ use crate::shop::{RATE, few_errors};
 const CALM: Duration = Duration::from_secs(90);
 /// So much load before payment goes: what is usual of each journey is learnt of some of each.
 const BEFORE: Duration = Duration::from_secs(40);
-/// From the fault to its name: the issue of all this.
+/// From the fault to its name.
 const NAMED_WITHIN: Duration = Duration::from_secs(30);
 /// The order's own trouble shows when the orders' work comes to nothing, which takes some tries.
 const VICTIM_WITHIN: Duration = Duration::from_secs(45);

@@ -33,9 +33,9 @@ impl Case {
 const VARIANTS: [(&str, [(&str, &str); 3]); 20] = [
     ("error", [("payment", "1"), ("product", "0.5"), ("order", "0.4")]),
     ("latency", [("search", "400ms"), ("payment", "600ms"), ("user", "400ms")]),
-    ("tail-latency", [("product", "1s"), ("search", "2s"), ("order", "2s")]),
+    ("tail-latency", [("product", "1s"), ("inventory", "1s"), ("order", "2s")]),
     ("cpu", [("product", "2"), ("order", "2"), ("search", "2")]),
-    ("leak", [("product", "8Mi"), ("search", "8Mi"), ("order", "8Mi")]),
+    ("leak", [("product", "8Mi"), ("inventory", "8Mi"), ("order", "8Mi")]),
     ("pause", [("product", "800ms"), ("order", "1s"), ("gateway", "800ms")]),
     ("lock", [("product", "100ms"), ("payment", "500ms"), ("search", "300ms")]),
     ("pool", [("payment", "4"), ("user", "4"), ("product", "4")]),

@@ -37,7 +37,7 @@ impl Reader<'_, '_> {
 
     /// Takes a line whose series is not known, if it is a part of a histogram and nothing else; says whether it is.
     pub(super) fn take_part(&mut self, series: &str, line: &str, reading: Reading<'_>) -> bool {
-        let Some((histogram, what)) = self.part_of(series, false) else { return false };
+        let Some((histogram, what)) = self.part_of(series, false) else { return self.was_part(series, line) };
         let cache = &mut *self.taking.pass.cache;
         let hash = cache.hash(&histogram);
         // Remembered once its histogram is: those for which there is no room must not fill the memory.
@@ -47,6 +47,16 @@ impl Reader<'_, '_> {
             None => self.gather(hash, what, series, line, reading),
         }
         true
+    }
+
+    /// Whether a line outside of its family was printed as a part before: the first one counts, whatever is known of it.
+    fn was_part(&mut self, series: &str, line: &str) -> bool {
+        let hash = self.taking.pass.cache.hash(series);
+        let was = self.customs.as_ref().is_some_and(|customs| !customs.keeps_classic && customs.was_printed(hash));
+        if was && !self.taking.is_second() {
+            self.problem(line, PRINTED_TWICE);
+        }
+        was
     }
 
     /// Gathers a part that is also a series of its own, for which there is no room.

@@ -221,6 +221,17 @@ fn of_a_part_printed_twice_the_first_counts_also_in_the_first_scrape() {
 }
 
 #[test]
+fn a_part_that_is_printed_again_outside_of_its_family_is_printed_twice_and_no_series() {
+    let mut bench = Bench::new("convert_classic_histograms_to_nhcb: true");
+    let text = "# TYPE h histogram\nh_sum 3\nh_count 2\nh_bucket{le=\"+Inf\"} 2\n# TYPE s summary\nh_sum 3\nh_sum 4\nh_more 1\n";
+    for _ in 0..4 {
+        let found = bench.scrape(text, Format::Text).unwrap();
+        assert_eq!((found.problems, found.first_problem.unwrap().reason), (2, PRINTED_TWICE));
+    }
+    assert_eq!(bench.stored(), ["h{} [2:3:2]@1 [2:3:2]@2 [2:3:2]@3 [2:3:2]@4", "h_more{} 1@1 1@2 1@3 1@4"]);
+}
+
+#[test]
 fn exemplars_of_parts_go_to_the_histogram() {
     let mut bench = Bench::new("convert_classic_histograms_to_nhcb: true");
     for _ in 0..4 {
