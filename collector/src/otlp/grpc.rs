@@ -1,29 +1,24 @@
 //! OTLP over gRPC: tonic's server in front of a `SpanSink` and a `MetricSink`.
 
+mod metrics;
 mod traces;
+mod unary;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use lifecycle::CancellationToken;
-use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
-    MetricsService, MetricsServiceServer,
-};
-use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
 use prost::Message;
 use tokio::net::TcpListener;
-use tonic::codec::CompressionEncoding;
-use tonic::service::interceptor::InterceptedService;
+use tonic::Status;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
-use tonic::{Request, Response, Status};
 
+use self::metrics::MetricReceiver;
 use self::traces::TraceReceiver;
-use super::admission::Refused;
-use super::http::METRICS_OFF;
+use super::RETRY_AFTER;
 use super::metrics::MetricSink;
 use super::status::RpcStatus;
-use super::{REQUEST_BYTES_MAX, RETRY_AFTER};
 use crate::traces::SpanSink;
 
 /// Requests at once on one connection; exporters send one or a few.
@@ -42,24 +37,6 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 #[error("the OTLP gRPC server ended: {0}")]
 pub struct ServeGrpcError(#[from] tonic::transport::Error);
 
-struct MetricReceiver(Option<Arc<MetricSink>>);
-
-#[tonic::async_trait]
-impl MetricsService for MetricReceiver {
-    async fn export(
-        &self,
-        request: Request<ExportMetricsServiceRequest>,
-    ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
-        let Some(sink) = self.0.clone() else { return Err(Status::unimplemented(METRICS_OFF.trim_end())) };
-        // The extensions hold this request's `Admitted` until it is done.
-        let (_metadata, _admitted, message) = request.into_parts();
-        // Writing may wait for the disk.
-        let storing = tokio::task::spawn_blocking(move || sink.receive(message));
-        let stored = storing.await.map_err(|stopped| Status::unavailable(stopped.to_string()))?;
-        stored.map(Response::new).map_err(|failed| Status::unavailable(failed.to_string()))
-    }
-}
-
 fn busy() -> Status {
     let message = "too many requests are in flight";
     let details = RpcStatus::retry_after(message, RETRY_AFTER).encode_to_vec();
@@ -76,20 +53,6 @@ pub async fn serve_grpc(
     metrics: Option<Arc<MetricSink>>,
     shutdown: CancellationToken,
 ) -> Result<(), ServeGrpcError> {
-    let admission = Arc::clone(sink.admission());
-    // Runs before the message is read, so that a refused one takes no memory.
-    let admit = move |mut request: Request<()>| {
-        let Some(admitted) = admission.admit() else {
-            admission.refuse(Refused::Busy);
-            return Err(busy());
-        };
-        request.extensions_mut().insert(Arc::new(admitted));
-        Ok(request)
-    };
-    let metrics = MetricsServiceServer::new(MetricReceiver(metrics))
-        .accept_compressed(CompressionEncoding::Gzip)
-        .send_compressed(CompressionEncoding::Gzip)
-        .max_decoding_message_size(REQUEST_BYTES_MAX);
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     Server::builder()
         .max_concurrent_streams(STREAMS_MAX)
@@ -98,7 +61,7 @@ pub async fn serve_grpc(
         .http2_keepalive_interval(Some(KEEPALIVE_TIMEOUT))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .add_service(TraceReceiver(sink))
-        .add_service(InterceptedService::new(metrics, admit))
+        .add_service(MetricReceiver(metrics))
         .serve_with_incoming_shutdown(incoming, shutdown.cancelled_owned())
         .await?;
     Ok(())
