@@ -48,11 +48,11 @@ pub fn convert(request: &[u8], interner: &mut Interner) -> Result<Converted, Mal
 
 fn resource_spans(message: &[u8], converted: &mut Converted, interner: &mut Interner) -> Result<(), Malformed> {
     // Writers may put the resource behind its spans.
-    let process = process(part(message, 1)?, interner)?;
+    let resource = resource(part(message, 1)?, interner)?;
     for field in Fields(message) {
         let field = field?;
         if field.number == 2 {
-            scope_spans(field.bytes()?, &process, converted, interner)?;
+            scope_spans(field.bytes()?, &resource, converted, interner)?;
         }
     }
     Ok(())
@@ -60,7 +60,7 @@ fn resource_spans(message: &[u8], converted: &mut Converted, interner: &mut Inte
 
 fn scope_spans(
     message: &[u8],
-    process: &Arc<Process>,
+    resource: &Resource,
     converted: &mut Converted,
     interner: &mut Interner,
 ) -> Result<(), Malformed> {
@@ -71,7 +71,7 @@ fn scope_spans(
             continue;
         }
         let raw = Raw::read(field.bytes()?)?;
-        match raw.span(process, scope.as_ref(), interner)? {
+        match raw.span(resource, scope.as_ref(), interner)? {
             Some((trace, span, is_cut)) => {
                 converted.cut += u64::from(is_cut);
                 converted.spans.push((trace, Arc::new(span)));
@@ -94,13 +94,21 @@ fn part(message: &[u8], number: u32) -> Result<&[u8], Malformed> {
     Ok(found)
 }
 
-fn process(resource: &[u8], interner: &mut Interner) -> Result<Arc<Process>, Malformed> {
+/// What the spans of a resource share.
+struct Resource {
+    process: Arc<Process>,
+    /// Whether something of it was left out, and so of each of its spans.
+    is_cut: bool,
+}
+
+fn resource(message: &[u8], interner: &mut Interner) -> Result<Resource, Malformed> {
     let mut room = Room::default();
-    let mut attributes = room.attributes(resource, (1, 0), interner)?.into_vec();
+    let mut attributes = room.attributes(message, (1, 0), interner)?.into_vec();
     let position = attributes.iter().position(|a| &*a.key == "service.name");
     let named = position.and_then(|at| attributes.remove(at).value.as_text().cloned()).filter(|name| !name.is_empty());
     let service = named.unwrap_or_else(|| interner.text(SERVICE_UNKNOWN));
-    Ok(interner.process(Process { service, attributes: attributes.into() }))
+    let process = interner.process(Process { service, attributes: attributes.into() });
+    Ok(Resource { process, is_cut: room.is_cut })
 }
 
 fn scope(message: &[u8], interner: &mut Interner) -> Result<Option<Arc<Scope>>, Malformed> {
@@ -163,7 +171,7 @@ impl<'m> Raw<'m> {
     /// The span, and whether something of it was left out; nothing if it has no ids.
     fn span(
         &self,
-        process: &Arc<Process>,
+        resource: &Resource,
         scope: Option<&Arc<Scope>>,
         interner: &mut Interner,
     ) -> Result<Option<(TraceId, Span, bool)>, Malformed> {
@@ -172,6 +180,7 @@ impl<'m> Raw<'m> {
         let attributes = room.attributes(self.message, (9, self.attributes), interner)?;
         let (code, message) = status(self.status)?;
         let mut detail = self.detail(&message, &mut room, interner)?;
+        room.is_cut |= resource.is_cut;
         room.is_cut |= [&self.name, &self.trace_state, &message].iter().any(|text| text.len() > TEXT_BYTES_MAX);
         let mut warn = |warning| detail.get_or_insert_with(Box::default).warnings.push(warning);
         if self.end_ns < self.start_ns {
@@ -186,7 +195,7 @@ impl<'m> Raw<'m> {
             start_ns: self.start_ns,
             duration_ns: self.end_ns.saturating_sub(self.start_ns),
             name: interner.text(cut(&self.name)),
-            process: Arc::clone(process),
+            process: Arc::clone(&resource.process),
             scope: scope.map(Arc::clone),
             attributes,
             detail,

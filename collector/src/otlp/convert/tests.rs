@@ -3,7 +3,7 @@
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as WireValue;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList};
-use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::resource::v1::Resource as WireResource;
 use opentelemetry_proto::tonic::trace::v1::span::{Event as WireEvent, Link as WireLink};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span as WireSpan, Status as WireStatus};
 use proptest::prelude::*;
@@ -70,12 +70,12 @@ fn fields_arrive_as_sent() {
         end_time_unix_nano: 500,
         ..wire()
     }]);
-    message.resource_spans[0].resource = Some(Resource {
+    message.resource_spans[0].resource = Some(WireResource {
         attributes: vec![
             pair("service.name", WireValue::StringValue("order".into())),
             pair("k8s.pod.name", WireValue::StringValue("order-0".into())),
         ],
-        ..Resource::default()
+        ..WireResource::default()
     });
     let converted = converted(&message);
     let (trace, span) = &converted.spans[0];
@@ -126,8 +126,10 @@ fn the_resource_may_stand_behind_its_spans() {
     let mut first = request(vec![wire()]);
     let mut bytes = first.resource_spans.remove(0).encode_to_vec();
     let attributes = vec![pair("service.name", WireValue::StringValue("order".into()))];
-    let named =
-        ResourceSpans { resource: Some(Resource { attributes, ..Resource::default() }), ..ResourceSpans::default() };
+    let named = ResourceSpans {
+        resource: Some(WireResource { attributes, ..WireResource::default() }),
+        ..ResourceSpans::default()
+    };
     bytes.extend(named.encode_to_vec());
     let mut message = vec![10];
     prost::encode_length_delimiter(bytes.len(), &mut message).unwrap();
@@ -165,6 +167,29 @@ fn too_much_of_a_span_is_cut_and_said() {
         assert_eq!((span.attributes.len(), detail.events.len()), (attributes, events), "{name}");
         assert_eq!((&detail.warnings[..], converted.cut), (&[CUT][..], 1), "{name}");
         assert!(span.name.len() < TEXT_BYTES_MAX && span.estimated_bytes() < 80 << 10, "{name}");
+    }
+}
+
+#[test]
+fn a_span_of_a_resource_that_was_cut_counts_as_cut() {
+    let resources = [
+        ("text", vec![pair("k", WireValue::StringValue("x".repeat(TEXT_BYTES_MAX + 1)))], 1),
+        ("attributes", (0..200).map(|i| pair(&format!("k{i}"), WireValue::IntValue(i))).collect(), 128),
+        ("service", vec![pair("service.name", WireValue::StringValue("x".repeat(TEXT_BYTES_MAX + 1)))], 0),
+    ];
+    for (name, attributes, kept) in resources {
+        let mut message = request(vec![wire(), WireSpan { span_id: vec![3; 8], ..wire() }]);
+        message.resource_spans[0].resource = Some(WireResource { attributes, ..WireResource::default() });
+        // One that was not is beside it.
+        message.resource_spans.extend(request(vec![WireSpan { span_id: vec![4; 8], ..wire() }]).resource_spans);
+        let converted = converted(&message);
+        assert_eq!((converted.cut, converted.spans[0].1.process.attributes.len()), (2, kept), "{name}");
+        let is_said = |span: &Arc<Span>| span.detail.as_ref().is_some_and(|detail| detail.warnings == [CUT]);
+        assert_eq!(
+            converted.spans.iter().map(|(_, span)| is_said(span)).collect::<Vec<_>>(),
+            [true, true, false],
+            "{name}"
+        );
     }
 }
 
