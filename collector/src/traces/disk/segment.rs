@@ -10,7 +10,7 @@ mod scan;
 mod table;
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -75,8 +75,8 @@ pub(super) struct Writer {
 impl Writer {
     /// Begins a segment.
     pub fn create(path: PathBuf, now_ms: i64) -> io::Result<Self> {
-        let mut file = OpenOptions::new().append(true).create_new(true).open(&path)?;
-        let written = file.write_all(&[&MAGIC[..], &now_ms.to_le_bytes()].concat());
+        let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+        let written = file.write_all_at(&[&MAGIC[..], &now_ms.to_le_bytes()].concat(), 0);
         if let Err(error) = written {
             // Else a full disk would gather a file with every attempt.
             let _ = std::fs::remove_file(&path);
@@ -86,7 +86,8 @@ impl Writer {
         Ok(Self { path, bytes, created_ms: now_ms, file, table: Table::default(), ids: Vec::new() })
     }
 
-    /// Writes a block. After an error the file ends where it did before.
+    /// Writes a block behind the last whole one. What a failed attempt has left there, as a full disk may not even let go of it, is
+    /// written over, and never counted.
     pub fn append(&mut self, packed: &[u8], fragments: &[Fragment]) -> io::Result<()> {
         let length = u32::try_from(packed.len()).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
         let mut bytes = Vec::with_capacity(BLOCK_HEADER_BYTES + packed.len());
@@ -94,8 +95,8 @@ impl Writer {
         bytes.extend_from_slice(&length.to_le_bytes());
         bytes.extend_from_slice(&crc32fast::hash(packed).to_le_bytes());
         bytes.extend_from_slice(packed);
-        if let Err(error) = self.file.write_all(&bytes) {
-            // Best effort: reading finds the next block behind a torn one anyway.
+        if let Err(error) = self.file.write_all_at(&bytes, self.bytes) {
+            // Best effort, for the room it takes.
             let _ = self.file.set_len(self.bytes);
             return Err(error);
         }
@@ -111,7 +112,7 @@ impl Writer {
         self.ids.extend(fragments.iter().map(|fragment| (fragment.id, number)));
     }
 
-    /// Writes the index and forces all to the disk. After an error the file ends where it did before, and can be closed again.
+    /// Writes the index, has the file end there, and forces all to the disk. After an error it can be closed again, or written on.
     pub fn close(&mut self, now_ms: i64) -> io::Result<Segment> {
         self.ids.sort_unstable();
         self.ids.dedup();
@@ -132,12 +133,13 @@ impl Writer {
         footer.extend_from_slice(&now_ms.to_le_bytes());
         footer.extend_from_slice(FOOTER_MAGIC);
         let index = [table, ids, footer].concat();
-        let written = self.file.write_all(&index).and_then(|()| self.file.sync_data());
-        if let Err(error) = written {
+        let bytes = self.bytes + index.len() as u64;
+        // The footer is looked for at the end: nothing of a failed attempt may stand behind it.
+        let written = self.file.write_all_at(&index, self.bytes).and_then(|()| self.file.set_len(bytes));
+        if let Err(error) = written.and_then(|()| self.file.sync_data()) {
             let _ = self.file.set_len(self.bytes);
             return Err(error);
         }
-        let bytes = self.bytes + index.len() as u64;
         let ids = self.ids.len() as u64;
         Ok(Segment { path: self.path.clone(), bytes, closed_ms: now_ms, table_offset, ids_offset, ids, table_crc })
     }

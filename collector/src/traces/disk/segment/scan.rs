@@ -20,7 +20,7 @@ pub(in crate::traces::disk) fn scan(path: &Path) -> Result<(Writer, Vec<Gap>), S
         return Err(SegmentError::Damaged { path: path.to_owned(), offset: 0, what: "it is no segment of spans" });
     }
     let created_ms = i64::from_le_bytes(bytes[8..HEADER_BYTES].try_into().expect("eight bytes"));
-    let file = OpenOptions::new().append(true).open(path).map_err(read_error)?;
+    let file = OpenOptions::new().write(true).open(path).map_err(read_error)?;
     let path = path.to_owned();
     let mut writer = Writer { path, bytes: 0, created_ms, file, table: Table::default(), ids: Vec::new() };
     let (mut gaps, mut at, mut end) = (Vec::new(), HEADER_BYTES, HEADER_BYTES);

@@ -1,5 +1,6 @@
 //! Claims about segments.
 
+use std::io::Write;
 use std::sync::Arc;
 
 use super::*;
@@ -73,6 +74,32 @@ fn what_was_not_closed_is_indexed_anew_up_to_the_torn_end() {
     assert_eq!((&again.table, &again.ids, again.bytes, again.created_ms), (&table, &ids, whole, 5));
     assert_eq!(gaps.iter().map(|gap| (gap.offset, gap.bytes)).collect::<Vec<_>>(), [(whole, 4)]);
     assert_eq!(again.close(1).unwrap().find(5).unwrap(), [2]);
+}
+
+#[test]
+fn what_a_failed_write_left_behind_costs_nothing_that_follows() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = written(folder.path(), &blocks()[..1]);
+    let path = writer.path.clone();
+    // A piece of a block that the disk could not take, nor be rid of: shorter than what follows, and longer than all of it.
+    for torn in [50, 100_000] {
+        let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+        file.write_all(&[&MARK[..], &vec![0xee; torn]].concat()).unwrap();
+        let mut block = BlockWriter::default();
+        let fragment = fragment(torn as u128, "order");
+        block.add(&fragment, 0);
+        writer.append(&block.finish(), &[fragment]).unwrap();
+    }
+    let table = writer.table.clone();
+    assert_eq!(traces(&path, &table, &[0, 1, 2]).len(), 4, "while it is written");
+    // As after `kill -9`.
+    let copy = folder.path().join("00000002.spans");
+    std::fs::copy(&path, &copy).unwrap();
+    assert_eq!(scan(&copy).unwrap().0.table, table);
+    writer.close(1).unwrap();
+    let (segment, read) = Segment::open(&path).unwrap().expect("its index is where it is looked for");
+    assert_eq!((&read, segment.bytes), (&table, path.metadata().unwrap().len()));
+    assert_eq!(traces(&path, &table, &segment.find(100_000).unwrap()), [(100_000, "order".into())]);
 }
 
 #[test]
