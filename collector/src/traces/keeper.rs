@@ -1,5 +1,7 @@
 //! The task that has traces decided upon when they rest, writes those that are kept to disk, and tends what is there. Decides
-//! nothing itself.
+//! nothing itself, but when to try again after the disk has failed.
+
+mod retry;
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,8 +13,9 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
+use self::retry::Retry;
 use super::Core;
 use super::disk::SpanFolder;
 
@@ -40,30 +43,39 @@ impl Keeper {
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), String> {
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut retry = Retry::default();
         for turn in 0_u64.. {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 _ = ticks.tick() => {}
-                () = self.core.waiting.notified() => {}
+                // While the disk fails much waits all the time.
+                () = self.core.waiting.notified(), if !retry.is_failing() => {}
             }
-            self.keep_in_background(turn.is_multiple_of(RETIRE_EVERY)).await?;
+            let writes = retry.is_due(Instant::now());
+            let is_written = self.keep_in_background(writes, turn.is_multiple_of(RETIRE_EVERY)).await?;
+            if writes {
+                retry.tried(is_written, Instant::now());
+            }
         }
-        self.keep_in_background(false).await
+        self.keep_in_background(true, false).await?;
+        Ok(())
     }
 
-    async fn keep_in_background(&self, retire: bool) -> Result<(), String> {
+    /// Says whether all that was to be written is, if it was tried.
+    async fn keep_in_background(&self, writes: bool, retire: bool) -> Result<bool, String> {
         let own = Self::new(Arc::clone(&self.core), Arc::clone(&self.disk));
         let keeping = move || {
-            own.keep();
+            let is_written = if writes { own.keep() } else { own.put_off() };
             if retire {
                 own.disk.retire(own.core.clock.now_ms());
             }
+            is_written
         };
         tokio::task::spawn_blocking(keeping).await.map_err(|error| error.to_string())
     }
 
-    /// Decides what rests, and writes what is kept.
-    pub(super) fn keep(&self) {
+    /// Decides what rests, and writes what is kept. Says whether all of it is written.
+    pub(super) fn keep(&self) -> bool {
         let now_ms = self.core.clock.now_ms();
         let mut store = self.core.store.lock();
         store.settle(now_ms);
@@ -71,12 +83,23 @@ impl Keeper {
         let open_ms = store.oldest_open_ms().unwrap_or(now_ms);
         drop(store);
         let left = self.disk.append(waiting, now_ms);
+        let is_written = left.is_empty();
         // What could not be written stays in the journal, as far as that has room.
-        self.disk.forget_requests(if left.is_empty() { open_ms } else { i64::MIN });
+        self.disk.forget_requests(if is_written { open_ms } else { i64::MIN });
         let mut store = self.core.store.lock();
         store.give_back(left);
         // Under the lock, as two that count at once would count twice.
         self.core.telemetry.lost(store.lost());
+        is_written
+    }
+
+    /// Decides what rests; what is kept waits as far as there is room, and what finds none is counted.
+    fn put_off(&self) -> bool {
+        self.disk.forget_requests(i64::MIN);
+        let mut store = self.core.store.lock();
+        store.settle(self.core.clock.now_ms());
+        self.core.telemetry.lost(store.lost());
+        false
     }
 }
 
@@ -126,3 +149,6 @@ impl Collector for DiskMetrics {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
