@@ -1,6 +1,8 @@
-//! The folder with the segments: appends to the last, reads all, and deletes the oldest when they are too old or too much.
+//! The folder with the segments: appends to the last, reads all, and deletes the oldest when they are too old or too much. Who reads
+//! never waits for who writes.
 
 mod read;
+mod write;
 
 use std::collections::HashSet;
 use std::fs;
@@ -12,20 +14,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::codec::{BLOCK_BYTES, BlockWriter};
+use self::write::Writing;
 use super::journal::Journal;
-use super::segment::{Segment, SegmentError, Writer, scan};
-use crate::traces::sampling::Fragment;
+use super::segment::{Growing, Segment, SegmentError, scan};
 use crate::traces::span::{Kind, Text};
-
-/// Size at which a segment is closed: a million spans, and few enough files.
-const SEGMENT_BYTES_MAX: u64 = 64 << 20;
-
-/// A segment is at least so large, however little may be kept.
-const SEGMENT_BYTES_MIN: u64 = 256 << 10;
-
-/// Age at which a segment is closed, so that retention by time frees space in good time.
-const SEGMENT_AGE_MAX_MS: i64 = 3_600_000;
 
 /// Damaged places that are said; by then nobody reads on.
 const SAID_MAX: usize = 1_000;
@@ -85,12 +77,13 @@ pub struct SpanFolderStats {
     pub unwritten_requests: u64,
 }
 
-#[derive(Debug, Default)]
-struct State {
+/// What there is to read.
+#[derive(Debug, Clone, Default)]
+struct Shown {
     /// In order of number.
     closed: Vec<Arc<Segment>>,
-    open: Option<Writer>,
-    last_number: u64,
+    /// The one that is being written.
+    open: Option<Arc<Growing>>,
 }
 
 /// The folder.
@@ -98,7 +91,10 @@ struct State {
 pub struct SpanFolder {
     dir: PathBuf,
     retention: SpanRetention,
-    state: Mutex<State>,
+    /// Held by who writes, while the disk takes its time. Never by who reads.
+    writing: Mutex<Writing>,
+    /// Held for no longer than it takes to copy it; by who writes, to show what is written.
+    shown: Mutex<Shown>,
     journal: Journal,
     failing: AtomicBool,
     spans_written: AtomicU64,
@@ -136,7 +132,8 @@ impl SpanFolder {
         let folder = Self {
             dir: dir.to_owned(),
             retention,
-            state: Mutex::default(),
+            writing: Mutex::default(),
+            shown: Mutex::default(),
             journal,
             failing: AtomicBool::default(),
             spans_written: AtomicU64::default(),
@@ -145,16 +142,17 @@ impl SpanFolder {
             said: Mutex::default(),
             write_failures: AtomicU64::default(),
         };
-        let mut state = State { last_number: paths.last().map_or(0, |(number, _)| *number), ..State::default() };
+        folder.writing.lock().last_number = paths.last().map_or(0, |(number, _)| *number);
+        let mut closed = Vec::new();
         for (_, path) in paths {
             match folder.reopen(&path, now_ms, &mut name) {
-                Ok(segment) => state.closed.push(Arc::new(segment)),
+                Ok(segment) => closed.push(Arc::new(segment)),
                 Err(error) => folder.note_damage(&error),
             }
         }
-        let bytes: u64 = state.closed.iter().map(|segment| segment.bytes).sum();
-        tracing::info!(segments = state.closed.len(), bytes, requests = replayed.requests, "spans are open");
-        *folder.state.lock() = state;
+        let bytes: u64 = closed.iter().map(|segment| segment.bytes).sum();
+        tracing::info!(segments = closed.len(), bytes, requests = replayed.requests, "spans are open");
+        folder.shown.lock().closed = closed;
         Ok(folder)
     }
 
@@ -174,7 +172,8 @@ impl SpanFolder {
                     tracing::warn!(file = %path.display(), offset, bytes, "a segment of spans has a place that is no block; it is left out");
                 }
                 let read_error = |source| SegmentError::Read { path: path.to_owned(), source };
-                (writer.close(now_ms).map_err(read_error)?, writer.table)
+                let segment = writer.close(now_ms).map_err(read_error)?;
+                (segment, writer.growing.index().table.clone())
             }
         };
         table.operations().for_each(|(service, operation, kind)| name(service, operation, kind));
@@ -201,109 +200,18 @@ impl SpanFolder {
         self.journal.forget(open_ms);
     }
 
-    /// Writes fragments, and gives back those that could not be written. Said once when that begins, and once when it ends.
-    pub fn append(&self, fragments: Vec<Fragment>, now_ms: i64) -> Vec<Fragment> {
-        let (mut at, mut from) = (0, 0);
-        while at < fragments.len() {
-            let first = at;
-            let (mut block, mut noted) = (BlockWriter::default(), Vec::new());
-            while at < fragments.len() && block.bytes() < BLOCK_BYTES {
-                let fragment = &fragments[at];
-                let written = block.add(fragment, from);
-                noted.push(Fragment { spans: fragment.spans[from..from + written].to_vec(), ..*fragment });
-                from += written;
-                if from >= fragment.spans.len() {
-                    (at, from) = (at + 1, 0);
-                }
-            }
-            if let Err(error) = self.write(&block.finish(), &noted, now_ms) {
-                self.note_failure(&error);
-                // A fragment that was cut is written again as a whole: readers know a span by its id.
-                return fragments.into_iter().skip(first).collect();
-            }
-            let spans: usize = noted.iter().map(|fragment| fragment.spans.len()).sum();
-            self.spans_written.fetch_add(spans as u64, Ordering::Relaxed);
-        }
-        if at > 0 && self.failing.swap(false, Ordering::Relaxed) {
-            tracing::info!("spans are written to disk again");
-        }
-        Vec::new()
-    }
-
-    fn note_failure(&self, error: &io::Error) {
-        self.write_failures.fetch_add(1, Ordering::Relaxed);
-        if !self.failing.swap(true, Ordering::Relaxed) {
-            let folder = self.dir.display();
-            tracing::error!(%error, %folder, "spans cannot be written to disk; they wait in memory as far as there is room");
-        }
-    }
-
-    fn write(&self, packed: &[u8], fragments: &[Fragment], now_ms: i64) -> io::Result<()> {
-        let mut state = self.state.lock();
-        let is_due = |writer: &Writer| {
-            writer.bytes + packed.len() as u64 > self.segment_bytes()
-                || now_ms.saturating_sub(writer.created_ms) >= SEGMENT_AGE_MAX_MS
-        };
-        if state.open.as_ref().is_some_and(is_due) {
-            state.close(now_ms)?;
-        }
-        if state.open.is_none() {
-            let path = self.dir.join(format!("{:08}.spans", state.last_number + 1));
-            state.open = Some(Writer::create(path, now_ms)?);
-            state.last_number += 1;
-        }
-        let Some(writer) = &mut state.open else { return Err(io::Error::from(io::ErrorKind::NotFound)) };
-        writer.append(packed, fragments)
-    }
-
-    /// A tenth of what may be kept, so that retention takes little at a time.
-    fn segment_bytes(&self) -> u64 {
-        let share = self.retention.bytes.map_or(SEGMENT_BYTES_MAX, |bytes| bytes / 10);
-        share.clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX)
-    }
-
-    /// Deletes the segments that are too old or too much.
-    pub fn retire(&self, now_ms: i64) {
-        let mut state = self.state.lock();
-        if let Some(writer) = &state.open
-            && now_ms.saturating_sub(writer.created_ms) >= SEGMENT_AGE_MAX_MS
-            && let Err(error) = state.close(now_ms)
-        {
-            self.note_failure(&error);
-        }
-        let open_bytes = state.open.as_ref().map_or(0, |writer| writer.bytes);
-        let mut bytes = state.closed.iter().map(|segment| segment.bytes).sum::<u64>() + open_bytes;
-        let time_ms = i64::try_from(self.retention.time.as_millis()).unwrap_or(i64::MAX);
-        let before_ms = now_ms.saturating_sub(time_ms);
-        let mut gone = 0;
-        while let Some(oldest) = state.closed.get(gone)
-            && (oldest.closed_ms < before_ms || self.retention.bytes.is_some_and(|most| bytes > most))
-        {
-            if let Err(error) = fs::remove_file(&oldest.path)
-                && error.kind() != io::ErrorKind::NotFound
-            {
-                self.note_failure(&error);
-                break;
-            }
-            bytes -= oldest.bytes;
-            gone += 1;
-        }
-        state.closed.drain(..gone);
-        drop(state);
-        if gone > 0 {
-            self.outlived.fetch_add(gone as u64, Ordering::Relaxed);
-            tracing::info!(segments = gone, "segments of spans beyond the retention are removed");
-        }
+    fn shown(&self) -> Shown {
+        self.shown.lock().clone()
     }
 
     /// What is on disk.
     pub fn stats(&self) -> SpanFolderStats {
-        let state = self.state.lock();
-        let open = state.open.as_ref();
-        let (segments, bytes) =
-            (state.closed.len() as u64, state.closed.iter().map(|segment| segment.bytes).sum::<u64>());
-        let (segments, bytes) = (segments + u64::from(open.is_some()), bytes + open.map_or(0, |writer| writer.bytes));
-        drop(state);
+        let Shown { closed, open } = self.shown();
+        let bytes = closed.iter().map(|segment| segment.bytes).sum::<u64>();
+        let (segments, bytes) = match open {
+            Some(growing) => (closed.len() as u64 + 1, bytes + growing.index().bytes),
+            None => (closed.len() as u64, bytes),
+        };
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         SpanFolderStats {
             segments,
@@ -315,17 +223,6 @@ impl SpanFolder {
             write_failures: read(&self.write_failures),
             unwritten_requests: self.journal.unwritten(),
         }
-    }
-}
-
-impl State {
-    /// Closes the segment that is written. If its index cannot be, it stays open, where it is still read, until it can.
-    fn close(&mut self, now_ms: i64) -> io::Result<()> {
-        if let Some(writer) = &mut self.open {
-            self.closed.push(Arc::new(writer.close(now_ms)?));
-            self.open = None;
-        }
-        Ok(())
     }
 }
 

@@ -55,6 +55,8 @@ struct State {
 pub(super) struct Journal {
     dir: PathBuf,
     state: Mutex<State>,
+    /// Of all files, for who must not wait until a request is written.
+    bytes: AtomicU64,
     failing: AtomicBool,
     /// Requests that could not be written.
     unwritten: AtomicU64,
@@ -82,8 +84,9 @@ impl Journal {
             state.last_number = state.last_number.max(number);
             state.closed.push_back(Closed { path, bytes: bytes.len() as u64, written_ms: now_ms });
         }
+        let bytes = AtomicU64::new(state.bytes());
         let (failing, unwritten) = (AtomicBool::default(), AtomicU64::default());
-        Ok((Self { dir, state: Mutex::new(state), failing, unwritten }, replayed))
+        Ok((Self { dir, state: Mutex::new(state), bytes, failing, unwritten }, replayed))
     }
 
     /// Writes a request. If that fails it is taken in all the same, counted, and said once.
@@ -121,6 +124,7 @@ impl Journal {
         }
         state.open_bytes += (RECORD_HEADER_BYTES + request.len()) as u64;
         state.last_ms = now_ms;
+        self.bytes.store(state.bytes(), Ordering::Relaxed);
         Ok(())
     }
 
@@ -130,7 +134,7 @@ impl Journal {
         if state.last_ms + SLACK_MS < before_ms {
             state.close();
         }
-        let mut all: u64 = state.closed.iter().map(|closed| closed.bytes).sum();
+        let mut all = state.bytes() - state.open_bytes;
         while let Some(first) = state.closed.front()
             && (first.written_ms + SLACK_MS < before_ms || all > BYTES_MAX)
         {
@@ -138,17 +142,17 @@ impl Journal {
                 && error.kind() != io::ErrorKind::NotFound
             {
                 tracing::warn!(%error, file = %first.path.display(), "a file of the journal of spans cannot be deleted");
-                return;
+                break;
             }
             all -= first.bytes;
             state.closed.pop_front();
         }
+        self.bytes.store(state.bytes(), Ordering::Relaxed);
     }
 
     /// Bytes of all files.
     pub fn bytes(&self) -> u64 {
-        let state = self.state.lock();
-        state.closed.iter().map(|closed| closed.bytes).sum::<u64>() + state.open_bytes
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Requests that could not be written.
@@ -158,6 +162,10 @@ impl Journal {
 }
 
 impl State {
+    fn bytes(&self) -> u64 {
+        self.closed.iter().map(|closed| closed.bytes).sum::<u64>() + self.open_bytes
+    }
+
     fn prepare(&mut self, dir: &Path, now_ms: i64) -> io::Result<()> {
         let is_young = now_ms.saturating_sub(self.opened_ms) < FILE_AGE_MAX_MS;
         if self.open.is_some() && self.open_bytes < FILE_BYTES_MAX && is_young {

@@ -8,14 +8,16 @@
 
 mod scan;
 mod table;
+mod writer;
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 pub(super) use self::scan::scan;
 pub(super) use self::table::{Entry, Table};
+pub(super) use self::writer::{Growing, Writer};
 use super::codec;
 use crate::traces::sampling::Fragment;
 use crate::traces::span::TraceId;
@@ -59,90 +61,6 @@ pub(super) struct Segment {
     ids_offset: u64,
     ids: u64,
     table_crc: u32,
-}
-
-/// A segment that is being written, with its index in memory.
-#[derive(Debug)]
-pub(super) struct Writer {
-    pub path: PathBuf,
-    pub bytes: u64,
-    pub created_ms: i64,
-    file: File,
-    pub table: Table,
-    pub ids: Vec<(TraceId, u32)>,
-}
-
-impl Writer {
-    /// Begins a segment.
-    pub fn create(path: PathBuf, now_ms: i64) -> io::Result<Self> {
-        let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
-        let written = file.write_all_at(&[&MAGIC[..], &now_ms.to_le_bytes()].concat(), 0);
-        if let Err(error) = written {
-            // Else a full disk would gather a file with every attempt.
-            let _ = std::fs::remove_file(&path);
-            return Err(error);
-        }
-        let bytes = HEADER_BYTES as u64;
-        Ok(Self { path, bytes, created_ms: now_ms, file, table: Table::default(), ids: Vec::new() })
-    }
-
-    /// Writes a block behind the last whole one. What a failed attempt has left there, as a full disk may not even let go of it, is
-    /// written over, and never counted.
-    pub fn append(&mut self, packed: &[u8], fragments: &[Fragment]) -> io::Result<()> {
-        let length = u32::try_from(packed.len()).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
-        let mut bytes = Vec::with_capacity(BLOCK_HEADER_BYTES + packed.len());
-        bytes.extend_from_slice(&MARK);
-        bytes.extend_from_slice(&length.to_le_bytes());
-        bytes.extend_from_slice(&crc32fast::hash(packed).to_le_bytes());
-        bytes.extend_from_slice(packed);
-        if let Err(error) = self.file.write_all_at(&bytes, self.bytes) {
-            // Best effort, for the room it takes.
-            let _ = self.file.set_len(self.bytes);
-            return Err(error);
-        }
-        self.note(self.bytes, length, fragments);
-        self.bytes += bytes.len() as u64;
-        Ok(())
-    }
-
-    /// Puts a block into the index.
-    fn note(&mut self, offset: u64, length: u32, fragments: &[Fragment]) {
-        let number = self.table.entries.len() as u32;
-        self.table.add(offset, length, fragments);
-        self.ids.extend(fragments.iter().map(|fragment| (fragment.id, number)));
-    }
-
-    /// Writes the index, has the file end there, and forces all to the disk. After an error it can be closed again, or written on.
-    pub fn close(&mut self, now_ms: i64) -> io::Result<Segment> {
-        self.ids.sort_unstable();
-        self.ids.dedup();
-        let table = self.table.to_bytes();
-        let mut ids = Vec::with_capacity(self.ids.len() * ID_BYTES);
-        for (id, block) in &self.ids {
-            ids.extend_from_slice(&id.to_be_bytes());
-            ids.extend_from_slice(&block.to_le_bytes());
-        }
-        let (table_offset, ids_offset) = (self.bytes, self.bytes + table.len() as u64);
-        let (table_crc, ids_crc) = (crc32fast::hash(&table), crc32fast::hash(&ids));
-        let mut footer = Vec::with_capacity(FOOTER_BYTES);
-        for number in [table_offset, ids_offset, self.ids.len() as u64] {
-            footer.extend_from_slice(&number.to_le_bytes());
-        }
-        footer.extend_from_slice(&table_crc.to_le_bytes());
-        footer.extend_from_slice(&ids_crc.to_le_bytes());
-        footer.extend_from_slice(&now_ms.to_le_bytes());
-        footer.extend_from_slice(FOOTER_MAGIC);
-        let index = [table, ids, footer].concat();
-        let bytes = self.bytes + index.len() as u64;
-        // The footer is looked for at the end: nothing of a failed attempt may stand behind it.
-        let written = self.file.write_all_at(&index, self.bytes).and_then(|()| self.file.set_len(bytes));
-        if let Err(error) = written.and_then(|()| self.file.sync_data()) {
-            let _ = self.file.set_len(self.bytes);
-            return Err(error);
-        }
-        let ids = self.ids.len() as u64;
-        Ok(Segment { path: self.path.clone(), bytes, closed_ms: now_ms, table_offset, ids_offset, ids, table_crc })
-    }
 }
 
 impl Segment {

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::SpanFolder;
+use super::{Shown, SpanFolder};
 use crate::traces::disk::segment::{Entry, Segment, SegmentError, Table, read_block};
 use crate::traces::sampling::Fragment;
 use crate::traces::search::Search;
@@ -31,16 +31,7 @@ struct Source {
 impl SpanFolder {
     /// Everything on disk of one trace. What is damaged is said, and left out.
     pub fn trace(&self, id: TraceId) -> Vec<Fragment> {
-        let (closed, open) = {
-            let state = self.state.lock();
-            let open = state.open.as_ref().map(|writer| {
-                let of_trace = writer.ids.iter().filter(|(known, _)| *known == id);
-                let blocks: BTreeSet<u32> = of_trace.map(|(_, block)| *block).collect();
-                let entries = blocks.into_iter().filter_map(|block| writer.table.entries.get(block as usize).cloned());
-                (writer.path.clone(), entries.collect::<Vec<Entry>>())
-            });
-            (state.closed.clone(), open)
-        };
+        let Shown { closed, open } = self.shown();
         let mut places: Vec<(PathBuf, Entry)> = Vec::new();
         for segment in closed {
             match in_segment(&segment, id) {
@@ -48,7 +39,9 @@ impl SpanFolder {
                 Err(error) => self.note_unreadable(&error),
             }
         }
-        places.extend(open.into_iter().flat_map(|(path, entries)| entries.into_iter().map(move |e| (path.clone(), e))));
+        if let Some(growing) = open {
+            places.extend(growing.index().find(id).map(|entry| (growing.path.clone(), entry.clone())));
+        }
         let mut found = Vec::new();
         for (path, entry) in places {
             match read_block(&path, &entry) {
@@ -83,12 +76,8 @@ impl SpanFolder {
 
     /// Tables of all segments, the newest first, each read when it is its turn.
     fn sources(&self) -> impl Iterator<Item = Source> {
-        let (closed, open) = {
-            let state = self.state.lock();
-            let open = state.open.as_ref();
-            let open = open.map(|writer| Source { path: writer.path.clone(), table: writer.table.clone() });
-            (state.closed.clone(), open)
-        };
+        let Shown { closed, open } = self.shown();
+        let open = open.map(|growing| Source { path: growing.path.clone(), table: growing.index().table.clone() });
         let closed = closed.into_iter().rev().filter_map(|segment| match segment.table() {
             Ok(table) => Some(Source { path: segment.path.clone(), table }),
             Err(error) => {

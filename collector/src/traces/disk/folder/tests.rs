@@ -1,8 +1,11 @@
 //! Claims about the folder.
 
+use std::sync::mpsc;
+
+use super::write::SEGMENT_AGE_MAX_MS;
 use super::*;
 use crate::traces::example::{START_MS, START_NS, span};
-use crate::traces::sampling::{Because, Kept};
+use crate::traces::sampling::{Because, Fragment, Kept};
 use crate::traces::search::Search;
 use crate::traces::span::TraceId;
 
@@ -129,4 +132,26 @@ fn a_folder_that_cannot_be_written_gives_back_what_it_was_given() {
     fs::remove_dir(dir.path().join("00000001.spans")).unwrap();
     assert!(folder.append(left, START_MS).is_empty());
     assert_eq!(found(&folder, &search("order")), [2, 1]);
+}
+
+#[test]
+fn who_reads_does_not_wait_for_who_writes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (folder, _) = open(dir.path(), SpanRetention::default());
+    fill(&folder, 1..3);
+    folder.retire(START_MS + 2 * SEGMENT_AGE_MAX_MS);
+    fill(&folder, 3..5);
+    // As while a block is on its way to a disk that takes its time.
+    let held = folder.writing.lock();
+    let (tell, told) = mpsc::channel();
+    let answer = std::thread::scope(|scope| {
+        let folder = &folder;
+        scope.spawn(move || {
+            tell.send((folder.stats().segments, found(folder, &search("order")), folder.trace(4).len()))
+        });
+        let answer = told.recv_timeout(Duration::from_secs(20));
+        drop(held);
+        answer
+    });
+    assert_eq!(answer, Ok((2, vec![4, 3, 2, 1], 1)));
 }

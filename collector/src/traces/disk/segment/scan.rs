@@ -2,8 +2,9 @@
 
 use std::fs::{self, OpenOptions};
 use std::path::Path;
+use std::sync::Arc;
 
-use super::{BLOCK_HEADER_BYTES, HEADER_BYTES, MAGIC, MARK, SegmentError, Table, Writer, block_at};
+use super::{BLOCK_HEADER_BYTES, Growing, HEADER_BYTES, MAGIC, MARK, SegmentError, Writer, block_at};
 use crate::traces::disk::codec;
 
 /// Bytes that are no block: where they begin, and how many.
@@ -21,9 +22,9 @@ pub(in crate::traces::disk) fn scan(path: &Path) -> Result<(Writer, Vec<Gap>), S
     }
     let created_ms = i64::from_le_bytes(bytes[8..HEADER_BYTES].try_into().expect("eight bytes"));
     let file = OpenOptions::new().write(true).open(path).map_err(read_error)?;
-    let path = path.to_owned();
-    let mut writer = Writer { path, bytes: 0, created_ms, file, table: Table::default(), ids: Vec::new() };
+    let growing = Arc::new(Growing::new(path.to_owned()));
     let (mut gaps, mut at, mut end) = (Vec::new(), HEADER_BYTES, HEADER_BYTES);
+    let mut writer = Writer { bytes: end as u64, created_ms, growing, file };
     while at < bytes.len() {
         let found = block_at(&bytes, at).and_then(|packed| Some((packed.len(), codec::read(packed)?)));
         if let Some((length, fragments)) = found {
@@ -42,7 +43,6 @@ pub(in crate::traces::disk) fn scan(path: &Path) -> Result<(Writer, Vec<Gap>), S
     if end < bytes.len() {
         gaps.push(Gap { offset: end as u64, bytes: (bytes.len() - end) as u64 });
     }
-    writer.bytes = end as u64;
-    writer.file.set_len(writer.bytes).map_err(|source| SegmentError::Read { path: writer.path.clone(), source })?;
+    writer.file.set_len(writer.bytes).map_err(read_error)?;
     Ok((writer, gaps))
 }

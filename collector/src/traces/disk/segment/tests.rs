@@ -44,7 +44,7 @@ fn traces(path: &Path, table: &Table, blocks: &[u32]) -> Vec<(TraceId, String)> 
 fn a_closed_segment_is_found_again_with_all_that_is_in_it() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = written(folder.path(), &blocks());
-    let (path, table) = (writer.path.clone(), writer.table.clone());
+    let (path, table) = (writer.growing.path.clone(), writer.growing.index().table.clone());
     writer.close(77).unwrap();
     let (segment, read) = Segment::open(&path).unwrap().unwrap();
     assert_eq!((&read, segment.closed_ms, segment.bytes), (&table, 77, path.metadata().unwrap().len()));
@@ -65,13 +65,14 @@ fn a_closed_segment_is_found_again_with_all_that_is_in_it() {
 fn what_was_not_closed_is_indexed_anew_up_to_the_torn_end() {
     let folder = tempfile::tempdir().unwrap();
     let writer = written(folder.path(), &blocks());
-    let (path, table, ids) = (writer.path.clone(), writer.table.clone(), writer.ids.clone());
+    let (path, table, ids) = (writer.growing.path.clone(), writer.growing.index().table.clone(), writer.growing.index().ids.clone());
     drop(writer);
     let whole = path.metadata().unwrap().len();
     std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(&MARK).unwrap();
     assert!(Segment::open(&path).unwrap().is_none());
     let (mut again, gaps) = scan(&path).unwrap();
-    assert_eq!((&again.table, &again.ids, again.bytes, again.created_ms), (&table, &ids, whole, 5));
+    assert_eq!((&again.growing.index().table, &again.growing.index().ids), (&table, &ids));
+    assert_eq!((again.bytes, again.growing.index().bytes, again.created_ms), (whole, whole, 5));
     assert_eq!(gaps.iter().map(|gap| (gap.offset, gap.bytes)).collect::<Vec<_>>(), [(whole, 4)]);
     assert_eq!(again.close(1).unwrap().find(5).unwrap(), [2]);
 }
@@ -80,7 +81,7 @@ fn what_was_not_closed_is_indexed_anew_up_to_the_torn_end() {
 fn what_a_failed_write_left_behind_costs_nothing_that_follows() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = written(folder.path(), &blocks()[..1]);
-    let path = writer.path.clone();
+    let path = writer.growing.path.clone();
     // A piece of a block that the disk could not take, nor be rid of: shorter than what follows, and longer than all of it.
     for torn in [50, 100_000] {
         let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
@@ -90,12 +91,12 @@ fn what_a_failed_write_left_behind_costs_nothing_that_follows() {
         block.add(&fragment, 0);
         writer.append(&block.finish(), &[fragment]).unwrap();
     }
-    let table = writer.table.clone();
+    let table = writer.growing.index().table.clone();
     assert_eq!(traces(&path, &table, &[0, 1, 2]).len(), 4, "while it is written");
     // As after `kill -9`.
     let copy = folder.path().join("00000002.spans");
     std::fs::copy(&path, &copy).unwrap();
-    assert_eq!(scan(&copy).unwrap().0.table, table);
+    assert_eq!(scan(&copy).unwrap().0.growing.index().table, table);
     writer.close(1).unwrap();
     let (segment, read) = Segment::open(&path).unwrap().expect("its index is where it is looked for");
     assert_eq!((&read, segment.bytes), (&table, path.metadata().unwrap().len()));
@@ -106,7 +107,7 @@ fn what_a_failed_write_left_behind_costs_nothing_that_follows() {
 fn damage_costs_the_block_that_has_it_and_is_said_with_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = written(folder.path(), &blocks());
-    let (path, table) = (writer.path.clone(), writer.table.clone());
+    let (path, table) = (writer.growing.path.clone(), writer.growing.index().table.clone());
     writer.close(1).unwrap();
     let at = table.entries[1].offset;
     let mut bytes = std::fs::read(&path).unwrap();
@@ -123,6 +124,6 @@ fn damage_costs_the_block_that_has_it_and_is_said_with_its_place() {
     std::fs::write(&path, &bytes).unwrap();
     assert!(Segment::open(&path).unwrap().is_none());
     let (again, gaps) = scan(&path).unwrap();
-    assert_eq!(again.ids, [(9, 0), (2, 0), (5, 1)]);
+    assert_eq!(again.growing.index().ids, [(2, 0), (5, 1), (9, 0)].into());
     assert_eq!(gaps[0].offset, at);
 }
