@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Shown, SpanFolder};
-use crate::traces::disk::segment::{Entry, Segment, SegmentError, Table, read_block};
+use crate::traces::disk::segment::{Entry, Segment, SegmentError, SegmentFile, Table};
 use crate::traces::sampling::Fragment;
 use crate::traces::search::Search;
 use crate::traces::span::TraceId;
@@ -22,9 +22,9 @@ pub struct Found {
     pub is_cut: bool,
 }
 
-/// A segment's table and where its blocks are.
+/// A segment's table, and its blocks.
 struct Source {
-    path: PathBuf,
+    file: SegmentFile,
     table: Table,
 }
 
@@ -33,7 +33,7 @@ impl SpanFolder {
     pub fn trace(&self, id: TraceId) -> Vec<Fragment> {
         let Shown { closed, open } = self.shown();
         let mut places: Vec<(PathBuf, Entry)> = Vec::new();
-        for segment in closed {
+        for segment in closed.into_iter().filter(|segment| segment.may_hold(id)) {
             match in_segment(&segment, id) {
                 Ok(entries) => places.extend(entries.into_iter().map(|entry| (segment.path.clone(), entry))),
                 Err(error) => self.note_unreadable(&error),
@@ -44,7 +44,7 @@ impl SpanFolder {
         }
         let mut found = Vec::new();
         for (path, entry) in places {
-            match read_block(&path, &entry) {
+            match SegmentFile::open(&path).and_then(|file| file.block(&entry)) {
                 Ok(fragments) => found.extend(fragments.into_iter().filter(|fragment| fragment.id == id)),
                 Err(error) => self.note_unreadable(&error),
             }
@@ -65,7 +65,7 @@ impl SpanFolder {
                     return Found { traces: best.traces(), is_cut: true };
                 }
                 blocks_left -= 1;
-                match read_block(&source.path, entry) {
+                match source.file.block(entry) {
                     Ok(fragments) => best.take(&fragments, search),
                     Err(error) => self.note_unreadable(&error),
                 }
@@ -77,15 +77,15 @@ impl SpanFolder {
     /// Tables of all segments, the newest first, each read when it is its turn.
     fn sources(&self) -> impl Iterator<Item = Source> {
         let Shown { closed, open } = self.shown();
-        let open = open.map(|growing| Source { path: growing.path.clone(), table: growing.index().table.clone() });
-        let closed = closed.into_iter().rev().filter_map(|segment| match segment.table() {
-            Ok(table) => Some(Source { path: segment.path.clone(), table }),
-            Err(error) => {
-                self.note_unreadable(&error);
-                None
-            }
+        let open = open.into_iter().map(|growing| {
+            let table = growing.index().table.clone();
+            Ok::<_, SegmentError>(Source { file: SegmentFile::open(&growing.path)?, table })
         });
-        open.into_iter().chain(closed)
+        let closed = closed.into_iter().rev().map(|segment| {
+            let file = SegmentFile::open(&segment.path)?;
+            Ok(Source { table: segment.table(&file)?, file })
+        });
+        open.chain(closed).filter_map(|source| source.inspect_err(|error| self.note_unreadable(error)).ok())
     }
 
     /// A segment that the retention has deleted meanwhile is not damaged.
@@ -99,11 +99,12 @@ impl SpanFolder {
 }
 
 fn in_segment(segment: &Arc<Segment>, id: TraceId) -> Result<Vec<Entry>, SegmentError> {
-    let blocks = segment.find(id)?;
+    let file = SegmentFile::open(&segment.path)?;
+    let blocks = segment.find(&file, id)?;
     if blocks.is_empty() {
         return Ok(Vec::new());
     }
-    let table = segment.table()?;
+    let table = segment.table(&file)?;
     Ok(blocks.into_iter().filter_map(|block| table.entries.get(block as usize).cloned()).collect())
 }
 

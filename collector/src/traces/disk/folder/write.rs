@@ -118,7 +118,7 @@ impl SpanFolder {
         let before_ms = now_ms.saturating_sub(time_ms);
         let mut gone = 0;
         while let Some(oldest) = closed.get(gone)
-            && (oldest.closed_ms < before_ms || self.retention.bytes.is_some_and(|most| bytes > most))
+            && (oldest.closed_ms() < before_ms || self.retention.bytes.is_some_and(|most| bytes > most))
         {
             if let Err(error) = fs::remove_file(&oldest.path)
                 && error.kind() != io::ErrorKind::NotFound
