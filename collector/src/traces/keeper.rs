@@ -135,6 +135,8 @@ impl Collector for DiskMetrics {
             ("span_segments_outlived", "Segments of spans removed by the retention", stats.segments_outlived),
             ("span_segments_damaged", "Places in segments of spans that were found damaged", stats.damaged),
             ("span_write_failures", "Failed attempts to write spans to disk", stats.write_failures),
+            ("span_segments_opened", "Segments of spans opened for searches and lookups", stats.files_opened),
+            ("span_blocks_read", "Blocks of spans read for searches and lookups", stats.blocks_read),
             (
                 "span_requests_unlogged",
                 "Requests taken in that could not be written down first",

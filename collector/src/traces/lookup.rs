@@ -1,6 +1,6 @@
 //! Finds traces in memory and on disk, and makes one of what each has. Reading the disk does not hold up anything else.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::Core;
@@ -37,7 +37,7 @@ impl Core {
     /// Those of the traces that are known.
     pub(super) async fn traces(self: &Arc<Self>, ids: Vec<TraceId>) -> Vec<Whole> {
         let core = Arc::clone(self);
-        self.apart(move || ids.into_iter().filter_map(|id| core.whole(id)).collect()).await.unwrap_or_default()
+        self.apart(move || core.wholes(&ids)).await.unwrap_or_default()
     }
 
     /// Traces that fit.
@@ -61,22 +61,31 @@ impl Core {
         done.await.inspect_err(|error| tracing::error!(%error, "a search for traces has failed")).ok()
     }
 
-    fn whole(&self, id: TraceId) -> Option<Whole> {
-        let (mut spans, mut kept) = (Vec::new(), None);
-        if let Some(trace) = self.store.lock().trace(id) {
-            (spans, kept) = (trace.spans.clone(), trace.kept());
+    /// Those that are known, in the order of the ids. Memory is asked first: what has left it since is on disk.
+    fn wholes(&self, ids: &[TraceId]) -> Vec<Whole> {
+        let mut traces: Vec<Whole> = ids.iter().map(|id| self.in_memory(*id)).collect();
+        let on_disk = self.disk.as_ref().map(|disk| disk.traces(ids)).unwrap_or_default();
+        for trace in &mut traces {
+            let fragments = on_disk.get(&trace.id);
+            merge(trace, fragments.into_iter().flatten());
         }
-        let fragments = self.disk.as_ref().map(|disk| disk.trace(id)).unwrap_or_default();
-        merge(&mut spans, &mut kept, fragments);
-        (!spans.is_empty()).then_some(Whole { id, spans, kept })
+        traces.retain(|trace| !trace.spans.is_empty());
+        traces
+    }
+
+    fn in_memory(&self, id: TraceId) -> Whole {
+        match self.store.lock().trace(id) {
+            Some(trace) => Whole { id, spans: trace.spans.clone(), kept: trace.kept() },
+            None => Whole { id, spans: Vec::new(), kept: None },
+        }
     }
 
     fn search_all(&self, search: &Search) -> Answered {
         let in_memory: Vec<(u64, TraceId)> =
             self.store.lock().search(search).map(|(id, trace)| (trace.start_ns(), id)).collect();
         let Some(disk) = &self.disk else {
-            let traces = in_memory.into_iter().filter_map(|(_, id)| self.whole(id)).collect();
-            return Answered { traces, is_cut: false };
+            let ids: Vec<TraceId> = in_memory.into_iter().map(|(_, id)| id).collect();
+            return Answered { traces: self.wholes(&ids), is_cut: false };
         };
         let found = disk.search(search);
         let mut starts: HashMap<TraceId, u64> = HashMap::new();
@@ -86,16 +95,17 @@ impl Core {
         let mut ids: Vec<(u64, TraceId)> = starts.into_iter().map(|(id, start_ns)| (start_ns, id)).collect();
         ids.sort_unstable_by(|one, other| other.cmp(one));
         ids.truncate(search.limit);
-        let traces = ids.into_iter().filter_map(|(_, id)| self.whole(id)).collect();
-        Answered { traces, is_cut: found.is_cut }
+        let ids: Vec<TraceId> = ids.into_iter().map(|(_, id)| id).collect();
+        Answered { traces: self.wholes(&ids), is_cut: found.is_cut }
     }
 }
 
 /// Adds what is on disk and not here. A client and its server may share an id.
-fn merge(spans: &mut Vec<Arc<Span>>, kept: &mut Option<Kept>, fragments: Vec<Fragment>) {
-    let mut known: std::collections::HashSet<_> = spans.iter().map(|span| (span.id, span.kind)).collect();
+fn merge<'f>(trace: &mut Whole, fragments: impl Iterator<Item = &'f Fragment>) {
+    let mut known: HashSet<_> = trace.spans.iter().map(|span| (span.id, span.kind)).collect();
     for fragment in fragments {
-        *kept = kept.or(Some(fragment.kept));
-        spans.extend(fragment.spans.into_iter().filter(|span| known.insert((span.id, span.kind))));
+        trace.kept = trace.kept.or(Some(fragment.kept));
+        let new = fragment.spans.iter().filter(|span| known.insert((span.id, span.kind)));
+        trace.spans.extend(new.map(Arc::clone));
     }
 }

@@ -75,6 +75,10 @@ pub struct SpanFolderStats {
     pub write_failures: u64,
     /// Requests that could not be written to the journal.
     pub unwritten_requests: u64,
+    /// How often a segment was opened to be read.
+    pub files_opened: u64,
+    /// Blocks that were read.
+    pub blocks_read: u64,
 }
 
 /// What there is to read.
@@ -102,6 +106,8 @@ pub struct SpanFolder {
     damaged: AtomicU64,
     said: Mutex<HashSet<String>>,
     write_failures: AtomicU64,
+    files_opened: AtomicU64,
+    blocks_read: AtomicU64,
 }
 
 impl SpanFolder {
@@ -141,6 +147,8 @@ impl SpanFolder {
             damaged: AtomicU64::default(),
             said: Mutex::default(),
             write_failures: AtomicU64::default(),
+            files_opened: AtomicU64::default(),
+            blocks_read: AtomicU64::default(),
         };
         folder.writing.lock().last_number = paths.last().map_or(0, |(number, _)| *number);
         let mut closed = Vec::new();
@@ -222,6 +230,8 @@ impl SpanFolder {
             damaged: read(&self.damaged),
             write_failures: read(&self.write_failures),
             unwritten_requests: self.journal.unwritten(),
+            files_opened: read(&self.files_opened),
+            blocks_read: read(&self.blocks_read),
         }
     }
 }

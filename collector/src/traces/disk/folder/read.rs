@@ -1,11 +1,12 @@
-//! Finds traces on disk: by id through each segment's index, and by what they are, newest segment first, in bounded work.
+//! Finds traces on disk: by id through each segment's index, and by what they are, newest segment first, in bounded work. Each segment
+//! is opened once for all that is asked at a time.
 
-use std::collections::{BTreeSet, HashMap};
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use super::{Shown, SpanFolder};
-use crate::traces::disk::segment::{Entry, Segment, SegmentError, SegmentFile, Table};
+use crate::traces::disk::segment::{Entry, Segment, SegmentError, SegmentFile};
 use crate::traces::sampling::Fragment;
 use crate::traces::search::Search;
 use crate::traces::span::TraceId;
@@ -22,42 +23,86 @@ pub struct Found {
     pub is_cut: bool,
 }
 
-/// A segment's table, and its blocks.
+/// Fragments by trace, in the order in which they were written.
+pub type Gathered = HashMap<TraceId, Vec<Fragment>>;
+
+/// The blocks of a segment that may have what is searched for.
 struct Source {
     file: SegmentFile,
-    table: Table,
+    entries: Vec<Entry>,
 }
 
 impl SpanFolder {
-    /// Everything on disk of one trace. What is damaged is said, and left out.
-    pub fn trace(&self, id: TraceId) -> Vec<Fragment> {
+    /// Everything on disk of these traces. Only segments that may have one of them are opened, and each block is read once. What is
+    /// damaged is said, and left out.
+    pub fn traces(&self, ids: &[TraceId]) -> Gathered {
         let Shown { closed, open } = self.shown();
-        let mut places: Vec<(PathBuf, Entry)> = Vec::new();
-        for segment in closed.into_iter().filter(|segment| segment.may_hold(id)) {
-            match in_segment(&segment, id) {
-                Ok(entries) => places.extend(entries.into_iter().map(|entry| (segment.path.clone(), entry))),
-                Err(error) => self.note_unreadable(&error),
+        let mut found = Gathered::new();
+        for segment in closed {
+            let wanted: HashSet<TraceId> = ids.iter().copied().filter(|id| segment.may_hold(*id)).collect();
+            if !wanted.is_empty()
+                && let Err(error) = self.gather_closed(&segment, &wanted, &mut found)
+            {
+                self.note_unreadable(&error);
             }
         }
         if let Some(growing) = open {
-            places.extend(growing.index().find(id).map(|entry| (growing.path.clone(), entry.clone())));
-        }
-        let mut found = Vec::new();
-        for (path, entry) in places {
-            match SegmentFile::open(&path).and_then(|file| file.block(&entry)) {
-                Ok(fragments) => found.extend(fragments.into_iter().filter(|fragment| fragment.id == id)),
-                Err(error) => self.note_unreadable(&error),
+            let wanted: HashSet<TraceId> = ids.iter().copied().collect();
+            let entries = growing.index().find(&wanted);
+            if !entries.is_empty() {
+                match self.file(&growing.path) {
+                    Ok(file) => self.gather(&file, &entries, &wanted, &mut found),
+                    Err(error) => self.note_unreadable(&error),
+                }
             }
         }
         found
+    }
+
+    fn gather_closed(
+        &self,
+        segment: &Segment,
+        wanted: &HashSet<TraceId>,
+        found: &mut Gathered,
+    ) -> Result<(), SegmentError> {
+        let file = self.file(&segment.path)?;
+        let (mut blocks, mut all) = (BTreeSet::new(), false);
+        for id in wanted {
+            match segment.find(&file, *id) {
+                Ok(of_trace) => blocks.extend(of_trace),
+                Err(error @ SegmentError::Damaged { .. }) => {
+                    self.note_damage(&error);
+                    all = true;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if blocks.is_empty() && !all {
+            return Ok(());
+        }
+        let entries = segment.table(&file)?.entries.into_iter().zip(0..);
+        let entries: Vec<Entry> =
+            entries.filter(|(_, block)| all || blocks.contains(block)).map(|(entry, _)| entry).collect();
+        self.gather(&file, &entries, wanted, found);
+        Ok(())
+    }
+
+    fn gather(&self, file: &SegmentFile, entries: &[Entry], wanted: &HashSet<TraceId>, found: &mut Gathered) {
+        for entry in entries {
+            for fragment in self.block(file, entry) {
+                if wanted.contains(&fragment.id) {
+                    found.entry(fragment.id).or_default().push(fragment);
+                }
+            }
+        }
     }
 
     /// Traces with a span that fits.
     pub fn search(&self, search: &Search) -> Found {
         let mut best = Best::new(search.limit);
         let mut blocks_left = SEARCH_BLOCKS_MAX;
-        for source in self.sources() {
-            for entry in source.table.fitting(&search.service, search.start_ns, search.end_ns) {
+        for source in self.sources(search) {
+            for entry in &source.entries {
                 if best.is_beyond(entry.until_ns) {
                     continue;
                 }
@@ -65,27 +110,38 @@ impl SpanFolder {
                     return Found { traces: best.traces(), is_cut: true };
                 }
                 blocks_left -= 1;
-                match source.file.block(entry) {
-                    Ok(fragments) => best.take(&fragments, search),
-                    Err(error) => self.note_unreadable(&error),
-                }
+                best.take(&self.block(&source.file, entry), search);
             }
         }
         Found { traces: best.traces(), is_cut: false }
     }
 
-    /// Tables of all segments, the newest first, each read when it is its turn.
-    fn sources(&self) -> impl Iterator<Item = Source> {
+    /// All segments, the newest first, each opened when it is its turn.
+    fn sources(&self, search: &Search) -> impl Iterator<Item = Source> {
         let Shown { closed, open } = self.shown();
         let open = open.into_iter().map(|growing| {
-            let table = growing.index().table.clone();
-            Ok::<_, SegmentError>(Source { file: SegmentFile::open(&growing.path)?, table })
+            let entries =
+                growing.index().table.fitting(&search.service, search.start_ns, search.end_ns).cloned().collect();
+            Ok::<_, SegmentError>(Source { file: self.file(&growing.path)?, entries })
         });
         let closed = closed.into_iter().rev().map(|segment| {
-            let file = SegmentFile::open(&segment.path)?;
-            Ok(Source { table: segment.table(&file)?, file })
+            let file = self.file(&segment.path)?;
+            let table = segment.table(&file)?;
+            let entries = table.fitting(&search.service, search.start_ns, search.end_ns).cloned().collect();
+            Ok(Source { file, entries })
         });
         open.chain(closed).filter_map(|source| source.inspect_err(|error| self.note_unreadable(error)).ok())
+    }
+
+    fn file(&self, path: &Path) -> Result<SegmentFile, SegmentError> {
+        self.files_opened.fetch_add(1, Ordering::Relaxed);
+        SegmentFile::open(path)
+    }
+
+    /// What is in a block; nothing, and said, if that cannot be read.
+    fn block(&self, file: &SegmentFile, entry: &Entry) -> Vec<Fragment> {
+        self.blocks_read.fetch_add(1, Ordering::Relaxed);
+        file.block(entry).inspect_err(|error| self.note_unreadable(error)).unwrap_or_default()
     }
 
     /// A segment that the retention has deleted meanwhile is not damaged.
@@ -96,16 +152,6 @@ impl SpanFolder {
             self.note_damage(error);
         }
     }
-}
-
-fn in_segment(segment: &Arc<Segment>, id: TraceId) -> Result<Vec<Entry>, SegmentError> {
-    let file = SegmentFile::open(&segment.path)?;
-    let blocks = segment.find(&file, id)?;
-    if blocks.is_empty() {
-        return Ok(Vec::new());
-    }
-    let table = segment.table(&file)?;
-    Ok(blocks.into_iter().filter_map(|block| table.entries.get(block as usize).cloned()).collect())
 }
 
 /// The newest traces so far.

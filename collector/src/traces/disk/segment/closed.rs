@@ -71,7 +71,7 @@ impl Segment {
         let offset = self.footer.ids_offset + from;
         let page = file.read(offset, self.footer.ids_offset + to)?;
         ids::read(&page)
-            .ok_or_else(|| file.damaged(offset, "a part of its index is not what was written; its traces are left out"))
+            .ok_or_else(|| file.damaged(offset, "a part of its index is not what was written; all its blocks are read"))
     }
 }
 

@@ -1,7 +1,7 @@
 //! A segment that is being written. Who writes waits for the disk; what readers need stands beside the file, behind a lock that is
 //! held for no longer than it takes to note a block.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -53,10 +53,11 @@ impl Growing {
 }
 
 impl Index {
-    /// Blocks with spans of a trace.
-    pub fn find(&self, id: TraceId) -> impl Iterator<Item = &Entry> {
-        let blocks = self.ids.range((id, 0)..=(id, u32::MAX));
-        blocks.filter_map(|(_, block)| self.table.entries.get(*block as usize))
+    /// Blocks with spans of these traces, in order.
+    pub fn find(&self, wanted: &HashSet<TraceId>) -> Vec<Entry> {
+        let of_trace = |id: &TraceId| self.ids.range((*id, 0)..=(*id, u32::MAX)).map(|(_, block)| *block);
+        let blocks: BTreeSet<u32> = wanted.iter().flat_map(of_trace).collect();
+        blocks.into_iter().filter_map(|block| self.table.entries.get(block as usize).cloned()).collect()
     }
 }
 
