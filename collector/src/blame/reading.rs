@@ -107,7 +107,7 @@ pub struct EdgeReading {
     /// Without an answer, or without one in time.
     pub unreached: f64,
     /// Of them, those that found no connection.
-    unconnected: f64,
+    pub unconnected: f64,
     /// Those given up.
     timed_out: f64,
     /// Of them, those given up before they were late.

@@ -207,10 +207,13 @@ fn of_errors(scene: &Scene<'_>, suspicion: &Suspicion) -> Vec<Evidence> {
         };
         Evidence { value: Some(sum.missing), usual: Some(0.0), since_ms, query, traces, ..evidence("no_answer", text) }
     } else if sum.unreached >= 0.5 * sum.born.hits {
-        let text = format!(
-            "{:.0} of its calls came to nothing since {since}, while whom it calls is well: it gives up too soon, or does not reach them",
-            sum.unreached
-        );
+        let from = scene.reading.edges.range((node, u32::MIN)..=(node, u32::MAX));
+        let unconnected: f64 = from.map(|(_, edge)| edge.unconnected).sum();
+        let why = match unconnected >= 0.5 * sum.unreached {
+            true => "found no connection, while others reach whom it calls",
+            false => "were given up before an answer is late, and repeated",
+        };
+        let text = format!("{:.0} of its calls {why}, since {since}", sum.unreached);
         Evidence {
             value: Some(sum.unreached),
             usual: Some(0.0),

@@ -14,6 +14,10 @@ use crate::wire::{Field, Fields, Malformed, Value as Wire};
 /// Bytes of one text; longer ones are cut.
 const TEXT_BYTES_MAX: usize = 16 << 10;
 
+/// Bytes of the name of a span or service; longer ones are cut. Requests that wait to be settled keep theirs, 300,000 of them: what is
+/// longer is a statement or an id, and no operation.
+const NAME_BYTES_MAX: usize = 256;
+
 /// Events and links of one span; OpenTelemetry's SDKs keep 128 of each by default.
 const EVENTS_MAX: usize = 128;
 
@@ -107,8 +111,10 @@ fn resource(message: &[u8], interner: &mut Interner) -> Result<Resource, Malform
     let position = attributes.iter().position(|a| &*a.key == "service.name");
     let named = position.and_then(|at| attributes.remove(at).value.as_text().cloned()).filter(|name| !name.is_empty());
     let service = named.unwrap_or_else(|| interner.text(SERVICE_UNKNOWN));
+    let is_long = service.len() > NAME_BYTES_MAX;
+    let service = if is_long { interner.text(cut_to(&service, NAME_BYTES_MAX)) } else { service };
     let process = interner.process(Process { service, attributes: attributes.into() });
-    Ok(Resource { process, is_cut: room.is_cut })
+    Ok(Resource { process, is_cut: room.is_cut || is_long })
 }
 
 fn scope(message: &[u8], interner: &mut Interner) -> Result<Option<Arc<Scope>>, Malformed> {
@@ -181,7 +187,8 @@ impl<'m> Raw<'m> {
         let (code, message) = status(self.status)?;
         let mut detail = self.detail(&message, &mut room, interner)?;
         room.is_cut |= resource.is_cut;
-        room.is_cut |= [&self.name, &self.trace_state, &message].iter().any(|text| text.len() > TEXT_BYTES_MAX);
+        room.is_cut |= [&self.trace_state, &message].iter().any(|text| text.len() > TEXT_BYTES_MAX);
+        room.is_cut |= self.name.len() > NAME_BYTES_MAX;
         let mut warn = |warning| detail.get_or_insert_with(Box::default).warnings.push(warning);
         if self.end_ns < self.start_ns {
             warn(ENDS_EARLY);
@@ -194,7 +201,7 @@ impl<'m> Raw<'m> {
             parent: span_id(self.parent).unwrap_or(0),
             start_ns: self.start_ns,
             duration_ns: self.end_ns.saturating_sub(self.start_ns),
-            name: interner.text(cut(&self.name)),
+            name: interner.text(cut_to(&self.name, NAME_BYTES_MAX)),
             process: Arc::clone(&resource.process),
             scope: scope.map(Arc::clone),
             attributes,
@@ -311,7 +318,11 @@ fn span_id(bytes: &[u8]) -> Option<u64> {
 }
 
 fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(TEXT_BYTES_MAX)]
+    cut_to(text, TEXT_BYTES_MAX)
+}
+
+fn cut_to(text: &str, bytes_max: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes_max)]
 }
 
 #[cfg(test)]

@@ -306,14 +306,15 @@ impl Span {
             let texts: usize = texts.into_iter().flatten().map(|text| text.len()).sum();
             size_of::<Detail>() + events + texts + detail.links.len() * size_of::<Link>()
         });
-        SPAN_OVERHEAD_BYTES + size_of::<Self>() + attribute_bytes(&self.attributes) + detail
+        let name = if self.name.len() > SHARED_KEY_BYTES_MAX { self.name.len() } else { 0 };
+        SPAN_OVERHEAD_BYTES + size_of::<Self>() + name + attribute_bytes(&self.attributes) + detail
     }
 }
 
 /// Reference counts, the allocator's headers, a place in a trace, and shares of the indexes; measured.
 const SPAN_OVERHEAD_BYTES: usize = 128;
 
-/// A key longer than this is counted: it is hardly one that many spans share.
+/// A key or name longer than this is counted: it is hardly one that many spans share.
 const SHARED_KEY_BYTES_MAX: usize = 64;
 
 fn attribute_bytes(attributes: &[Attribute]) -> usize {

@@ -166,7 +166,7 @@ fn too_much_of_a_span_is_cut_and_said() {
         let detail = span.detail.as_ref().unwrap();
         assert_eq!((span.attributes.len(), detail.events.len()), (attributes, events), "{name}");
         assert_eq!((&detail.warnings[..], converted.cut), (&[CUT][..], 1), "{name}");
-        assert!(span.name.len() < TEXT_BYTES_MAX && span.estimated_bytes() < 80 << 10, "{name}");
+        assert!(span.name.len() <= NAME_BYTES_MAX && span.estimated_bytes() < 80 << 10, "{name}");
     }
 }
 
@@ -175,7 +175,7 @@ fn a_span_of_a_resource_that_was_cut_counts_as_cut() {
     let resources = [
         ("text", vec![pair("k", WireValue::StringValue("x".repeat(TEXT_BYTES_MAX + 1)))], 1),
         ("attributes", (0..200).map(|i| pair(&format!("k{i}"), WireValue::IntValue(i))).collect(), 128),
-        ("service", vec![pair("service.name", WireValue::StringValue("x".repeat(TEXT_BYTES_MAX + 1)))], 0),
+        ("service", vec![pair("service.name", WireValue::StringValue("x".repeat(NAME_BYTES_MAX + 1)))], 0),
     ];
     for (name, attributes, kept) in resources {
         let mut message = request(vec![wire(), WireSpan { span_id: vec![3; 8], ..wire() }]);
@@ -184,6 +184,7 @@ fn a_span_of_a_resource_that_was_cut_counts_as_cut() {
         message.resource_spans.extend(request(vec![WireSpan { span_id: vec![4; 8], ..wire() }]).resource_spans);
         let converted = converted(&message);
         assert_eq!((converted.cut, converted.spans[0].1.process.attributes.len()), (2, kept), "{name}");
+        assert!(converted.spans[0].1.service().len() <= NAME_BYTES_MAX);
         let is_said = |span: &Arc<Span>| span.detail.as_ref().is_some_and(|detail| detail.warnings == [CUT]);
         assert_eq!(
             converted.spans.iter().map(|(_, span)| is_said(span)).collect::<Vec<_>>(),
