@@ -76,10 +76,11 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 64 MiB are some 150,000 spans: half a minute of 5,000 a second, by which their traces are decided upon and on disk.
+    /// 48 MiB are some 60,000 spans with eight attributes each: 12 s of 5,000 a second, by which their traces have rested, are decided
+    /// upon, and if kept are on disk.
     fn default() -> Self {
         let ordinary_per_second = ORDINARY_PER_SECOND_DEFAULT;
-        Self { spans_max: 300_000, bytes_max: 64 << 20, learner: LearnerLimits::default(), ordinary_per_second }
+        Self { spans_max: 300_000, bytes_max: 48 << 20, learner: LearnerLimits::default(), ordinary_per_second }
     }
 }
 

@@ -1,9 +1,10 @@
 //! Shares equal texts, processes and scopes between spans. Forgets what no span uses any more, so it is bounded by
 //! what is kept elsewhere.
 
-use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::Arc;
+
+use foldhash::HashSet;
 
 use super::span::{Process, Scope, Text};
 
@@ -21,7 +22,7 @@ struct Pool<T: ?Sized> {
 
 impl<T: ?Sized + Eq + Hash> Pool<T> {
     fn new() -> Self {
-        Self { entries: HashSet::new(), sweep_at: SWEEP_ENTRIES_MIN }
+        Self { entries: HashSet::default(), sweep_at: SWEEP_ENTRIES_MIN }
     }
 
     fn find(&self, wanted: &T) -> Option<Arc<T>> {

@@ -1,9 +1,10 @@
 //! Counters and histograms that only grow, each with its labels ready, which expire when nothing moves them. Turns
 //! them into samples. Pure: the time comes in.
 
-use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::latency::{BOUNDS, bucket_of};
 use super::span::Text;
@@ -145,7 +146,7 @@ pub struct Ledger<K, E> {
 impl<K: Eq + Hash, E: Entry> Ledger<K, E> {
     /// Holds at most so many entries and forgets those that nothing moved for so long.
     pub fn new(entries_max: usize, idle_ms: i64) -> Self {
-        Self { lines: HashMap::new(), entries_max, idle_ms, refused: 0 }
+        Self { lines: HashMap::default(), entries_max, idle_ms, refused: 0 }
     }
 
     /// The entry with this key, made if it is new; nothing, and counted, if there are too many.

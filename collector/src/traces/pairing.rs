@@ -1,7 +1,9 @@
 //! Pairs the span of a call's client with the span of its server, in whatever order they arrive, and says who called
 //! whom. Pure: the time comes in. A client whose server never shows up has called a virtual peer.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+
+use foldhash::HashMap;
 
 use super::span::{Attribute, Kind, Span, SpanId, Text, TraceId};
 use crate::blame::work::{Alias, Answer};
@@ -113,7 +115,7 @@ pub struct Pairing {
 impl Pairing {
     /// Waits so long for the other half.
     pub fn new(wait_ms: i64) -> Self {
-        Self { wait_ms, halves: HashMap::new(), deadlines: VecDeque::new(), unpaired: 0, dropped: 0 }
+        Self { wait_ms, halves: HashMap::default(), deadlines: VecDeque::new(), unpaired: 0, dropped: 0 }
     }
 
     /// Takes a span and adds the calls that it completes.

@@ -1,8 +1,9 @@
 //! Decides which traces are kept on disk, once they rest: all with an error, all that were slow for their operation, and of
 //! the rest a sample with known odds. Pure: the time comes in, and the same trace id always falls the same way.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::latency::Percentiles;
 use super::span::{Span, SpanId, Text, TraceId};
@@ -131,7 +132,7 @@ pub struct Sampler {
 impl Sampler {
     /// Keeps about so many ordinary traces a second.
     pub fn new(ordinary_per_second: u32) -> Self {
-        Self { ordinary_per_second, usual: HashMap::new(), halvings: 0, second: 0, ordinary: 0 }
+        Self { ordinary_per_second, usual: HashMap::default(), halvings: 0, second: 0, ordinary: 0 }
     }
 
     /// Decides of a trace, and learns from it.

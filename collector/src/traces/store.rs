@@ -3,8 +3,10 @@
 
 mod fates;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use self::fates::Fates;
 use super::sampling::{Fate, Fragment, Kept, Sampler};
@@ -112,7 +114,7 @@ impl SpanStore {
         Self {
             spans_max,
             bytes_max,
-            traces: HashMap::new(),
+            traces: HashMap::default(),
             open: VecDeque::new(),
             decided: VecDeque::new(),
             by_start: BTreeSet::new(),

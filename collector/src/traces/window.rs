@@ -1,7 +1,9 @@
 //! What happened in each of the last minutes' seconds, by service and by edge; any window of them can be summed up.
 //! Pure: the time comes in.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
+
+use foldhash::HashMap;
 
 use super::latency::Percentiles;
 use super::pairing::{Call, Connection};

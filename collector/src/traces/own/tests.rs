@@ -120,10 +120,11 @@ fn a_trace_that_never_rests_is_settled_all_the_same() {
 fn too_many_spans_settle_early() {
     let (mut settling, pairing) = (Settling::new(WAIT_MS), Pairing::new(WAIT_MS));
     let mut settled = Vec::new();
-    for trace in 0..SPANS_MAX as u128 + 5 {
+    // Each is a request of its own.
+    for trace in 0..SPANS_MAX as u128 / 2 + 5 {
         settling.observe(trace, &server(1, 0, 0, 10), 0, &pairing, &mut settled);
     }
-    assert_eq!((settling.parts, settled.len()), (SPANS_MAX, 5));
+    assert_eq!((settling.parts, settled.len()), (SPANS_MAX / 2, 5));
 }
 
 #[test]
