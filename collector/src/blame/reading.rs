@@ -328,10 +328,10 @@ impl Reading {
         let others = self.edges.iter().filter(|((other, to), _)| *to == server && *other != client);
         let (mut answered, mut seconds) = (0.0, 0);
         for (_, other) in others {
-            if other.unreached > 0.0 {
+            if other.unconnected > 0.0 {
                 return false;
             }
-            answered += other.calls;
+            answered += other.calls - other.unreached;
             seconds |= other.answered_seconds;
         }
         let by_chance = (1.0 - edge.unreached / edge.calls.max(1.0)).powf(answered);

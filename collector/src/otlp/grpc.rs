@@ -16,6 +16,7 @@ use tonic::transport::server::TcpIncoming;
 
 use self::metrics::MetricReceiver;
 use self::traces::TraceReceiver;
+use self::unary::Unary;
 use super::RETRY_AFTER;
 use super::metrics::MetricSink;
 use super::status::RpcStatus;
@@ -60,8 +61,8 @@ pub async fn serve_grpc(
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .http2_keepalive_interval(Some(KEEPALIVE_TIMEOUT))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .add_service(TraceReceiver(sink))
-        .add_service(MetricReceiver(metrics))
+        .add_service(Unary(TraceReceiver(sink)))
+        .add_service(Unary(MetricReceiver(metrics)))
         .serve_with_incoming_shutdown(incoming, shutdown.cancelled_owned())
         .await?;
     Ok(())

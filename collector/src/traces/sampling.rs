@@ -199,14 +199,17 @@ fn halvings_for(rate: u32, wanted: u32) -> u8 {
     (0..HALVINGS_MAX).find(|halvings| rate >> halvings <= wanted).unwrap_or(HALVINGS_MAX)
 }
 
-/// Whether the sample falls on a trace: one that is kept after so many halvings is kept after fewer, too. Ids are mixed first, as
-/// not every program makes them by chance.
+/// Whether the sample falls on a trace: one that is kept after so many halvings is kept after fewer, too.
 fn falls_on(id: TraceId, halvings: u8) -> bool {
-    let mut bits = (id as u64) ^ ((id >> 64) as u64).rotate_left(32);
+    mixed((id as u64) ^ ((id >> 64) as u64).rotate_left(32)).leading_zeros() >= u32::from(halvings)
+}
+
+/// Bits that look like chance, as not every program makes its ids by chance: MurmurHash3's last step. Part of the format on disk.
+pub(super) fn mixed(mut bits: u64) -> u64 {
     for factor in [0xff51_afd7_ed55_8ccd_u64, 0xc4ce_b9fe_1a85_ec53] {
         bits = (bits ^ (bits >> 33)).wrapping_mul(factor);
     }
-    (bits ^ (bits >> 33)).leading_zeros() >= u32::from(halvings)
+    bits ^ (bits >> 33)
 }
 
 #[cfg(test)]

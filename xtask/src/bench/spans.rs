@@ -153,6 +153,7 @@ impl Scene {
         let (taken, refused) = (self.taken(), self.outcome.spans_refused.load(Ordering::Relaxed));
         self.send(SENDERS_OVER, REQUESTS_OVER, Duration::from_secs(seconds)).await?;
         let (taken, refused) = (self.taken() - taken, self.outcome.spans_refused.load(Ordering::Relaxed) - refused);
+        report.fact("overload: requests under way at once", Some((SENDERS_OVER * REQUESTS_OVER) as f64), None);
         report.fact("overload: spans taken", Some(taken as f64), None);
         report.fact("overload: spans refused, and said so", Some(refused as f64), None);
         let peak = mib(self.subject.usage()?.peak_bytes);

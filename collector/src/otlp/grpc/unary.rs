@@ -1,6 +1,7 @@
 //! Serves the one method that each of OTLP's services has. Messages come as bytes, and what is on its way is counted, packed and unpacked,
 //! so that many large requests at once are told to come back instead of filling memory.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -13,21 +14,64 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use prost::Message;
 use tonic::body::Body;
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::server::Grpc;
+use tonic::codegen::BoxFuture;
+use tonic::server::{Grpc, NamedService};
 use tonic::{Code, Status};
-use tower::service_fn;
+use tower::{Service, service_fn};
 
 use super::busy;
 use crate::otlp::REQUEST_BYTES_MAX;
 use crate::otlp::admission::{Admission, Admitted, Refused};
 
-/// Has a request's message taken, if there is room for it. Who takes it holds [`Admitted`] for as long as it is in memory.
-pub(super) async fn serve<A, T, F>(admission: &Arc<Admission>, request: Request<Body>, take: T) -> Response<Body>
-where
-    A: Message + 'static,
-    T: Fn(Bytes, Arc<Admitted>) -> F,
-    F: Future<Output = Result<A, Status>>,
-{
+/// What one of OTLP's services does with the messages of its method.
+pub(super) trait Export: Clone + Send + Sync + 'static {
+    /// The service's name.
+    const NAME: &'static str;
+    /// The path of its only method.
+    const PATH: &'static str;
+    type Answer: Message + 'static;
+
+    /// Who lets messages in, or why none are taken.
+    fn admission(&self) -> Result<&Arc<Admission>, Status>;
+
+    /// Takes a message. Holds [`Admitted`] for as long as it is in memory.
+    fn take(self, message: Bytes, admitted: Arc<Admitted>)
+    -> impl Future<Output = Result<Self::Answer, Status>> + Send;
+}
+
+/// The service of somebody who takes messages.
+#[derive(Clone)]
+pub(super) struct Unary<E>(pub E);
+
+impl<E: Export> NamedService for Unary<E> {
+    const NAME: &'static str = E::NAME;
+}
+
+impl<E: Export> Service<Request<Body>> for Unary<E> {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let export = self.0.clone();
+        Box::pin(async move {
+            if request.uri().path() != E::PATH {
+                return Ok(Status::unimplemented("this service only exports").into_http());
+            }
+            match export.admission() {
+                Ok(admission) => Ok(serve(&export, admission, request).await),
+                Err(reason) => Ok(reason.into_http()),
+            }
+        })
+    }
+}
+
+/// Has a request's message taken, if there is room for it.
+async fn serve<E: Export>(export: &E, admission: &Arc<Admission>, request: Request<Body>) -> Response<Body> {
     // Before the message is read, so that a refused one takes no memory.
     let Some(admitted) = admission.admit() else {
         admission.refuse(Refused::Busy);
@@ -36,7 +80,7 @@ where
     let admitted = Arc::new(admitted);
     let metered = request.map(|inner| Body::new(Metered { inner, admitted: Arc::clone(&admitted) }));
     let taking = service_fn(|request: tonic::Request<Bytes>| {
-        let taken = take(request.into_inner(), Arc::clone(&admitted));
+        let taken = export.clone().take(request.into_inner(), Arc::clone(&admitted));
         async move { taken.await.map(tonic::Response::new) }
     });
     let answer = Grpc::new(AsBytes { admitted: Arc::clone(&admitted), answers: PhantomData })

@@ -6,6 +6,7 @@
 //!
 //! Bytes: probes (1), bits. An id has the bits `first + n * step` modulo their number, `n` below the probes; see [`marks`].
 
+use crate::traces::sampling::mixed;
 use crate::traces::span::TraceId;
 
 /// With [`PROBES_MAX`] an id in 120 is taken for a known one: `(1 - exp(-7 / 10))^7` (Bloom, 1970).
@@ -67,14 +68,6 @@ fn places(id: TraceId, probes: u8, bytes: usize) -> impl Iterator<Item = (usize,
 fn marks(id: TraceId) -> (u64, u64) {
     let first = mixed(id as u64 ^ mixed((id >> 64) as u64));
     (first, mixed(!first) | 1)
-}
-
-/// MurmurHash3's last step: not every program makes ids by chance.
-fn mixed(mut bits: u64) -> u64 {
-    for factor in [0xff51_afd7_ed55_8ccd_u64, 0xc4ce_b9fe_1a85_ec53] {
-        bits = (bits ^ (bits >> 33)).wrapping_mul(factor);
-    }
-    bits ^ (bits >> 33)
 }
 
 #[cfg(test)]
