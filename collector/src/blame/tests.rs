@@ -391,9 +391,36 @@ fn who_does_not_reach_others_or_gives_them_no_time_is_the_culprit_and_not_they()
                 let course = run_all(std::slice::from_ref(&case)).remove(0);
                 assert_eq!(course.place, Some(1), "{}", describe(&case, &course));
                 assert_eq!(course.false_alarms, Vec::<String>::new());
+                // Behind a breaker there may be no such call in the last seconds.
+                let why = &course.last.suspects[0].evidence[1];
+                let words = if matches!(kind, Kind::CutOff(_)) { "found no connection" } else { "were given up" };
+                assert!(has_breakers || why.text.contains(words), "{}", describe(&case, &course));
             }
         }
     }
+}
+
+#[test]
+fn whose_clock_is_off_is_named_by_it() {
+    let mut world = World::new(Case { has_breakers: false, ..case(Topology::shop(), Kind::Quiet, "", 3) });
+    let (mut blame, mut faults) = (Blame::new(LAG_MS), Faults::default());
+    for second in 0..WELL_S + 15 {
+        let mut works = world.second(second);
+        if second >= WELL_S {
+            let served = works.iter().filter(|work| &*work.service == "user").cloned().collect::<Vec<_>>();
+            let error = Some(work::ErrorKind::Clock(-300));
+            let off = Work { operation: "(clock)".into(), failed: true, own_failed: true, error, ..works[0].clone() };
+            let off =
+                |of: &Work| Work { service: of.service.clone(), end_ns: of.end_ns, calls: Vec::new(), ..off.clone() };
+            works.extend(served.iter().map(off));
+        }
+        let now_ms = (BEGIN_S + second) * 1_000 + LAG_MS + 1_000;
+        blame.observe(&works, now_ms);
+        faults = blame.judge(now_ms);
+        assert!(second >= WELL_S || faults.suspects.is_empty(), "{}", faults.verdict);
+    }
+    assert_eq!(faults.suspects[0].service, "user", "{}", faults.verdict);
+    assert!(faults.suspects[0].evidence[1].text.starts_with("it has a clock that is 5 h 0 min behind since "));
 }
 
 #[test]

@@ -199,6 +199,7 @@ fn of_errors(scene: &Scene<'_>, suspicion: &Suspicion) -> Vec<Evidence> {
             format!("{} of what fails ends here ({:.0} of {all:.0} failures)", percent(share), sum.born.hits),
         )
     };
+    let looks = scene.looks(node);
     let second = if is_silent {
         let calls = format!("{:.0} calls to it got no answer since {since}", sum.missing);
         let text = match sum.requests > 0.0 {
@@ -206,7 +207,8 @@ fn of_errors(scene: &Scene<'_>, suspicion: &Suspicion) -> Vec<Evidence> {
             false => format!("{calls}, and it served none: it sends no spans any more"),
         };
         Evidence { value: Some(sum.missing), usual: Some(0.0), since_ms, query, traces, ..evidence("no_answer", text) }
-    } else if sum.unreached >= 0.5 * sum.born.hits {
+    } else if sum.unreached > 0.0 {
+        // However few: behind an open breaker most of what fails follows from those.
         let from = scene.reading.edges.range((node, u32::MIN)..=(node, u32::MAX));
         let unconnected: f64 = from.map(|(_, edge)| edge.unconnected).sum();
         let why = match unconnected >= 0.5 * sum.unreached {
@@ -222,6 +224,16 @@ fn of_errors(scene: &Scene<'_>, suspicion: &Suspicion) -> Vec<Evidence> {
             traces,
             ..evidence("own_calls", text)
         }
+    } else if let Some((look @ ErrorKind::Clock(_), count)) = looks.first() {
+        let text = format!("it has {} since {since}, seen in {count} calls", look.words());
+        Evidence {
+            value: Some(f64::from(*count)),
+            usual: Some(0.0),
+            since_ms,
+            query,
+            traces,
+            ..evidence("own_clock", text)
+        }
     } else {
         let what = if scene.sends(node) { "its requests fail by themselves" } else { "the calls to it fail" };
         let now = percent(suspicion.share);
@@ -233,10 +245,9 @@ fn of_errors(scene: &Scene<'_>, suspicion: &Suspicion) -> Vec<Evidence> {
         Evidence { value, usual, since_ms, query, traces, ..evidence("own_errors", text) }
     };
     let mut all = vec![ends_here, second];
-    let looks = scene.looks(node);
     let count: u32 = looks.iter().map(|(_, count)| count).sum();
     // Counters do not tell how errors look.
-    let first = looks.first().filter(|_| scene.source == Source::Spans);
+    let first = looks.first().filter(|(look, _)| scene.source == Source::Spans && !matches!(look, ErrorKind::Clock(_)));
     if let Some((look, most)) = first {
         let text = format!("its failures are {} ({most} of {count})", look.words());
         all.push(Evidence { value: Some(f64::from(*most) / f64::from(count.max(1))), ..evidence("error_kind", text) });

@@ -9,7 +9,7 @@ use lifecycle::ManualClock;
 use parking_lot::Mutex;
 use proptest::prelude::*;
 use protocol::faults::{Faults, Role, Source, Timeline};
-use protocol::graph::Graph;
+use protocol::graph::{Edge, Graph};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -27,6 +27,10 @@ const SECONDS: u64 = 65;
 const FAILING_FROM: u64 = 40;
 /// Requests a second.
 const REQUESTS: u64 = 12;
+/// After the last request, until what is late has come and nobody waits for the other half of a call.
+const REST_SECONDS: u64 = 15;
+/// Calls of each edge.
+const CALLS: f64 = (SECONDS * REQUESTS / 2) as f64;
 
 async fn get<T: DeserializeOwned>(traces: &Traces, path: &str) -> T {
     let request = Request::get(path).body(Body::empty()).unwrap();
@@ -80,7 +84,7 @@ struct Road {
 
 const GOOD: Road = Road { seed: 0, late_max: 0, lost: 0.0, twice: 0.0, skew_ms: 0, shuffles: false };
 
-/// What spans that went this way taught: the faults and the graph at the end.
+/// What spans that went this way taught: the faults while payment fails, and the graph when all has come.
 async fn course(road: Road) -> (Faults, Graph) {
     let mut dice = StdRng::seed_from_u64(road.seed);
     let skews: BTreeMap<&str, i64> = ["gateway", "order", "payment", "search"]
@@ -114,7 +118,19 @@ async fn course(road: Road) -> (Faults, Graph) {
         traces.sink().accept(arrived, 0);
         watchman.look();
     }
-    (get(&traces, "/api/v1/faults").await, get(&traces, "/api/v1/graph?window=30s").await)
+    let faults = get(&traces, "/api/v1/faults").await;
+    let late: Vec<_> = under_way.into_iter().flatten().collect();
+    traces.sink().accept(late, 0);
+    for _ in 0..REST_SECONDS {
+        clock.advance_ms(1_000);
+        watchman.look();
+    }
+    (faults, get(&traces, &format!("/api/v1/graph?window={}s", SECONDS + REST_SECONDS)).await)
+}
+
+/// How many calls an edge of the graph stands for.
+fn calls(graph: &Graph, edge: &Edge) -> f64 {
+    edge.red.rate * graph.window_seconds
 }
 
 /// What was said, in words that no rounding changes.
@@ -139,7 +155,7 @@ async fn on_a_good_road_payment_is_the_culprit_and_search_has_nothing_to_do_with
         [("gateway", Role::Victim), ("order", Role::Victim), ("payment", Role::Culprit), ("search", Role::Unaffected)];
     assert_eq!((roles.as_slice(), faults.source), (&expected[..], Source::Spans), "{faults:#?}");
     for edge in &graph.edges {
-        assert!((edge.red.rate - 6.0).abs() < 0.3, "{edge:?}");
+        assert!((calls(&graph, edge) / CALLS - 1.0).abs() < 0.05, "{edge:?}");
     }
 }
 
@@ -154,7 +170,7 @@ proptest! {
         prop_assert_eq!(ends(&graph), BTreeSet::from(EDGES));
         for edge in &graph.edges {
             // Of a call's two spans one is enough where the client's is.
-            prop_assert!(edge.red.rate > 6.0 * 0.8 && edge.red.rate < 6.0 * 1.02, "{:?}", edge);
+            prop_assert!(calls(&graph, edge) > CALLS * 0.8 && calls(&graph, edge) < CALLS * 1.02, "{:?}", edge);
         }
         prop_assert_eq!(faults.suspects.first().map(|suspect| suspect.service.as_str()), Some("payment"), "{:#?}", faults);
         let search = faults.services.iter().find(|service| service.service == "search").map(|service| service.role);
