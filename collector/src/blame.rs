@@ -26,10 +26,12 @@ use protocol::graph::NodeKind;
 pub use self::memory::Drops;
 
 use self::changes::{Changes, Fact};
+use self::history::Line;
 use self::incidents::{Incidents, Turn};
 use self::memory::Memory;
 use self::reading::Reading;
 use self::roles::{Journeys, Part};
+use self::suspicion::Suspicion;
 use self::weather::{Overload, Refusals, Spells, Weather};
 use self::words::Scene;
 use self::work::{Alias, PeerKind, Work};
@@ -162,7 +164,9 @@ impl Blame {
         let rare = suspicion::find(&weather, &self.incidents.names(), to);
         let is_rare = |node: u32| long.nodes.get(&node).is_some_and(|sum| sum.requests < RARE_REQUESTS);
         let is_new = |node: u32| found.iter().all(|suspicion| suspicion.node != node);
-        let rare: Vec<_> = rare.into_iter().filter(|s| is_rare(s.node) && is_new(s.node)).collect();
+        // Of a process that stands still only the calls tell that were under way just then, and they are few.
+        let is_few = |s: &Suspicion| s.line == Line::Held || is_rare(s.node);
+        let rare: Vec<_> = rare.into_iter().filter(|s| is_few(s) && is_new(s.node)).collect();
         found.extend(rare.iter().cloned());
         let turn = self.incidents.update(&self.memory, &found, to);
         self.named += turn.new.len() as u64;

@@ -64,6 +64,7 @@ pub fn decision(sequence: u64, workload: &str, from: u32, wish: u32) -> Decision
         age_seconds: Some(1.0),
         wish: Some(wish),
         note: String::new(),
+        sizing: None,
     };
     let missing = SignalRecord {
         signal: "queue".to_owned(),
@@ -72,6 +73,7 @@ pub fn decision(sequence: u64, workload: &str, from: u32, wish: u32) -> Decision
         age_seconds: None,
         wish: None,
         note: "the query answers no series".to_owned(),
+        sizing: None,
     };
     let guard = |guard: &str, before, after, note: &str| GuardRecord {
         guard: guard.to_owned(),
@@ -148,7 +150,7 @@ pub fn trace(id: &str, spans: Vec<Span>) -> Trace {
 }
 
 fn red(rate: f64, error_ratio: f64, p50: f64) -> Red {
-    Red { rate, error_ratio, p50_ms: Some(p50), p95_ms: Some(p50 * 3.0), p99_ms: Some(p50 * 5.0) }
+    Red { rate, retry_rate: 0.0, error_ratio, p50_ms: Some(p50), p95_ms: Some(p50 * 3.0), p99_ms: Some(p50 * 5.0) }
 }
 
 fn healthy_metrics() -> Metrics {

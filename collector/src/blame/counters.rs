@@ -275,6 +275,7 @@ fn outcall(edge: &EdgeCount, number: u64, bad: u64, sends: &BTreeSet<&Text>) -> 
         failed,
         error: None,
         answer,
+        gap_ns: None,
         is_retry: false,
         was_cut_short: false,
     }

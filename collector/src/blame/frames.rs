@@ -89,6 +89,10 @@ pub struct EdgeCell {
     pub took: Few,
     /// How long they took together, microseconds.
     pub took_us: u64,
+    /// Those of which the one called says how long it took, and how much longer they took.
+    pub gaps: u32,
+    /// See `gaps`.
+    pub gap: Few,
     /// Of the failed ones.
     pub looks: Looks,
 }

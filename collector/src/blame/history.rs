@@ -33,6 +33,8 @@ pub enum Line {
     Jobs,
     /// Calls that come to nothing because of who makes them.
     Calls,
+    /// Calls by it and to it that take longer than those say who serve them.
+    Held,
 }
 
 /// What is bad of what, a value a second, ending where the window ends.
@@ -46,7 +48,8 @@ impl History {
     /// The seconds before `to`, of a node.
     pub fn of(memory: &Memory, node: u32, line: Line, to: i64) -> Self {
         let sends = memory.nodes.get(node).is_some_and(|(_, node)| node.sends);
-        let units = memory.units.iter().filter(|(_, (of, _), _)| *of == node && line != Line::Calls);
+        let is_of_calls = matches!(line, Line::Calls | Line::Held);
+        let units = memory.units.iter().filter(|(_, (of, _), _)| *of == node && !is_of_calls);
         let bound = |usual: &super::memory::Unit| match line {
             Line::Of(FaultKind::Slow) => usual.own_late,
             Line::Late => usual.whole_late,
@@ -56,9 +59,12 @@ impl History {
         let is_asked_by_calls =
             !sends || matches!(line, Line::Plain | Line::Of(FaultKind::Errors | FaultKind::NoAnswer));
         let client = |unit: u32| memory.units.get(unit).map(|((client, _), _)| *client);
-        let edges: Vec<(u32, Option<Lateness>)> = if line == Line::Calls {
-            let from = memory.edges.iter().filter(|(_, (unit, ..), _)| client(*unit) == Some(node));
-            from.map(|(number, ..)| (number, None)).collect()
+        let edges: Vec<(u32, Option<Lateness>)> = if is_of_calls {
+            let from = memory.edges.iter().filter(|(_, (unit, peer, _), _)| {
+                let is_to = |client| line == Line::Held && memory.resolve(client, *peer) == node;
+                client(*unit).is_some_and(|client| client == node || is_to(client))
+            });
+            from.map(|(number, _, usual)| (number, usual.gap_late)).collect()
         } else if is_asked_by_calls {
             let into = memory.edges.iter().filter(|(_, (unit, peer, _), _)| {
                 client(*unit).is_some_and(|client| memory.resolve(client, *peer) == node)
@@ -82,7 +88,7 @@ impl History {
                     (Line::Plain, _) => (f64::from(cell.born.saturating_sub(cell.refused)), count),
                     (Line::Failed, _) => (f64::from(cell.failed), count),
                     (Line::Jobs, _) => (f64::from(cell.jobs_failed), f64::from(cell.jobs)),
-                    (Line::Calls, _) => (0.0, 0.0),
+                    (Line::Calls | Line::Held, _) => (0.0, 0.0),
                 };
                 (bad, all) = (bad + hits, all + of);
             }
@@ -90,6 +96,9 @@ impl History {
                 let Some(cell) = frame.edges.get(edge) else { continue };
                 let (hits, of) = match (sends, line, late) {
                     (_, Line::Calls, _) => (f64::from(cell.unreached), f64::from(cell.calls)),
+                    (_, Line::Held, late) => {
+                        (late.map_or(0.0, |late| cell.gap.above(late.bucket)), f64::from(cell.gaps))
+                    }
                     (true, ..) => (f64::from(cell.missing), f64::from(cell.missing)),
                     (false, Line::Of(FaultKind::Slow) | Line::Late, late) => {
                         (late.map_or(0.0, |late| cell.took.above(late.bucket)), f64::from(cell.calls))

@@ -96,6 +96,10 @@ pub struct Edge {
     pub took_us: f64,
     /// When a call is late.
     pub late: Option<Lateness>,
+    /// How much longer they take than the one called says.
+    pub gap: Many,
+    /// When that is late.
+    pub gap_late: Option<Lateness>,
 }
 
 /// What found no room.
@@ -280,6 +284,10 @@ impl Memory {
         }
         cell.took.observe(call.ns);
         cell.took_us += call.ns / 1_000;
+        if let Some(gap_ns) = call.gap_ns {
+            cell.gaps += 1;
+            cell.gap.observe(gap_ns);
+        }
         if call.failed {
             cell.looks.observe(call.error);
         }
@@ -326,7 +334,9 @@ impl Memory {
             for unit in self.units.values_mut() {
                 (unit.own_late, unit.whole_late) = (lateness(&unit.own), lateness(&unit.whole));
             }
-            self.edges.values_mut().for_each(|edge| edge.late = lateness(&edge.took));
+            for edge in self.edges.values_mut() {
+                (edge.late, edge.gap_late) = (lateness(&edge.took), waiting(&edge.gap));
+            }
         }
     }
 
@@ -353,6 +363,7 @@ impl Memory {
             edge.failed += f64::from(cell.failed);
             edge.took.add(&cell.took);
             edge.took_us += cell.took_us as f64;
+            edge.gap.add(&cell.gap);
         }
         for (number, count) in &frame.paths {
             if let Some(path) = self.paths.get_mut(*number) {
@@ -387,6 +398,7 @@ impl Memory {
             edge.failed *= factor;
             edge.took_us *= factor;
             edge.took.fade(factor);
+            edge.gap.fade(factor);
         }
         self.paths.values_mut().for_each(|count| *count *= factor);
     }
@@ -417,6 +429,21 @@ const LATE_MS: f64 = 8.0;
 
 /// However seldom something was late so far, this share of it may be by chance.
 const LATE_SHARE_MIN: f64 = 0.01;
+
+/// Less than this is what a request waits for a busy service to take it in, milliseconds ...
+const WAIT_MS: f64 = 100.0;
+
+/// ... and seldom it is more by chance.
+const WAIT_SHARE_MIN: f64 = 0.000_5;
+
+/// How long nobody waits for a process that runs to take in what has come.
+fn waiting(usual: &Many) -> Option<Lateness> {
+    let late = lateness(usual)?;
+    let bound_ms = late.bound_ms.max(late.median_ms + WAIT_MS);
+    let bucket = sketch::bucket_at_ms(bound_ms);
+    let share = (usual.above(bucket) / usual.count()).max(WAIT_SHARE_MIN);
+    Some(Lateness { bucket, share, bound_ms, ..late })
+}
 
 /// What is late, by what is usual; nothing where too little is known.
 fn lateness(usual: &Many) -> Option<Lateness> {

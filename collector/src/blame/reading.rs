@@ -1,7 +1,9 @@
 //! What a window says of each service and of each pair of caller and called, beside what is usual. Judges nothing.
 //! Pure. Start at `Reading::of`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod calls;
+
+use std::collections::{BTreeMap, HashMap};
 
 use super::memory::Memory;
 
@@ -10,13 +12,6 @@ const USUAL_MIN: f64 = 20.0;
 
 /// However seldom something failed so far, this share may by chance.
 const ERRORS_USUAL_MIN: f64 = 0.002;
-
-/// Fewer calls given up soon are single ones.
-const GIVEN_UP_SOON_MIN: f64 = 5.0;
-
-/// Fewer calls without a connection are single ones, and others' calls all connect by chance no oftener than this.
-const UNCONNECTED_MIN: f64 = 2.0;
-const CHANCE_MAX: f64 = 0.001;
 
 /// What may be usual where nobody knows yet.
 const ERRORS_UNKNOWN: f64 = 0.05;
@@ -77,6 +72,12 @@ pub struct NodeReading {
     pub failed: Count,
     /// Requests whose own time is late.
     pub slow: Count,
+    /// Calls to it, or by it, that waited until it took in the request, or the answer, where it is to blame.
+    pub held: Count,
+    /// Milliseconds lost by that.
+    pub held_ms: f64,
+    /// Whether those were answers.
+    pub holds_answers: bool,
     /// Milliseconds lost by that.
     pub lost_ms: f64,
     own_us: f64,
@@ -118,6 +119,9 @@ pub struct EdgeReading {
     missing_seconds: u64,
     /// Seconds of the window with calls that were answered.
     answered_seconds: u64,
+    /// Calls that took much longer than the one called says it took, and milliseconds lost by that.
+    held: Count,
+    held_ms: f64,
     lost_ms: f64,
     took_us: f64,
     took_usual_us: f64,
@@ -179,6 +183,7 @@ impl Reading {
         }
         reading.expect_calls(memory, &counts);
         reading.add_unanswered(memory);
+        reading.add_held();
         reading
     }
 
@@ -236,6 +241,10 @@ impl Reading {
         if let Some(late) = usual.late {
             sum.late.add(cell.took.above(late.bucket), calls, late.share, second);
             sum.lost_ms += cell.took.excess_ms(late.bucket, late.median_ms);
+        }
+        if let Some(late) = usual.gap_late {
+            sum.held.add(cell.gap.above(late.bucket), f64::from(cell.gaps), late.share, second);
+            sum.held_ms += cell.gap.excess_ms(late.bucket, late.median_ms);
         }
     }
 
@@ -301,65 +310,5 @@ impl Reading {
             sum.own_usual_us += edge.took_usual_us;
             sum.missing += edge.failed.hits;
         }
-    }
-
-    /// Clients that give up before anything is late, and try again: no service is as fast as they want it.
-    fn impatient(&self) -> BTreeSet<u32> {
-        let mut clients: BTreeMap<u32, (f64, f64, f64)> = BTreeMap::new();
-        for ((client, _), edge) in &self.edges {
-            let (soon, all, retries) = clients.entry(*client).or_default();
-            *soon += edge.given_up_soon;
-            *all += edge.timed_out;
-            *retries += edge.retries;
-        }
-        clients.retain(|_, (soon, all, retries)| {
-            *soon >= GIVEN_UP_SOON_MIN && *soon >= 0.5 * *all && *retries >= 0.5 * *soon
-        });
-        clients.into_keys().collect()
-    }
-
-    /// Whether a client finds no connection to a service that the others reach in the same seconds. What they ask of it may
-    /// differ, so that answers that fail to come say less.
-    fn is_cut_off(&self, client: u32, server: u32) -> bool {
-        let Some(edge) = self.edges.get(&(client, server)) else { return false };
-        if edge.unconnected < UNCONNECTED_MIN || edge.unconnected < 0.8 * edge.unreached {
-            return false;
-        }
-        let others = self.edges.iter().filter(|((other, to), _)| *to == server && *other != client);
-        let (mut answered, mut seconds) = (0.0, 0);
-        for (_, other) in others {
-            if other.unconnected > 0.0 {
-                return false;
-            }
-            answered += other.calls - other.unreached;
-            seconds |= other.answered_seconds;
-        }
-        let by_chance = (1.0 - edge.unreached / edge.calls.max(1.0)).powf(answered);
-        seconds & edge.unreached_seconds != 0 && by_chance < CHANCE_MAX
-    }
-
-    /// Clients that get no answers from several services at once, while those who serve others serve them well: the
-    /// trouble is between a client and the rest of the world.
-    fn clients_at_fault(&self, memory: &Memory) -> Vec<u32> {
-        let sends = |node: u32| memory.nodes.get(node).is_some_and(|(_, node)| node.sends);
-        let mut unanswered: BTreeMap<u32, (usize, usize, usize)> = BTreeMap::new();
-        for ((client, server), edge) in
-            self.edges.iter().filter(|((_, server), edge)| sends(*server) && edge.calls > 0.0)
-        {
-            let (servers, silent, well_elsewhere) = unanswered.entry(*client).or_default();
-            *servers += 1;
-            if edge.missing >= 3.0 && edge.missing >= 0.3 * edge.calls {
-                *silent += 1;
-                // In the same seconds: what went well before says nothing.
-                let others = self.edges.iter().filter(|((other, to), _)| to == server && other != client);
-                let answered =
-                    others.fold(0, |seconds, (_, other)| seconds | (other.answered_seconds & !other.missing_seconds));
-                *well_elsewhere += usize::from((answered & edge.missing_seconds).count_ones() >= 2);
-            }
-        }
-        let at_fault = |(servers, silent, well): (usize, usize, usize)| {
-            (silent >= 1 && well == silent && silent == servers) || silent >= 3 && (well == silent || silent == servers)
-        };
-        unanswered.into_iter().filter(|(_, counts)| at_fault(*counts)).map(|(client, _)| client).collect()
     }
 }

@@ -81,7 +81,8 @@ pub fn find(weather: &Weather<'_>, open: &BTreeSet<u32>, to: i64) -> Vec<Suspici
             continue;
         }
         found.extend(errors(weather, *node, sum, known.sends, avoided.contains(node)));
-        found.extend(slowness(weather, *node, sum, avoided.contains(node)));
+        let slow = slowness(weather, *node, sum, avoided.contains(node));
+        found.extend(slow.or_else(|| standstill(weather, *node, sum)));
     }
     explain(reading, open, &mut found);
     score(&mut found);
@@ -184,6 +185,27 @@ fn slowness(weather: &Weather<'_>, node: u32, sum: &NodeReading, is_avoided: boo
         share: slow.share(),
         usual,
         weight: sum.lost_ms,
+        explained: 0.0,
+        explained_by: None,
+        score: 0.0,
+    })
+}
+
+/// What came in and waited, as when a process stands still; it does not see that itself.
+fn standstill(weather: &Weather<'_>, node: u32, sum: &NodeReading) -> Option<Suspicion> {
+    let held = sum.held;
+    let slowdown = weather.slowdown(node);
+    let excess_min_ms = if weather.is_rough(node) { QUEUE_EXCESS_MIN_MS * slowdown } else { 0.0 };
+    let likelihood = ratio(held.hits, held.of, held.usual_share());
+    let lasts = held.seconds_hit() >= SLOW_SECONDS_MIN && slowdown < COLLAPSE;
+    (lasts && likelihood >= SIGNIFICANT && sum.held_ms >= excess_min_ms * held.hits).then(|| Suspicion {
+        node,
+        fault: FaultKind::Slow,
+        line: Line::Held,
+        likelihood,
+        share: held.share(),
+        usual: held.usual_share(),
+        weight: sum.held_ms,
         explained: 0.0,
         explained_by: None,
         score: 0.0,

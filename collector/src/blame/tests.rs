@@ -401,6 +401,20 @@ fn who_does_not_reach_others_or_gives_them_no_time_is_the_culprit_and_not_they()
 }
 
 #[test]
+fn who_stands_still_is_the_culprit_also_if_only_its_calls_show_it() {
+    for (ms, culprit) in [(800.0, "gateway"), (300.0, "gateway"), (800.0, "order"), (800.0, "product"), (800.0, "user")]
+    {
+        for seed in 0..4 {
+            // Few calls are under way just when it stops: it takes some traffic to have enough of them.
+            let case = Case { rate: 90.0, ..case(Topology::shop(), Kind::Standing(ms), culprit, seed) };
+            let course = run_all(std::slice::from_ref(&case)).remove(0);
+            assert_eq!(course.place, Some(1), "{}", describe(&case, &course));
+            assert_eq!(course.false_alarms, Vec::<String>::new(), "{}", describe(&case, &course));
+        }
+    }
+}
+
+#[test]
 fn whose_clock_is_off_is_named_by_it() {
     let mut world = World::new(Case { has_breakers: false, ..case(Topology::shop(), Kind::Quiet, "", 3) });
     let (mut blame, mut faults) = (Blame::new(LAG_MS), Faults::default());
@@ -449,6 +463,7 @@ fn a_thousand_services_and_fifty_thousand_spans_a_second_are_judged_in_time() {
         failed,
         error: failed.then_some(work::ErrorKind::Status(500)),
         answer: if failed { work::Answer::Failed } else { work::Answer::Well },
+        gap_ns: Some(1_000_000),
         is_retry: false,
         was_cut_short: false,
     };

@@ -41,6 +41,8 @@ pub enum Kind {
     Refusing(f64),
     /// It finds no connection to this service, which the others reach.
     CutOff(&'static str),
+    /// It stands still for so many milliseconds, then runs for a second.
+    Standing(f64),
     /// It waits for no answer longer than this, milliseconds, and tries again.
     Impatient(f64),
     /// Nothing is broken: so many times the traffic, and everything is slower.
@@ -183,12 +185,26 @@ impl World {
         ms * busy * self.sky.slow * (normal * 1.5).exp()
     }
 
+    fn is_surging(&self) -> bool {
+        self.is_broken && matches!(self.case.kind, Kind::Surge(_))
+    }
+
+    /// How long a service goes on to stand still that does so at this time.
+    fn stands_ms(&self, name: &Text, at_ms: f64) -> f64 {
+        match self.case.kind {
+            Kind::Standing(ms) if self.is_culprit(name) => (ms - at_ms % (ms + 1_000.0)).max(0.0),
+            _ => 0.0,
+        }
+    }
+
     fn lost(&mut self) -> bool {
         self.case.loss > 0.0 && self.dice.random::<f64>() < self.case.loss
     }
 
     fn serve(&mut self, operation: usize, at_ms: f64, is_entry: bool, origin: &(Text, Text)) -> Served {
         let Operation { service, name, own_ms, calls, database } = self.case.topology.operations[operation].clone();
+        // Who stands still begins nothing.
+        let at_ms = if is_entry { at_ms + self.stands_ms(&service, at_ms) } else { at_ms };
         let mut own = self.around(own_ms);
         let is_culprit = self.is_culprit(&service);
         let (mut failed, mut own_failed) = (false, false);
@@ -197,7 +213,7 @@ impl World {
             Kind::Tail(ms) if is_culprit && self.dice.random::<f64>() < 0.125 => own += ms,
             Kind::Error(share) if is_culprit && self.dice.random::<f64>() < share => own_failed = true,
             Kind::RetryStorm if is_culprit => own_failed = true,
-            _ => {}
+            _ => own += self.stands_ms(&service, at_ms + own),
         }
         let refuses =
             matches!(self.case.kind, Kind::Refusing(share) if is_culprit && self.dice.random::<f64>() < share);
@@ -281,7 +297,16 @@ impl World {
         }
         let peer = Some((database.clone(), PeerKind::Database));
         let (ns, failed) = ((took * 1e6) as u64, error.is_some());
-        Outcall { peer, ns, failed, error, answer: Answer::Unknown, is_retry: false, was_cut_short: false }
+        Outcall {
+            peer,
+            ns,
+            failed,
+            error,
+            answer: Answer::Unknown,
+            gap_ns: None,
+            is_retry: false,
+            was_cut_short: false,
+        }
     }
 
     /// Calls with repetitions; whether one went well.
@@ -309,6 +334,8 @@ impl World {
             if self.is_culprit(client) {
                 self.spoil(&server, &mut call);
             }
+            let stands_ns = (self.stands_ms(client, at_ms + *whole + call.ns as f64 / 1e6) * 1e6) as u64;
+            (call.ns, call.gap_ns) = (call.ns + stands_ns, call.gap_ns.map(|gap_ns| gap_ns + stands_ns));
             *whole += call.ns as f64 / 1e6;
             let succeeded = !call.failed;
             // "Not now" says nothing about a peer that the peer does not say itself.
@@ -338,31 +365,38 @@ impl World {
 
     fn try_once(&mut self, server: &Text, callee: usize, at_ms: f64, origin: &(Text, Text), is_retry: bool) -> Outcall {
         let peer = Some((server.clone(), PeerKind::Service));
+        let mut gap_ms = None;
         let is_gone = self.is_culprit(server)
             && match self.case.kind {
                 Kind::Crash | Kind::Hang => true,
                 Kind::Partial => self.dice.random::<f64>() < 0.33,
                 _ => false,
             };
+        let stands_ms = self.stands_ms(server, at_ms);
         let (ms, error, answer) = if is_gone {
             let hangs = self.case.kind == Kind::Hang;
             let (ms, error) = if hangs { (TIMEOUT_MS, ErrorKind::TimedOut) } else { (1.0, ErrorKind::NoConnection) };
             (ms, Some(error), Answer::Missing)
         } else {
             let before = self.works.len();
-            let served = self.serve(callee, at_ms, false, origin);
+            let served = self.serve(callee, at_ms + stands_ms, false, origin);
             let is_told = self.works.len() > before && self.works.last().is_some_and(|work| work.service == *server);
             let answer = match (is_told, served.error.is_some()) {
                 (false, _) => Answer::Missing,
                 (true, true) => Answer::Failed,
                 (true, false) => Answer::Well,
             };
+            // Until it is taken in; who has too much to do is slow in that, too.
+            let queue_ms = if self.is_surging() { 40.0 * self.dice.random::<f64>() } else { 0.3 };
+            let before_ms = stands_ms + queue_ms;
+            gap_ms = Some(before_ms).filter(|_| is_told);
             match served.error {
-                _ if served.ms > TIMEOUT_MS => (TIMEOUT_MS, Some(ErrorKind::TimedOut), answer),
-                error => (served.ms + 0.3, error, answer),
+                _ if served.ms + before_ms > TIMEOUT_MS => (TIMEOUT_MS, Some(ErrorKind::TimedOut), answer),
+                error => (served.ms + before_ms, error, answer),
             }
         };
         let (ns, failed) = ((ms * 1e6) as u64, error.is_some());
-        Outcall { peer, ns, failed, error, answer, is_retry, was_cut_short: false }
+        let gap_ns = gap_ms.map(|ms: f64| (ms * 1e6) as u64);
+        Outcall { peer, ns, failed, error, answer, gap_ns, is_retry, was_cut_short: false }
     }
 }

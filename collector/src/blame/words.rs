@@ -6,6 +6,7 @@ use protocol::faults::{Evidence, FaultKind, Source, Suspect, TimelineEvent, Time
 use url::form_urlencoded;
 
 use super::changes::Changes;
+use super::history::Line;
 use super::incidents::Ended;
 use super::memory::Memory;
 use super::reading::Reading;
@@ -175,6 +176,7 @@ fn evidence(kind: &str, text: String) -> Evidence {
 /// What speaks for a suspicion, the strongest first; at least two.
 pub fn of_suspicion(scene: &Scene<'_>, suspicion: &Suspicion) -> Vec<Evidence> {
     match suspicion.fault {
+        FaultKind::Slow if suspicion.line == Line::Held => of_standstill(scene, suspicion),
         FaultKind::Slow => of_slowness(scene, suspicion),
         FaultKind::Errors | FaultKind::NoAnswer => of_errors(scene, suspicion),
     }
@@ -255,6 +257,28 @@ fn of_errors(scene: &Scene<'_>, suspicion: &Suspicion) -> Vec<Evidence> {
     all
 }
 
+fn of_standstill(scene: &Scene<'_>, suspicion: &Suspicion) -> Vec<Evidence> {
+    let sum = scene.reading.nodes.get(&suspicion.node).cloned().unwrap_or_default();
+    let (since, since_ms) = (clock(scene.since), Some(scene.since * 1_000));
+    let (query, traces) = (Some(scene.query(suspicion.node, true)), scene.traces(suspicion.node, false, true));
+    let what = if sum.holds_answers { "answers to it" } else { "requests" };
+    let each_ms = sum.held_ms / sum.held.hits.max(1.0);
+    let text = format!(
+        "{:.0} {what} waited {} since {since} until it took them in, as if it stood still",
+        sum.held.hits,
+        millis(each_ms)
+    );
+    let held = Evidence {
+        value: Some(sum.held.hits),
+        usual: Some(sum.held.usual),
+        since_ms,
+        query,
+        traces,
+        ..evidence("held", text)
+    };
+    vec![held, of_time_lost(scene, sum.held_ms)]
+}
+
 fn of_slowness(scene: &Scene<'_>, suspicion: &Suspicion) -> Vec<Evidence> {
     let node = suspicion.node;
     let sum = scene.reading.nodes.get(&node).cloned().unwrap_or_default();
@@ -296,13 +320,16 @@ fn of_slowness(scene: &Scene<'_>, suspicion: &Suspicion) -> Vec<Evidence> {
             ),
         )
     };
-    let all_ms: f64 = scene.reading.nodes.values().map(|sum| sum.lost_ms).sum();
-    let share = sum.lost_ms / all_ms.max(f64::MIN_POSITIVE);
-    let seconds = (scene.window.1 - scene.window.0).max(1) as f64;
-    let text =
-        format!("{} of the time lost is lost here ({} each second)", percent(share), millis(sum.lost_ms / seconds));
-    let time_lost = Evidence { value: Some(share), ..evidence("time_lost", text) };
+    let time_lost = of_time_lost(scene, sum.lost_ms);
     own_time.into_iter().chain([late, time_lost]).collect()
+}
+
+fn of_time_lost(scene: &Scene<'_>, lost_ms: f64) -> Evidence {
+    let all_ms: f64 = scene.reading.nodes.values().map(|sum| sum.lost_ms + sum.held_ms).sum();
+    let share = lost_ms / all_ms.max(f64::MIN_POSITIVE);
+    let seconds = (scene.window.1 - scene.window.0).max(1) as f64;
+    let text = format!("{} of the time lost is lost here ({} each second)", percent(share), millis(lost_ms / seconds));
+    Evidence { value: Some(share), ..evidence("time_lost", text) }
 }
 
 /// What changed at a suspect shortly before it broke, the nearest first; restarts count also as long as it lasts.

@@ -81,6 +81,8 @@ pub struct Outcall {
     pub error: Option<ErrorKind>,
     /// What the other side said.
     pub answer: Answer,
+    /// Nanoseconds beyond those that the other side says it took; nothing where it does not say.
+    pub gap_ns: Option<u64>,
     /// It repeats an earlier one.
     pub is_retry: bool,
     /// It was still under way when the request that made it had failed.

@@ -9,7 +9,6 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
 use lifecycle::{CancellationToken, Clock};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::{self, Config};
@@ -48,16 +47,8 @@ impl Reload {
 
     /// Reloads at each SIGHUP until shutdown.
     pub async fn at_hangup(self: Arc<Self>, shutdown: CancellationToken) -> std::io::Result<()> {
-        let mut hangups = signal(SignalKind::hangup())?;
-        loop {
-            tokio::select! {
-                () = shutdown.cancelled() => return Ok(()),
-                // Said in the log, and by the metric.
-                Some(()) = hangups.recv() => {
-                    let _ = self.reload();
-                }
-            }
-        }
+        // How it went is said in the log, and by the metric.
+        lifecycle::at_hangup(shutdown, || drop(self.reload())).await
     }
 }
 

@@ -65,9 +65,15 @@ pub(super) fn build(window: &Window, end_ms: i64, window_ms: i64) -> Graph {
 
 fn nodes(tally: &Tally, seconds: f64) -> Vec<Node> {
     let mut nodes: BTreeMap<&Text, Node> = BTreeMap::new();
+    let mut retries: BTreeMap<&Text, u64> = BTreeMap::new();
+    for ((_, server, _), requests) in &tally.edges {
+        *retries.entry(server).or_default() += requests.retries;
+    }
     for (service, node) in &tally.nodes {
         let own = node.own;
-        let red = red(&node.requests, seconds);
+        let mut red = red(&node.requests, seconds);
+        // What its callers sent and it never answered is none of its requests.
+        red.retry_rate = (retries.get(service).map_or(0.0, |count| *count as f64) / seconds).min(red.rate);
         // Own parts are known some seconds after the requests: only the share is taken from them.
         let own_share = if own.errors > 0 { own.own_errors as f64 / own.errors as f64 } else { 0.0 };
         nodes.insert(
@@ -128,6 +134,7 @@ fn red(requests: &Requests, seconds: f64) -> Red {
     let count = requests.durations.count();
     Red {
         rate: count as f64 / seconds,
+        retry_rate: requests.retries as f64 / seconds,
         error_ratio: if count > 0 { requests.errors as f64 / count as f64 } else { 0.0 },
         p50_ms: requests.durations.quantile_ms(0.5),
         p95_ms: requests.durations.quantile_ms(0.95),

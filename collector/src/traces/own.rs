@@ -77,7 +77,7 @@ fn peer_kind(connection: Connection) -> PeerKind {
 }
 
 /// OpenTelemetry counts how often a request was sent before.
-fn is_retry(span: &Span) -> bool {
+pub fn is_retry(span: &Span) -> bool {
     let resent = |value: &Value| matches!(value, Value::Int(count) if *count > 0);
     span.attributes.iter().any(|a| *a.key == *"http.request.resend_count" && resent(&a.value))
 }
@@ -200,7 +200,7 @@ fn works(
     service: &Text,
     mut parts: Vec<Part>,
     origin: Option<&(Text, Text)>,
-    answer: &dyn Fn(SpanId) -> Answer,
+    answer: &dyn Fn(SpanId) -> (Answer, Option<u64>),
     settled: &mut Vec<Work>,
 ) {
     parts.sort_by_key(|part| (part.start_ns, part.id));
@@ -255,7 +255,7 @@ fn works(
     }
 }
 
-fn outcall(call: &Part, head: Option<&Part>, answer: Answer) -> Outcall {
+fn outcall(call: &Part, head: Option<&Part>, (answer, gap_ns): (Answer, Option<u64>)) -> Outcall {
     let ns = call.end_ns - call.start_ns;
     let ends_together = |head: &Part| call.end_ns.abs_diff(head.end_ns) <= CUT_SHORT_APART_NS;
     let was_cut_short =
@@ -266,6 +266,7 @@ fn outcall(call: &Part, head: Option<&Part>, answer: Answer) -> Outcall {
         failed: call.failed,
         error: call.error,
         answer,
+        gap_ns,
         is_retry: call.is_retry,
         was_cut_short,
     }

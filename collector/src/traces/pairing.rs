@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use foldhash::HashMap;
 
+use super::own::is_retry;
 use super::span::{Attribute, Kind, Span, SpanId, Text, TraceId};
 use crate::blame::work::{Alias, Answer};
 
@@ -56,6 +57,8 @@ pub struct Call {
     pub server_ns: Option<u64>,
     /// Whether either saw it fail, and the server is to blame.
     pub failed: bool,
+    /// Whether it had been sent before.
+    pub is_retry: bool,
     /// When the client saw it end, nanoseconds since the epoch.
     pub end_ns: u64,
     /// What the client calls a server that calls itself something else.
@@ -83,8 +86,22 @@ struct ClientHalf {
     end_ns: u64,
     failed: bool,
     is_producer: bool,
-    /// Whether the server failed, once it is known.
-    answer: Option<bool>,
+    is_retry: bool,
+    /// The server's, once it is known.
+    answer: Option<Answered>,
+}
+
+/// What the server's side says; of several, the one that failed and the longest.
+#[derive(Debug, Clone, Copy)]
+struct Answered {
+    failed: bool,
+    duration_ns: u64,
+}
+
+impl Answered {
+    fn and(self, other: Self) -> Self {
+        Self { failed: self.failed || other.failed, duration_ns: self.duration_ns.max(other.duration_ns) }
+    }
 }
 
 #[derive(Debug)]
@@ -141,6 +158,7 @@ impl Pairing {
             end_ns: span.end_ns(),
             failed: span.is_fault(),
             is_producer: span.kind == Kind::Producer,
+            is_retry: is_retry(span),
             answer: None,
         };
         if matches!(client.peer, Some((_, Connection::Database))) {
@@ -157,7 +175,7 @@ impl Pairing {
                 Vec::new()
             }
         };
-        client.answer = waiting.iter().map(|server| server.failed).max();
+        client.answer = waiting.iter().map(ServerHalf::answer).reduce(Answered::and);
         calls.extend(waiting.iter().map(|server| client.answered_by(server, now_ms)));
         self.halves.insert(key, Half::Client(client));
     }
@@ -171,7 +189,8 @@ impl Pairing {
         };
         match self.halves.get_mut(&key) {
             Some(Half::Client(client)) => {
-                client.answer = Some(client.answer == Some(true) || server.failed);
+                let answer = server.answer();
+                client.answer = Some(client.answer.map_or(answer, |known| known.and(answer)));
                 calls.push(client.answered_by(&server, now_ms));
             }
             Some(Half::Servers(servers)) => servers.push(server),
@@ -182,17 +201,17 @@ impl Pairing {
         }
     }
 
-    /// What is known by now of the server's side of a call.
-    pub fn answer(&self, trace: TraceId, client: SpanId) -> Answer {
-        match self.halves.get(&(trace, client)) {
-            Some(Half::Client(half)) => match half.answer {
-                // Who takes messages from a queue takes its time.
-                None if half.is_producer => Answer::Unknown,
-                None => Answer::Missing,
-                Some(true) => Answer::Failed,
-                Some(false) => Answer::Well,
-            },
-            Some(Half::Servers(_)) | None => Answer::Unknown,
+    /// What is known by now of the server's side of a call, and how much longer the call took than the server says.
+    pub fn answer(&self, trace: TraceId, client: SpanId) -> (Answer, Option<u64>) {
+        let Some(Half::Client(half)) = self.halves.get(&(trace, client)) else { return (Answer::Unknown, None) };
+        match half.answer {
+            // Who takes messages from a queue takes its time.
+            None if half.is_producer => (Answer::Unknown, None),
+            None => (Answer::Missing, None),
+            Some(Answered { failed, duration_ns }) => {
+                let gap_ns = half.duration_ns.saturating_sub(duration_ns);
+                (if failed { Answer::Failed } else { Answer::Well }, (!half.is_producer).then_some(gap_ns))
+            }
         }
     }
 
@@ -234,6 +253,12 @@ impl Pairing {
     }
 }
 
+impl ServerHalf {
+    fn answer(&self) -> Answered {
+        Answered { failed: self.failed, duration_ns: self.duration_ns }
+    }
+}
+
 impl ClientHalf {
     fn answered_by(&self, server: &ServerHalf, now_ms: i64) -> Call {
         Call {
@@ -243,6 +268,7 @@ impl ClientHalf {
             client_ns: self.duration_ns,
             server_ns: Some(server.duration_ns),
             failed: self.failed || server.failed,
+            is_retry: self.is_retry,
             end_ns: self.end_ns,
             alias: self.alias_of(&server.service),
             clock: self.clock_off(server, now_ms),
@@ -276,6 +302,7 @@ impl ClientHalf {
             client_ns: self.duration_ns,
             server_ns: None,
             failed: self.failed,
+            is_retry: self.is_retry,
             end_ns: self.end_ns,
             alias: None,
             clock: None,

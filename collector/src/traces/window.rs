@@ -29,6 +29,8 @@ pub struct Requests {
     pub duration_ns: u128,
     /// How many failed.
     pub errors: u64,
+    /// How many had been sent before; of a service's own requests only its callers know.
+    pub retries: u64,
 }
 
 impl Requests {
@@ -43,6 +45,7 @@ impl Requests {
         self.durations.merge(&other.durations);
         self.duration_ns += other.duration_ns;
         self.errors += other.errors;
+        self.retries += other.retries;
     }
 }
 
@@ -166,7 +169,9 @@ impl Window {
             self.dropped += 1;
             return;
         }
-        second.edges.entry(key).or_default().observe(call.client_ns, call.failed);
+        let edge = second.edges.entry(key).or_default();
+        edge.observe(call.client_ns, call.failed);
+        edge.retries += u64::from(call.is_retry);
     }
 
     /// Counts a request's own part.

@@ -2,6 +2,7 @@
 //! Decides nothing about scraping, scaling or drawing. Start at `Supervisor`.
 
 pub mod clock;
+mod hangup;
 pub mod health;
 pub mod listen;
 pub mod logging;
@@ -10,6 +11,7 @@ pub mod supervisor;
 mod words;
 
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use hangup::at_hangup;
 pub use health::{Heartbeat, Liveness, Readiness};
 pub use listen::{ListenError, listen};
 pub use supervisor::{Supervisor, TaskEnded};

@@ -72,7 +72,7 @@ pub enum FaultKind {
 /// One reason to suspect a service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
-    /// `ends_here`, `own_errors`, `own_calls`, `own_clock`, `error_kind`, `no_answer`, `own_time`, `late_share`,
+    /// `ends_here`, `own_errors`, `own_calls`, `own_clock`, `error_kind`, `no_answer`, `own_time`, `late_share`, `held`,
     /// `time_lost`, `before_callers`, `fewer_calls`, `retries`, `changed`, `breaker_open`. More may come.
     pub kind: String,
     /// For people.

@@ -10,6 +10,9 @@ use crate::http_client::{CallError, HttpClient};
 pub struct Red {
     /// Requests a second.
     pub rate: f64,
+    /// Those of them that had been sent before: work, and no demand. As far as their clients say so (`http.request.resend_count`).
+    #[serde(default)]
+    pub retry_rate: f64,
     /// Share of requests that failed, 0 to 1.
     pub error_ratio: f64,
     /// Milliseconds; `null` without requests.

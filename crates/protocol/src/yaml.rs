@@ -102,6 +102,22 @@ impl Document {
         })
     }
 
+    /// Refuses what says that it is another kind of object, or of another version, than is `expected`.
+    ///
+    /// # Errors
+    /// The field that says so.
+    pub fn is_kind(
+        &self,
+        (api_version, kind): (&str, &str),
+        (version_expected, kind_expected): (&str, &str),
+    ) -> Result<(), DocumentError> {
+        let fields = [("apiVersion", api_version, version_expected), ("kind", kind, kind_expected)];
+        match fields.into_iter().find(|(_, found, expected)| found != expected) {
+            Some((field, found, expected)) => Err(self.error(field, &format!("found {found:?}, expected {expected}"))),
+            None => Ok(()),
+        }
+    }
+
     /// An error about a field of this document.
     pub fn error(&self, field: &str, message: &str) -> DocumentError {
         DocumentError {
@@ -115,7 +131,10 @@ impl Document {
     fn describe(&self, error: &serde_saphyr::Error) -> String {
         let plain = error.without_snippet();
         let text = plain.to_string();
-        let first = text.lines().next().unwrap_or_default();
+        let first = match text.lines().next().unwrap_or_default() {
+            first if first.starts_with("invalid u32") => "expected a whole number, not negative and below 4294967296",
+            first => first,
+        };
         match plain.location() {
             Some(location) => {
                 let line = self.first_line + usize::try_from(location.line()).unwrap_or(0);

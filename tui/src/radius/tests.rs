@@ -7,7 +7,7 @@ use super::*;
 use crate::fixtures::{self, blame};
 
 fn red(rate: f64) -> Red {
-    Red { rate, error_ratio: 0.0, p50_ms: None, p95_ms: None, p99_ms: None }
+    Red { rate, retry_rate: 0.0, error_ratio: 0.0, p50_ms: None, p95_ms: None, p99_ms: None }
 }
 
 /// Nodes with the rates they serve, and calls with theirs.

@@ -50,6 +50,23 @@ fn says_who_calls_whom_and_where_errors_are_born() {
 }
 
 #[test]
+fn requests_that_were_sent_before_are_counted_apart() {
+    let mut learner = Learner::new(&LearnerLimits::default());
+    let call = |id, resent: i64| {
+        let client = span("gateway", "POST", Kind::Client, id, 1).during(10, 90);
+        if resent > 0 { client.with("http.request.resend_count", resent) } else { client }
+    };
+    let serve = |id| span("order", "POST /orders", Kind::Server, id + 10, id).during(20, 80);
+    let spans = [call(2, 0), serve(2), call(3, 1), serve(3), call(4, 2), serve(4)];
+    learner.observe(spans.iter().map(|span| (1, span)), START_MS + 1_000);
+    learner.advance(START_MS + 30_000);
+    let graph = build(learner.window(), START_MS + 1_000, 60_000);
+    let order = graph.nodes.iter().find(|node| node.service == "order").expect("it served");
+    assert_eq!((order.red.rate, order.red.retry_rate), (3.0, 2.0));
+    assert_eq!((graph.edges[0].red.rate, graph.edges[0].red.retry_rate), (3.0, 2.0));
+}
+
+#[test]
 fn an_empty_collector_has_an_empty_graph() {
     let mut window = Window::default();
     window.advance(START_MS);

@@ -33,6 +33,30 @@ fn server(service: &str, id: u64, parent: u64) -> Span {
 }
 
 #[test]
+fn a_call_knows_what_its_server_said_and_how_much_longer_it_took() {
+    let (begin, end) = (1_000_000, 9_000_000);
+    let call = || Span { start_ns: begin, duration_ns: end, ..client("a", 1) };
+    let served = |id, duration_ns| Span { start_ns: begin, duration_ns, ..server("b", id, 1) };
+    let mut sent = call();
+    sent.kind = Kind::Producer;
+    let cases: Vec<(Vec<Span>, _)> = vec![
+        (vec![], (Answer::Unknown, None)),
+        (vec![served(2, 4_000_000)], (Answer::Unknown, None)),
+        (vec![call()], (Answer::Missing, None)),
+        (vec![call(), served(2, 4_000_000)], (Answer::Well, Some(5_000_000))),
+        (vec![served(2, 4_000_000), served(3, 6_000_000).failing(), call()], (Answer::Failed, Some(3_000_000))),
+        // By a clock that runs faster.
+        (vec![call(), served(2, 11_000_000)], (Answer::Well, Some(0))),
+        (vec![sent, served(2, 4_000_000)], (Answer::Well, None)),
+    ];
+    for (spans, expected) in cases {
+        let mut pairing = Pairing::new(WAIT_MS);
+        spans.iter().for_each(|span| pairing.observe(1, span, 0, &mut Vec::new()));
+        assert_eq!(pairing.answer(1, 1), expected, "{spans:?}");
+    }
+}
+
+#[test]
 fn calls_are_what_spans_say() {
     let cases: Vec<(&str, Vec<Span>, &[&str], u64)> = vec![
         ("paired", vec![client("a", 1), server("b", 2, 1)], &["a > b Direct"], 0),
