@@ -18,6 +18,7 @@ use cluster::{Event, Workload};
 use http::{StatusCode, header};
 use lifecycle::metrics::Metrics;
 use protocol::scaling::{ContainerResources, EventRecord, ObjectName, PolicyStatus, ReplicaStatus, WorkloadStatus};
+use protocol::slos::ObjectiveStatus;
 use serde::Deserialize;
 
 use self::forward::{Forwarder, forward};
@@ -28,7 +29,9 @@ use crate::decisions::RECORDS_MAX;
 use crate::health::Health;
 use crate::lead::Lead;
 use crate::pauses::{PauseError, Pauses};
+use crate::planner::counterfactual::explain;
 use crate::policy::PolicySet;
+use crate::reload::Reload;
 use crate::state::State;
 
 /// Decisions answered when no limit is asked for.
@@ -65,18 +68,26 @@ pub fn router(
     metrics: &Metrics,
     token: Option<ApiToken>,
     instruments: Instruments,
+    reload: Option<Arc<Reload>>,
 ) -> Router {
+    // Each autoscaler reads its own files: a reload is not the leader's business.
+    let reloads = reload.map_or_else(Router::new, Reload::routes);
+    let reloads =
+        reloads.layer(from_fn_with_state(Guard { token: token.clone(), instruments: instruments.clone() }, guard));
     Router::new()
         .route("/api/v1/policies", get(policies))
         .route("/api/v1/policies/{namespace}/{name}/pause", post(pause))
         .route("/api/v1/policies/{namespace}/{name}/resume", post(resume))
+        .route("/api/v1/policies/{namespace}/{name}/explanation", get(explanation))
         .route("/api/v1/workloads", get(workloads))
         .route("/api/v1/workloads/{namespace}/{kind}/{name}/resize", post(resize::resize))
         .route("/api/v1/decisions", get(decisions))
         .route("/api/v1/events", get(events))
+        .route("/api/v1/slos", get(slos))
         .layer(from_fn_with_state(Forwarder::new(api.lead.clone()), forward))
         .layer(from_fn_with_state(Guard { token, instruments }, guard))
         .route("/metrics/workloads", get(workload_metrics))
+        .merge(reloads)
         .merge(health.routes())
         .merge(metrics.routes())
         .fallback(|| async { error(StatusCode::NOT_FOUND, "there is nothing at this path") })
@@ -84,13 +95,37 @@ pub fn router(
         .with_state(api)
 }
 
-fn error(status: StatusCode, message: &str) -> Response {
+/// An error as this API answers it.
+pub(crate) fn error(status: StatusCode, message: &str) -> Response {
     (status, Json(serde_json::json!({ "error": message }))).into_response()
 }
 
 async fn policies(Shared(api): Shared<Api>) -> Json<Vec<PolicyStatus>> {
     let state = &api.state;
     Json(state.policies().iter().map(|policy| state.status(policy)).collect())
+}
+
+async fn slos(Shared(api): Shared<Api>) -> Json<Vec<ObjectiveStatus>> {
+    Json(api.state.budgets().statuses(api.clock.now_ms()))
+}
+
+/// The latest record of a policy, and what would have made it another.
+async fn explanation(Shared(api): Shared<Api>, Path((namespace, name)): Path<(String, String)>) -> Response {
+    let name = ObjectName { namespace, name };
+    let shown = format!("{}/{}", name.namespace, name.name);
+    let policies = api.state.policies();
+    let Some(policy) = policies.named(&name) else {
+        return error(StatusCode::NOT_FOUND, &format!("there is no policy {shown}"));
+    };
+    match api.state.last(&name) {
+        Some(record) => Json(explain(policy, &record)).into_response(),
+        None => {
+            let message = format!(
+                "there is no record of {shown} yet: it is not evaluated in mode Off, and before the first tick"
+            );
+            error(StatusCode::NOT_FOUND, &message)
+        }
+    }
 }
 
 async fn pause(api: Shared<Api>, caller: Extension<Caller>, name: Path<(String, String)>) -> Response {

@@ -14,6 +14,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use protocol::scaling::{DecisionRecord, Outcome};
+use protocol::slos::{ObjectiveState, ObjectiveStatus};
 
 use crate::planner::Reason;
 
@@ -98,11 +99,14 @@ pub enum Failure {
     Journal,
     /// The status of a policy was not taken.
     Status,
+    /// The source of metrics did not say how the objectives are.
+    Objectives,
 }
 
 impl Failure {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Metrics, Self::Cluster, Self::Write, Self::Event, Self::Journal, Self::Status];
+    pub const ALL: [Self; 7] =
+        [Self::Metrics, Self::Cluster, Self::Write, Self::Event, Self::Journal, Self::Status, Self::Objectives];
 
     fn name(self) -> &'static str {
         match self {
@@ -112,6 +116,7 @@ impl Failure {
             Self::Event => "event",
             Self::Journal => "journal",
             Self::Status => "status",
+            Self::Objectives => "objectives",
         }
     }
 }
@@ -128,6 +133,24 @@ struct DecisionLabels {
 struct WorkloadLabels {
     namespace: String,
     workload: String,
+}
+
+/// Those of a journey have no `service` and those of a service no `journey`: an empty label is none.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ObjectiveLabels {
+    namespace: String,
+    service: String,
+    journey: String,
+    slo: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BurnLabels {
+    namespace: String,
+    service: String,
+    journey: String,
+    slo: String,
+    window: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -152,6 +175,16 @@ pub struct Instruments {
     leader: Gauge,
     leader_transitions: Counter,
     refusals: Family<RefusalLabels, Counter>,
+    objectives: ObjectiveGauges,
+    reload_successful: Gauge,
+}
+
+/// What is told of objectives.
+#[derive(Debug, Clone, Default)]
+struct ObjectiveGauges {
+    burn_rates: Family<BurnLabels, Gauge<f64, AtomicU64>>,
+    budgets_left: Family<ObjectiveLabels, Gauge<f64, AtomicU64>>,
+    states: Family<ObjectiveLabels, Gauge>,
 }
 
 impl Instruments {
@@ -169,15 +202,35 @@ impl Instruments {
             leader: Gauge::default(),
             leader_transitions: Counter::default(),
             refusals: Family::default(),
+            objectives: ObjectiveGauges::default(),
+            reload_successful: Gauge::default(),
         };
+        // Until files were read again, and where policies are no files, none was wrong.
+        instruments.reload_successful.set(1);
         for failure in Failure::ALL {
             // Present from the start, so that an increase can be seen as one.
             drop(instruments.failures.get_or_create(&FailureLabels { during: failure.name() }));
         }
         let Self {
-            decisions, desired, failures, tick_duration, statuses, leader, leader_transitions, refusals, ..
+            decisions,
+            desired,
+            failures,
+            tick_duration,
+            statuses,
+            leader,
+            leader_transitions,
+            refusals,
+            reload_successful,
+            ..
         } = instruments.clone();
+        let ObjectiveGauges { burn_rates, budgets_left, states } = instruments.objectives.clone();
         metrics.register(|registry| {
+            let help = "Times too fast that an objective's error budget burned in a window";
+            registry.register("plimsoll_autoscaler_slo_burn_rate", help, burn_rates);
+            let help = "Share of an objective's error budget that is left, negative when overspent";
+            registry.register("plimsoll_autoscaler_slo_budget_remaining", help, budgets_left);
+            let help = "State of an objective: 0 no data, 1 ok, 2 slow burn, 3 fast burn";
+            registry.register("plimsoll_autoscaler_slo_state", help, states);
             registry.register("plimsoll_autoscaler_decisions", "Decisions by what came of them and why", decisions);
             registry.register("plimsoll_autoscaler_desired_replicas", "Replicas that the policy asks for", desired);
             registry.register("plimsoll_autoscaler_failures", "What failed and was coped with", failures);
@@ -187,6 +240,11 @@ impl Instruments {
                 "plimsoll_autoscaler_api_refusals",
                 "Requests to change something that were refused",
                 refusals,
+            );
+            registry.register(
+                "plimsoll_autoscaler_policies_last_reload_successful",
+                "Whether the policy files were right when they were read last",
+                reload_successful,
             );
             registry.register("plimsoll_autoscaler_leader", "Whether this autoscaler leads", leader);
             registry.register(
@@ -237,9 +295,44 @@ impl Instruments {
         self.failures.get_or_create(&FailureLabels { during: failure.name() }).inc();
     }
 
+    /// Tells how an objective is. What nothing is known of has no series.
+    pub fn objective(&self, status: &ObjectiveStatus) {
+        let ObjectiveGauges { burn_rates, budgets_left, states } = &self.objectives;
+        let name_if = |kind: &str| if status.kind == kind { status.subject.clone() } else { String::new() };
+        let labels = ObjectiveLabels {
+            namespace: status.namespace.clone(),
+            service: name_if("service"),
+            journey: name_if("journey"),
+            slo: status.objective.clone(),
+        };
+        for burn in &status.windows {
+            let ObjectiveLabels { namespace, service, journey, slo } = labels.clone();
+            let labels = BurnLabels { namespace, service, journey, slo, window: burn.window.clone() };
+            match burn.burn_rate {
+                Some(rate) => drop(burn_rates.get_or_create(&labels).set(rate)),
+                None => drop(burn_rates.remove(&labels)),
+            }
+        }
+        match status.budget_left {
+            Some(left) => drop(budgets_left.get_or_create(&labels).set(left)),
+            None => drop(budgets_left.remove(&labels)),
+        }
+        states.get_or_create(&labels).set(match status.state {
+            ObjectiveState::NoData => 0,
+            ObjectiveState::Ok => 1,
+            ObjectiveState::SlowBurn => 2,
+            ObjectiveState::FastBurn => 3,
+        });
+    }
+
     /// Counts a status that was written.
     pub fn status_written(&self) {
         self.statuses.inc();
+    }
+
+    /// Says whether policy files were right when they were read.
+    pub fn reloaded(&self, successful: bool) {
+        self.reload_successful.set(i64::from(successful));
     }
 
     /// Counts a request to the API that may not change anything.

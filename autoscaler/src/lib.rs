@@ -1,12 +1,15 @@
 //! Keeps workloads loaded to their line: observe, plan, apply, explain. `planner` decides and is pure; `reconciler` is the
 //! loop around it; `policy` is what operators write; `signal` reads any Prometheus; `api` serves the record of every tick;
-//! `publisher` tells policies of a cluster what was decided. Start at `Autoscaler`.
+//! `publisher` tells policies of a cluster what was decided; `replay` has the planner decide in virtual time. Start at
+//! `Autoscaler`.
 
 mod api;
+pub mod cases;
 mod counts;
 mod decisions;
 mod health;
 mod lead;
+mod objectives;
 mod objects;
 mod observe;
 mod options;
@@ -15,6 +18,8 @@ pub mod planner;
 pub mod policy;
 mod publisher;
 mod reconciler;
+mod reload;
+pub mod replay;
 pub mod signal;
 mod state;
 pub mod status;
@@ -34,13 +39,16 @@ use health::{Health, Part};
 pub use lead::Lead;
 use lifecycle::metrics::Metrics;
 use lifecycle::{CancellationToken, Clock, Liveness, Supervisor, SystemClock, TaskEnded};
+use objectives::Watcher;
 use objects::Sorted;
 pub use options::{INTERVAL_DEFAULT, Options, PORT_DEFAULT, Policies, RATE_WINDOW_DEFAULT, StartError};
 use pauses::{PauseFile, Pauses};
 pub use planner::observation::Startup;
 pub use policy::PolicySet;
+use protocol::prometheus::PrometheusClient;
 use publisher::Publisher;
 use reconciler::{Pace, Reconciler};
+use reload::Reload;
 use signal::PrometheusSource;
 use state::State;
 use tokio::net::TcpListener;
@@ -62,6 +70,8 @@ pub struct Autoscaler {
     metrics: Metrics,
     lead: Lead,
     liveness: Liveness,
+    /// The policies to begin with, where files say which.
+    set: PolicySet,
 }
 
 impl Autoscaler {
@@ -84,6 +94,11 @@ impl Autoscaler {
                 return Err(StartError::Zero { option });
             }
         }
+        let set = match &options.policies {
+            Policies::Files(set) => set.clone(),
+            Policies::Reloaded(files) => files.load()?,
+            Policies::Objects(_) => PolicySet::default(),
+        };
         let address = listener.local_addr().unwrap_or(options.listen);
         let token = match &options.api_token {
             Some(file) => Some(ApiToken::open(file).await?),
@@ -96,7 +111,20 @@ impl Autoscaler {
         if token.is_none() && !address.ip().is_loopback() {
             tracing::info!(%address, "without --api-token-file the API is changed from this machine alone");
         }
-        Ok(Self { listener, address, options, cluster, journal, pauses, token, instruments, metrics, lead, liveness })
+        Ok(Self {
+            listener,
+            address,
+            options,
+            cluster,
+            journal,
+            pauses,
+            token,
+            instruments,
+            metrics,
+            lead,
+            liveness,
+            set,
+        })
     }
 
     /// Leads only while an election says so. Its port is open by then, so that the others can be told where it answers.
@@ -126,18 +154,25 @@ impl Autoscaler {
     /// # Errors
     /// If one of its tasks ended before.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), TaskEnded> {
-        let Self { listener, options, cluster, journal, pauses, token, instruments, metrics, lead, liveness, .. } =
-            self;
+        let Self {
+            listener, options, cluster, journal, pauses, token, instruments, metrics, lead, liveness, set, ..
+        } = self;
         let health = Health::new(lead.clone(), liveness.clone());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let mut supervisor =
             Supervisor::new(shutdown.child_token()).with_deadline(SHUTDOWN_DEADLINE).with_liveness(liveness);
         let stop = supervisor.shutdown();
 
+        let mut reload = None;
         let state = match &options.policies {
-            Policies::Files(set) => {
-                let state = State::new(set.clone().fixed(), cluster);
+            Policies::Files(_) | Policies::Reloaded(_) => {
+                let (sets, policies) = watch::channel(Arc::new(set));
+                let state = State::new(policies, cluster);
                 pauses.known().iter().for_each(|policy| state.pause(policy, true));
+                if let Policies::Reloaded(files) = &options.policies {
+                    let reloads = Reload { files: files.clone(), policies: sets, instruments: instruments.clone() };
+                    reload = Some(Arc::new(reloads));
+                }
                 Arc::new(state)
             }
             Policies::Objects(store) => {
@@ -171,8 +206,21 @@ impl Autoscaler {
         let (dry_run, lead_seen) = (options.dry_run, lead.clone());
         let served =
             api::Api { state: Arc::clone(&state), pauses, clock: Arc::clone(&clock), lead: lead_seen, dry_run };
-        let router = api::router(served, &health, &metrics, token, instruments.clone())
+        if let Some(reload) = reload.clone().filter(|_| options.reload_at_hangup) {
+            supervisor.spawn("reload", reload.at_hangup(stop.clone()));
+        }
+        let router = api::router(served, &health, &metrics, token, instruments.clone(), reload)
             .into_make_service_with_connect_info::<SocketAddr>();
+        if !options.objectives.is_empty() {
+            let tools = objectives::Tools {
+                client: PrometheusClient::new(options.prometheus.clone()),
+                rate_window: options.rate_window,
+                clock: Arc::clone(&clock),
+                state: Arc::clone(&state),
+                instruments: instruments.clone(),
+            };
+            supervisor.spawn("the objectives", Watcher::new(options.objectives, tools).run(stop.clone()));
+        }
         let tools = reconciler::Tools {
             source: Arc::new(PrometheusSource::new(options.prometheus, options.rate_window)),
             clock,
@@ -199,11 +247,11 @@ async fn kept(options: &Options) -> Result<(Option<Journal>, Pauses), StartError
     };
     let pauses = match (&options.policies, &options.data) {
         (Policies::Objects(store), _) => Pauses::Objects(Arc::clone(store)),
-        (Policies::Files(_), Some(folder)) => {
+        (Policies::Files(_) | Policies::Reloaded(_), Some(folder)) => {
             let file = PauseFile::open(folder).map_err(|source| unusable(folder, source))?;
             Pauses::File(Arc::new(file))
         }
-        (Policies::Files(_), None) => Pauses::Memory,
+        (Policies::Files(_) | Policies::Reloaded(_), None) => Pauses::Memory,
     };
     Ok((journal, pauses))
 }

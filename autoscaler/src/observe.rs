@@ -7,11 +7,11 @@ use cluster::{Container, Replica, ReplicaState, Workload};
 use protocol::quantity::Quantity;
 
 use crate::planner::observation::{
-    ContainerRequest, Phase, Pod, PodSample, ReadyCondition, Requests, ResourceRequest, Startup,
+    ContainerRequest, Demand, Phase, Pod, PodSample, ReadyCondition, Requests, ResourceRequest, Startup, Throughput,
 };
 use crate::planner::{Gap, Observation, Reading};
 use crate::policy::{Aim, Policy, Resource};
-use crate::signal::{ContainerUsage, Readings, Usage};
+use crate::signal::{ContainerUsage, QueryResult, Readings, ServiceDemand, Usage};
 
 /// What is the same for all workloads of a tick.
 #[derive(Debug, Clone, Copy)]
@@ -44,8 +44,29 @@ pub fn observe(
                 Err(gap) => Reading::Missing(gap.clone()),
             }
         }
-        Aim::Query { .. } => match readings.queries.get(&(place, index)) {
-            Some(Ok(result)) => Reading::Total { millis: thousandths(result.value), at_ms: result.at_ms },
+        Aim::Query { .. } => total(readings.queries.get(&(place, index, 0)), readings),
+        Aim::Expression { queries, .. } => {
+            let asked = 0..queries.len();
+            Reading::Inputs(asked.map(|input| total(readings.queries.get(&(place, index, input)), readings)).collect())
+        }
+        Aim::Schedule(_) => Reading::Clock,
+        Aim::Demand(_) | Aim::Upstream(_) => match requests(policy, readings) {
+            Ok(known) => Reading::Demand(Box::new(demand(workload, known, readings, circumstances))),
+            Err(gap) => Reading::Missing(gap),
+        },
+        Aim::Backlog { throughput, .. } => match readings.queries.get(&(place, index, 0)) {
+            Some(Ok(QueryResult { value, at_ms })) => {
+                let done = match throughput {
+                    Some(_) => match readings.queries.get(&(place, index, 1)) {
+                        Some(Ok(QueryResult { value, at_ms })) => Ok(Throughput { rate: *value, at_ms: *at_ms }),
+                        Some(Err(gap)) => Err(gap.clone()),
+                        None => Err(unasked(readings)),
+                    },
+                    None => requests(policy, readings)
+                        .map(|known| Throughput { rate: known.served, at_ms: Some(known.at_ms) }),
+                };
+                Reading::Backlog { waiting: *value, at_ms: *at_ms, throughput: done }
+            }
             Some(Err(gap)) => Reading::Missing(gap.clone()),
             None => Reading::Missing(unasked(readings)),
         },
@@ -58,6 +79,42 @@ pub fn observe(
         readings: policy.signals.iter().map(|s| &s.aim).enumerate().map(reading_of).collect(),
         startup: circumstances.startup,
         paused,
+        budget: None,
+    }
+}
+
+/// What the service is asked to do.
+fn requests<'r>(policy: &Policy, readings: &'r Readings) -> Result<&'r ServiceDemand, Gap> {
+    let demands = readings.demands.as_ref().map_err(Clone::clone)?;
+    demands.of(&policy.target.namespace, &policy.service).ok_or_else(|| Gap::NoRequests(policy.service.clone()))
+}
+
+fn demand(workload: &Workload, known: &ServiceDemand, readings: &Readings, circumstances: Circumstances) -> Demand {
+    let cpu = readings.cpu.as_ref().map(|usage| samples(workload, usage, None, circumstances.rate_window));
+    Demand {
+        service: *known,
+        // Without it nothing new is learnt, and what is known goes on to hold.
+        cpu: cpu.unwrap_or_default(),
+        cores: cores(workload),
+    }
+}
+
+/// Cores that one replica may use, on average: limits, or requests where there are none.
+fn cores(workload: &Workload) -> Option<f64> {
+    let of = |container: &Container| container.resources.cpu_limit.or(container.resources.cpu_request);
+    let sum = |replica: &Replica| -> Option<f64> {
+        let parts: Option<Vec<f64>> = replica.containers.iter().map(|c| of(c).map(Quantity::as_f64)).collect();
+        parts.filter(|parts| !parts.is_empty()).map(|parts| parts.iter().sum())
+    };
+    let all: Vec<f64> = workload.replicas.iter().filter_map(sum).collect();
+    (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64)
+}
+
+fn total(result: Option<&Result<QueryResult, Gap>>, readings: &Readings) -> Reading {
+    match result {
+        Some(Ok(result)) => Reading::Total { millis: thousandths(result.value), at_ms: result.at_ms },
+        Some(Err(gap)) => Reading::Missing(gap.clone()),
+        None => Reading::Missing(unasked(readings)),
     }
 }
 
@@ -84,7 +141,8 @@ fn samples(workload: &Workload, usage: &Usage, container: Option<&str>, window: 
     workload.replicas.iter().filter_map(sample).collect()
 }
 
-fn pod(replica: &Replica) -> Pod {
+/// A replica as the planner sees it.
+pub(crate) fn pod(replica: &Replica) -> Pod {
     let phase = match replica.state {
         ReplicaState::Pending => Phase::Pending,
         ReplicaState::Failed => Phase::Failed,
@@ -114,6 +172,6 @@ fn request(container: &Container) -> ContainerRequest {
 }
 
 /// Rounded up as Kubernetes' quantities are.
-fn thousandths(value: f64) -> i64 {
+pub(crate) fn thousandths(value: f64) -> i64 {
     (value * 1000.0).ceil() as i64
 }

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use cluster::kubernetes::policies::PolicyStore;
 use lifecycle::ListenError;
+use protocol::yaml::DocumentError;
 use url::Url;
 
 use crate::api::TokenError;
 use crate::planner::observation::Startup;
 use crate::policy::PolicySet;
+use crate::policy::files::PolicyFiles;
 
 /// HPA's `--horizontal-pod-autoscaler-sync-period`.
 pub const INTERVAL_DEFAULT: Duration = Duration::from_secs(15);
@@ -28,6 +30,8 @@ pub const PORT_DEFAULT: u16 = 9091;
 pub enum Policies {
     /// Read once.
     Files(PolicySet),
+    /// Of files and folders, which are read at the start and whenever it is asked for.
+    Reloaded(PolicyFiles),
     /// Objects of a cluster, followed as they change; they are told what was decided.
     Objects(Arc<dyn PolicyStore>),
 }
@@ -36,6 +40,7 @@ impl fmt::Debug for Policies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Files(set) => write!(f, "Files({})", set.len()),
+            Self::Reloaded(files) => write!(f, "Reloaded({files:?})"),
             Self::Objects(_) => f.write_str("Objects"),
         }
     }
@@ -52,6 +57,8 @@ pub struct Options {
     pub prometheus: Url,
     /// What it may scale, and how.
     pub policies: Policies,
+    /// What is promised of services and journeys; none promises nothing.
+    pub objectives: Vec<slo::Objective>,
     /// Time between ticks.
     pub interval: Duration,
     /// Window over which CPU use is averaged; at least two scrapes.
@@ -63,6 +70,8 @@ pub struct Options {
     pub api_token: Option<PathBuf>,
     /// Folder for the decision log, and for who is paused where policies are files; none keeps them in memory only.
     pub data: Option<PathBuf>,
+    /// Whether SIGHUP reads policy files anew; elsewhere it ends the process, as it does any program of a terminal.
+    pub reload_at_hangup: bool,
     /// Plans everything and writes nothing: neither replicas nor statuses nor events.
     pub dry_run: bool,
 }
@@ -75,11 +84,13 @@ impl Options {
             listen_flag: "--autoscaler",
             prometheus,
             policies: Policies::Files(policies),
+            objectives: Vec::new(),
             interval: INTERVAL_DEFAULT,
             rate_window: RATE_WINDOW_DEFAULT,
             startup: Startup::default(),
             api_token: None,
             data: None,
+            reload_at_hangup: false,
             dry_run: false,
         }
     }
@@ -88,6 +99,9 @@ impl Options {
 /// Why an autoscaler could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// Its policies are wrong.
+    #[error(transparent)]
+    Policies(#[from] DocumentError),
     /// Its port could not be opened.
     #[error(transparent)]
     Listen(#[from] ListenError),

@@ -2,17 +2,22 @@
 //! policy, observation and history always give the same plan. Start at `plan`; the arithmetic is in `replicas`, `combine`
 //! and `limits`, the words in `explain`.
 
+pub mod budget;
 pub mod combine;
+pub mod counterfactual;
 mod explain;
 pub mod history;
 mod judge;
+pub mod learning;
 pub mod limits;
 pub mod observation;
 pub mod reason;
 pub mod replicas;
+pub mod sizing;
 
 use protocol::scaling::{GuardRecord, Mode, Outcome, SignalRecord};
 
+pub use self::budget::ErrorBudget;
 use self::combine::combine;
 use self::explain::Story;
 pub use self::history::History;
@@ -21,7 +26,7 @@ use self::limits::{Limit, Limited, limit};
 pub use self::observation::{Gap, Observation, Reading};
 pub use self::reason::Reason;
 use self::replicas::Rule;
-use crate::policy::{Bounds, Policy};
+use crate::policy::{Aim, Bounds, Policy, Signal};
 
 /// What should be done about one workload, with everything from which that follows.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,7 +61,9 @@ pub fn plan(policy: &Policy, observation: &Observation, history: &History) -> Pl
         .signals
         .iter()
         .enumerate()
-        .map(|(index, signal)| judge(signal, observation.readings.get(index), observation, policy.tolerance()))
+        .map(|(index, signal)| {
+            judge(signal, observation.readings.get(index), observation, &history.learnt, policy.tolerance())
+        })
         .collect();
     let planner = Planner { policy, observation, history, verdicts, from: observation.desired };
     let course = planner.course();
@@ -117,13 +124,21 @@ impl Planner<'_> {
             course.pass("bounds", bound, format!("{bound} are the {which} allowed"));
             return course;
         }
-        if self.verdicts.iter().all(|v| v.proposal.is_err()) { self.blind() } else { self.sighted() }
+        // What is asked for at a time can be said without readings; it counts when it asks for more than there is.
+        let loudest = self.verdicts.iter().filter_map(|v| v.proposal.as_ref().ok()).map(|p| p.raw).max();
+        if self.reads_nothing() && loudest.is_none_or(|raw| raw <= from) { self.blind() } else { self.sighted() }
+    }
+
+    /// Whether none of the signals that need a reading has one.
+    fn reads_nothing(&self) -> bool {
+        let mut readers = self.policy.signals.iter().zip(&self.verdicts).filter(|(s, _)| s.aim.reads()).peekable();
+        readers.peek().is_some() && readers.all(|(_, v)| v.proposal.is_err())
     }
 
     /// No signal can say: hold, or go up to the fallback once that has lasted.
     fn blind(&self) -> Course {
         let gap = self.verdicts.iter().find_map(|v| v.proposal.as_ref().err());
-        let reason = match gap {
+        let reason = match gap.map(Gap::cause) {
             Some(Gap::Source(_)) => Reason::MetricsUnavailable,
             Some(Gap::Stale { .. }) => Reason::MetricStale,
             _ => Reason::MetricMissing,
@@ -158,6 +173,7 @@ impl Planner<'_> {
 
         let mut course = Course::new(start, Reason::SameCount);
         course.winner = combined.winner;
+        course.blind = self.reads_nothing();
         let doubt = self.doubt().filter(|_| start < self.from);
         let doubted = doubt.is_some();
         let fresh = if doubted { self.from } else { start };
@@ -167,7 +183,8 @@ impl Planner<'_> {
         if doubted {
             course.reason = Reason::MetricMissingForbidsDown;
         } else {
-            course.recommendation = Some(settled);
+            self.pack(&mut course);
+            course.recommendation = Some(course.value);
             let rule = if settled == start {
                 combined.winner.and_then(|w| proposals[w].as_ref().ok()).map_or(Rule::Ratio, |p| p.rule)
             } else {
@@ -175,7 +192,7 @@ impl Planner<'_> {
             };
             course.reason = match rule {
                 Rule::Ratio => Reason::SameCount,
-                Rule::WithinTolerance | Rule::WithinToleranceAssumed => Reason::WithinTolerance,
+                Rule::WithinTolerance | Rule::WithinToleranceAssumed | Rule::Uncertain => Reason::WithinTolerance,
                 Rule::WouldTurnRound => Reason::ReadingsIncomplete,
             };
         }
@@ -193,8 +210,36 @@ impl Planner<'_> {
                 let replicas = explain::count(verdict.unread, "ready replica has", "ready replicas have");
                 return Some(format!("{replicas} no fresh reading of {}", signal.name));
             }
+            if verdict.made_up {
+                return Some(format!("{} has no data for a part of its formula, and makes it up", signal.name));
+            }
         }
         None
+    }
+
+    /// Lets a healthy error budget do with fewer replicas. Before stabilisation, so that the most of its window counts here too.
+    fn pack(&self, course: &mut Course) {
+        let Some(budget) = self.observation.budget.as_ref().filter(|budget| budget.packing) else { return };
+        let is_load = |signal: &Signal| !matches!(signal.aim, Aim::Schedule(_));
+        let said = || self.policy.signals.iter().zip(&self.verdicts);
+        let mut ratios = said().filter(|(signal, _)| is_load(signal)).map(|(_, verdict)| match &verdict.proposal {
+            Ok(proposal) if proposal.missing + proposal.unready == 0 && !verdict.made_up => Some(proposal.ratio),
+            _ => None,
+        });
+        // A ratio is of the replicas that there are only where all of them were read.
+        let loudest = ratios.try_fold(0.0, |most: f64, ratio| ratio.map(|ratio| most.max(ratio)));
+        let (packed, note) = match loudest {
+            Some(ratio) if i64::from(self.observation.ready) == i64::from(self.from) => {
+                let demand = ratio * f64::from(self.from);
+                budget::pack(budget, course.value, self.from, demand, self.policy.tolerance().up)
+            }
+            _ => (course.value, String::new()),
+        };
+        // What is asked for at a time is no load: fewer do not carry it.
+        let scheduled = said().filter(|(signal, _)| !is_load(signal)).filter_map(|(_, v)| v.proposal.as_ref().ok());
+        let packed = scheduled.map(|proposal| proposal.raw).fold(packed, i32::max);
+        let note = if packed == course.value { String::new() } else { note };
+        course.pass("errorBudget", packed, note);
     }
 
     fn apply_limits(&self, course: &mut Course) {
@@ -229,6 +274,13 @@ impl Planner<'_> {
                 None => Reason::ScaleUpStabilized,
             },
         };
+        if let Some(budget) = &observation.budget {
+            let (held, note) = budget::hold(budget, *from, course.value);
+            if held != course.value {
+                course.reason = Reason::FastBurnForbidsDown;
+            }
+            course.pass("burnRate", held, note);
+        }
     }
 
     fn finish(self, course: Course) -> Plan {
@@ -246,8 +298,7 @@ impl Planner<'_> {
             let why = if observation.paused { "paused".to_owned() } else { format!("mode is {:?}", policy.mode) };
             message.push_str(&format!(" (not carried out: {why})"));
         }
-        let signals =
-            policy.signals.iter().zip(verdicts).map(|(s, v)| explain::signal_record(s, v, observation.now_ms));
+        let signals = policy.signals.iter().zip(verdicts).map(|(s, v)| explain::signal_record(s, v, observation, from));
         Plan {
             from,
             wish,
@@ -270,6 +321,7 @@ fn tolerance_note(before: i32, after: i32, rule: Rule) -> String {
         Rule::WouldTurnRound => {
             "with unread and starting replicas counted in, the direction would turn round".to_owned()
         }
+        Rule::Uncertain => "what is known of the load is not sure enough for more".to_owned(),
         _ => "within tolerance of the target".to_owned(),
     }
 }

@@ -3,9 +3,13 @@
 
 mod check;
 pub mod crd;
+pub mod files;
+pub mod formula;
+pub mod import;
+pub mod json_schema;
 mod load;
-mod promql;
 mod raw;
+mod schedule;
 mod set;
 
 use std::time::Duration;
@@ -14,7 +18,10 @@ pub use check::check;
 use cluster::WorkloadRef;
 pub use load::{from_documents, load};
 use protocol::scaling::{Mode, ObjectName};
+pub use schedule::{Schedule, ScheduleError};
 pub use set::PolicySet;
+
+use self::formula::Formula;
 
 /// One policy: one target and everything that steers it.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +30,10 @@ pub struct Policy {
     pub name: ObjectName,
     /// The workload it steers; always in the policy's own namespace.
     pub target: WorkloadRef,
+    /// What the workload's spans and metrics call it.
+    pub service: String,
+    /// What its customers were promised.
+    pub objective: Objective,
     /// What it may do.
     pub mode: Mode,
     /// Fewest and most replicas.
@@ -34,6 +45,24 @@ pub struct Policy {
     pub behavior: Option<Behavior>,
     /// What to do when nothing could be read for long.
     pub fallback: Option<Fallback>,
+}
+
+/// What customers were promised.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Objective {
+    /// How fast requests are answered.
+    pub latency: Option<LatencyObjective>,
+    /// The share of requests that are answered well, above 0 and below 1.
+    pub availability: Option<f64>,
+}
+
+/// How fast requests are answered.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LatencyObjective {
+    /// The share of requests that must be, above 0 and below 1.
+    pub quantile: f64,
+    /// How fast.
+    pub below: Duration,
 }
 
 /// Fewest and most replicas; `1 <= min <= max`. Signed as HPA's are, because its arithmetic is.
@@ -50,7 +79,7 @@ pub struct Bounds {
 pub struct Signal {
     /// What records and sentences call it.
     pub name: String,
-    /// A reading older than this is none.
+    /// A reading older than this is none; a schedule reads nothing.
     pub max_age: Duration,
     /// What is read and what is aimed at.
     pub aim: Aim,
@@ -77,6 +106,73 @@ pub enum Aim {
         /// The number aimed at.
         target: QueryTarget,
     },
+    /// A number computed from several queries.
+    Expression {
+        /// What is computed; its inputs are the queries.
+        formula: Formula,
+        /// What is read.
+        queries: Vec<NamedQuery>,
+        /// The number aimed at.
+        target: QueryTarget,
+    },
+    /// Replicas at certain times.
+    Schedule(Schedule),
+    /// As many replicas as the requests that arrive need.
+    Demand(Sizing),
+    /// As many as the requests at the front door will need here.
+    Upstream(Sizing),
+    /// As many as work off in time what waits, beside what arrives.
+    Backlog {
+        /// How much waits; several series are summed.
+        promql: String,
+        /// Its bare selectors.
+        selectors: Vec<String>,
+        /// In what time it is to be done.
+        drain_within: Duration,
+        /// What is done a second and its bare selectors; `None` counts the service's requests.
+        throughput: Option<(String, Vec<String>)>,
+    },
+}
+
+impl Aim {
+    /// Whether it needs a reading: without one it cannot say.
+    pub fn reads(&self) -> bool {
+        !matches!(self, Self::Schedule(_))
+    }
+
+    /// Whether it works out a size from what arrives or waits, instead of comparing a reading with a target.
+    pub fn sizes(&self) -> bool {
+        matches!(self, Self::Demand(_) | Self::Upstream(_) | Self::Backlog { .. })
+    }
+
+    /// Whether it needs to know what the service's requests are.
+    pub fn reads_requests(&self) -> bool {
+        matches!(self, Self::Demand(_) | Self::Upstream(_) | Self::Backlog { throughput: None, .. })
+    }
+}
+
+/// A query that a formula knows by name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedQuery {
+    /// What the formula calls it.
+    pub name: String,
+    /// The query; several series are summed.
+    pub promql: String,
+    /// Its bare selectors, for the age of the newest sample behind it.
+    pub selectors: Vec<String>,
+}
+
+/// How a workload is sized by its requests.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sizing {
+    /// What the wait must leave room for.
+    pub latency: LatencyObjective,
+    /// The largest share of the workers that may be busy on average.
+    pub utilization_max: f64,
+    /// Requests that one replica works on at once; `None` learns it from CPU.
+    pub workers: Option<u32>,
+    /// `(Ca2 + Cs2) / 2` of arrivals and service times.
+    pub variability: f64,
 }
 
 /// The number a query aims at, in thousandths.
@@ -202,6 +298,12 @@ pub const CPU_PERCENT_DEFAULT: i32 = 80;
 
 /// Two scrapes at the longest interval in common use (1 minute): what is older says little about now.
 pub const MAX_AGE_DEFAULT: Duration = Duration::from_secs(120);
+
+/// What HPA aims at when told nothing: room for what a rate that is an average hides, whatever the queue would bear.
+pub const UTILIZATION_MAX_DEFAULT: f64 = 0.8;
+
+/// Poisson arrivals and exponential service times.
+pub const VARIABILITY_DEFAULT: f64 = 1.0;
 
 impl ScalingRules {
     /// HPA v2's upward rules: at once, by 4 replicas or 100 % in 15 s, whichever is more.

@@ -3,7 +3,7 @@
 //! and publishes nothing. Chooses nothing: see `planner`.
 
 mod executor;
-mod memory;
+pub(crate) mod memory;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -25,7 +25,7 @@ use crate::health::{Health, Part};
 use crate::lead::Lead;
 use crate::observe::{Circumstances, observe};
 use crate::planner::observation::Startup;
-use crate::planner::{Plan, Reason, plan, unsigned};
+use crate::planner::{Plan, Reason, unsigned};
 use crate::policy::{Policy, PolicySet};
 use crate::signal::{Readings, Source};
 use crate::state::State;
@@ -275,7 +275,8 @@ impl Reconciler {
                 continue;
             };
             let paused = self.state.is_paused(&policy.name);
-            let observation = observe(policy, place, workload, readings, circumstances, paused);
+            let mut observation = observe(policy, place, workload, readings, circumstances, paused);
+            observation.budget = self.state.budget_of(&policy.target, now_ms);
             let remembered = self.memory.recall(policy, now_ms, observation.desired, by_others);
             if !workload.conflicts.is_empty() {
                 let from = workload.desired.0;
@@ -284,12 +285,7 @@ impl Reconciler {
                 pending.push(Pending { place, ready: observation.ready, plan });
                 continue;
             }
-            let history = &mut remembered.history;
-            let mut plan = plan(policy, &observation, history);
-            if let Some(wish) = plan.recommendation {
-                history.remember(now_ms, wish, policy.behavior.as_ref());
-            }
-            history.blind_since_ms = plan.blind.then(|| history.blind_since_ms.unwrap_or(now_ms));
+            let mut plan = remembered.plan(policy, &observation);
             if self.pace.dry_run && plan.write.take().is_some() {
                 plan.message.push_str(" (not carried out: dry run)");
             }

@@ -1,7 +1,9 @@
-//! Reads signals over PromQL from any Prometheus-compatible server: a few queries a tick for all workloads together,
-//! never one a pod. Says how old what it read is; judges nothing. Start at `Source`.
+//! Reads signals over PromQL from any Prometheus-compatible server, and from the collector's call graph where there is one: a few
+//! questions a tick for all workloads together, never one a pod. Says how old what it read is; judges nothing. Start at `Source`.
 
+mod graph;
 mod prometheus;
+mod requests;
 
 use std::collections::HashMap;
 
@@ -9,6 +11,7 @@ use async_trait::async_trait;
 pub use prometheus::PrometheusSource;
 
 use crate::planner::Gap;
+pub use crate::planner::observation::ServiceDemand;
 use crate::policy::PolicySet;
 
 /// Where readings come from.
@@ -25,20 +28,40 @@ pub struct Readings {
     pub cpu: Result<Usage, Gap>,
     /// Memory of containers in bytes.
     pub memory: Result<Usage, Gap>,
-    /// Results of queries by position of the policy and of the signal.
-    pub queries: HashMap<(usize, usize), Result<QueryResult, Gap>>,
+    /// Results of queries by position of the policy, of the signal, and of the query within the signal: those of an expression in its
+    /// order, a backlog's and then its throughput's, 0 elsewhere.
+    pub queries: HashMap<(usize, usize, usize), Result<QueryResult, Gap>>,
+    /// What services are asked to do.
+    pub demands: Result<Demands, Gap>,
+}
+
+/// What services are asked to do.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Demands {
+    /// By the collector's call graph, which knows services without their namespaces.
+    graph: HashMap<String, ServiceDemand>,
+    /// By metrics, with the namespace where they have one.
+    metrics: HashMap<requests::ServiceKey, ServiceDemand>,
+}
+
+impl Demands {
+    /// What a service is asked to do: best by the graph, else by span metrics, else by its own histogram.
+    pub fn of(&self, namespace: &str, service: &str) -> Option<&ServiceDemand> {
+        let metrics = |namespace: Option<&str>| self.metrics.get(&(namespace.map(str::to_owned), service.to_owned()));
+        self.graph.get(service).or_else(|| metrics(None)).or_else(|| metrics(Some(namespace)))
+    }
 }
 
 impl Readings {
     /// Nothing could be read, for one reason.
     pub fn none(reason: &str) -> Self {
         let gap = Gap::Source(reason.to_owned());
-        Self { cpu: Err(gap.clone()), memory: Err(gap), queries: HashMap::new() }
+        Self { cpu: Err(gap.clone()), memory: Err(gap.clone()), queries: HashMap::new(), demands: Err(gap) }
     }
 
     /// The reason why the source did not answer at least one question.
     pub fn trouble(&self) -> Option<&str> {
-        let gaps = [self.cpu.as_ref().err(), self.memory.as_ref().err()];
+        let gaps = [self.cpu.as_ref().err(), self.memory.as_ref().err(), self.demands.as_ref().err()];
         let queries = self.queries.values().map(|r| r.as_ref().err());
         gaps.into_iter().chain(queries).flatten().find_map(|gap| match gap {
             Gap::Source(reason) => Some(reason.as_str()),
@@ -87,4 +110,9 @@ impl Usage {
     pub fn of(&self, namespace: &str, pod: &str) -> &[ContainerUsage] {
         self.namespaces.get(namespace).and_then(|pods| pods.get(pod)).map_or(&[], Vec::as_slice)
     }
+}
+
+/// Milliseconds since the epoch, from Prometheus' seconds.
+fn millis(seconds: f64) -> i64 {
+    (seconds * 1000.0) as i64
 }

@@ -4,12 +4,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use cluster::Cluster;
+use cluster::{Cluster, WorkloadRef};
 use parking_lot::Mutex;
 use protocol::scaling::{DecisionRecord, ObjectName, PolicyStatus};
 use tokio::sync::watch;
 
 use crate::decisions::Ring;
+use crate::objectives::Budgets;
+use crate::planner::ErrorBudget;
 use crate::planner::unsigned;
 use crate::policy::{Policy, PolicySet};
 
@@ -26,6 +28,7 @@ pub struct State {
     standings: Mutex<HashMap<ObjectName, Standing>>,
     ticks: watch::Sender<Arc<PolicySet>>,
     carried_out: Mutex<VecDeque<Arc<DecisionRecord>>>,
+    budgets: Mutex<Arc<Budgets>>,
 }
 
 #[derive(Default)]
@@ -40,7 +43,23 @@ impl State {
     /// Nothing decided, nobody paused.
     pub fn new(policies: watch::Receiver<Arc<PolicySet>>, cluster: Arc<dyn Cluster>) -> Self {
         let (ticks, carried_out) = (watch::Sender::default(), Mutex::default());
-        Self { cluster, ring: Ring::default(), policies, standings: Mutex::default(), ticks, carried_out }
+        let (standings, budgets) = (Mutex::default(), Mutex::default());
+        Self { cluster, ring: Ring::default(), policies, standings, ticks, carried_out, budgets }
+    }
+
+    /// How the objectives are.
+    pub fn budgets(&self) -> Arc<Budgets> {
+        Arc::clone(&self.budgets.lock())
+    }
+
+    /// Publishes how the objectives are.
+    pub fn publish_budgets(&self, budgets: Budgets) {
+        *self.budgets.lock() = Arc::new(budgets);
+    }
+
+    /// What the objectives of a workload's service say; `None` where it has none.
+    pub fn budget_of(&self, workload: &WorkloadRef, now_ms: i64) -> Option<ErrorBudget> {
+        self.budgets().of(workload, now_ms)
     }
 
     /// The policies that hold now.

@@ -1,6 +1,14 @@
 //! "Shop overview": journeys and services by rate, errors and duration, then saturation, then what the autoscaler did.
 
+use std::path::Path;
+
+use slo::windows::RULES;
+use slo::{Indicator, Subject};
+
 use crate::model::{COLUMNS, Dashboard, Grid, Panel, PanelKind, Target, Unit};
+
+/// What the shop promises: thresholds are its objectives'.
+const OBJECTIVES: &str = include_str!("../../k8s/shop/objectives/shop.yaml");
 
 /// Rows of a panel of lines.
 const HEIGHT: u32 = 8;
@@ -108,6 +116,7 @@ impl Content {
 pub fn shop_overview() -> Dashboard {
     let mut layout = Layout::default();
     journeys(&mut layout);
+    objectives(&mut layout);
     services(&mut layout);
     saturation(&mut layout);
     scaling(&mut layout);
@@ -135,7 +144,7 @@ fn journeys(layout: &mut Layout) {
             Unit::Ratio,
             "(sum(rate(journeys_total{outcome=\"error\"}[$__rate_interval])) or vector(0)) / sum(rate(journeys_total[$__rate_interval]))",
         )
-        .red_above(0.001),
+        .red_above(journey_budget()),
     );
     layout.add(number(
         "How many replicas are ready?",
@@ -163,8 +172,39 @@ fn journeys(layout: &mut Layout) {
     );
     layout.add(Content {
         width: 12,
-        ..lines("Which journeys fail?", description, Unit::Ratio, vec![query(failing, "{{journey}}")]).red_above(0.001)
+        ..lines("Which journeys fail?", description, Unit::Ratio, vec![query(failing, "{{journey}}")])
+            .red_above(journey_budget())
     });
+}
+
+fn objectives(layout: &mut Layout) {
+    layout.heading("Objectives");
+    let legend = "{{service}}{{journey}} {{slo}}";
+    let page = RULES[0].rate;
+    let burning = "max by (service, journey, slo) (plimsoll_autoscaler_slo_burn_rate{window=\"1h\"})";
+    let description = "Times too fast that error budgets burned in the last hour: 1 lasts just its window. In the red somebody is paged, and the service is not scaled in.";
+    layout.add(Content {
+        width: 12,
+        ..lines("How fast do error budgets burn?", description, Unit::Count, vec![query(burning, legend)])
+            .red_above(page)
+    });
+    let left = "min by (service, journey, slo) (plimsoll_autoscaler_slo_budget_remaining)";
+    let description = "Share of each error budget that is left. Below zero the objective is missed; a line that falls steadily needs a ticket, not a page.";
+    layout.add(Content {
+        width: 12,
+        ..lines("How much of the error budgets is left?", description, Unit::Ratio, vec![query(left, legend)])
+    });
+}
+
+/// The share of journeys that may fail: of the shop's objectives the strictest.
+fn journey_budget() -> f64 {
+    let documents = protocol::yaml::split(Path::new("shop.yaml"), OBJECTIVES);
+    let objectives =
+        slo::from_documents(&documents).expect("the shop's objectives are right, as every test of this file sees");
+    let of_journeys = objectives
+        .iter()
+        .filter(|o| matches!(o.subject, Subject::Journey { .. }) && o.indicator == Indicator::Availability);
+    of_journeys.map(|objective| objective.target.budget()).fold(1.0, f64::min)
 }
 
 fn services(layout: &mut Layout) {

@@ -21,6 +21,12 @@ spec:
         promql: sum(rate(requests_total{code!~"5.."}[10s] offset 1m @ end())) / on () group_left count(up)
         perReplica: 150
         maxAge: 15s
+    - expression:
+        formula: max(a, -b * 2e1 / (3 - 1)) ?? ceil(abs(a ?? .5))
+        queries: [{name: a, promql: up, unit: requests/s}, {name: b, promql: down}]
+        unit: requests/s
+        target: 5
+    - schedule: {cron: "*/5 8-17 1,L * MON-FRI", timezone: Europe/Madrid, replicas: 2, for: 1h}
   behavior:
     scaleUp:
       stabilizationWindowSeconds: 0

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use autoscaler::policy::PolicySet;
+use autoscaler::policy::files::{PolicyFiles, files_in};
 use autoscaler::{Autoscaler, Lead, Options, Policies};
 use cluster::kubernetes::access::{Access, AccessError, Connection};
 use cluster::kubernetes::lease::{Candidacy, Elector, ROUND_LONGEST, Terms};
@@ -32,9 +34,13 @@ pub struct Arguments {
     /// The collector, or any Prometheus-compatible server.
     #[arg(long, value_name = "URL")]
     collector: Url,
-    /// Policies from files and folders, instead of ScalingPolicy objects.
+    /// Policies from files and folders, instead of ScalingPolicy objects. SIGHUP and POST /-/reload read them anew; what is wrong
+    /// then changes nothing.
     #[arg(long, value_name = "FILE|DIR")]
     policies: Vec<PathBuf>,
+    /// Service level objectives from files and folders: replicas are held while one of a workload burns its error budget fast.
+    #[arg(long, value_name = "FILE|DIR")]
+    objectives: Vec<PathBuf>,
     /// Only this namespace; may be given several times. All of them without it.
     #[arg(long, value_name = "NS")]
     namespace: Vec<String>,
@@ -139,8 +145,10 @@ async fn connect_again(access: &Access) -> Result<Connection, String> {
 
 impl Stack {
     async fn bind(arguments: Arguments) -> Result<Self, String> {
-        let files = files(&arguments.policies)?;
-        let set = autoscaler::policy::load(&files).map_err(text)?;
+        let files = PolicyFiles::new(arguments.policies.clone());
+        // Before anybody is asked for anything.
+        files.load().map_err(text)?;
+        let objectives = slo::load(&files_in(&arguments.objectives).map_err(text)?).map_err(text)?;
         let access = Access { kubeconfig: arguments.kubeconfig.clone(), context: arguments.context.clone() };
         let port = lifecycle::listen(arguments.listen, "--listen").await.map_err(text)?;
         let connection = connect(&access, &port).await?;
@@ -166,13 +174,16 @@ impl Stack {
         let options =
             KubernetesOptions { namespaces: namespaces.clone(), fence: fence.clone(), reporter: identity.clone() };
         let (cluster, watches) = KubernetesCluster::start(&connection, options);
-        let mut options = Options::new(arguments.collector, set);
+        let mut options = Options::new(arguments.collector, PolicySet::default());
+        options.policies = Policies::Reloaded(files);
+        options.reload_at_hangup = true;
         let policies = arguments.policies.is_empty().then(|| {
             let (store, watch) =
                 KubernetesPolicies::start(&connection, PolicyOptions { namespaces, fence, reporter: identity });
             options.policies = Policies::Objects(Arc::new(store));
             watch
         });
+        options.objectives = objectives;
         options.interval = arguments.interval;
         options.rate_window = arguments.rate_window;
         options.data = arguments.data;
@@ -209,31 +220,6 @@ impl Stack {
         });
         Outcome::of(supervisor.run().await)
     }
-}
-
-/// The files, and those of the folders.
-fn files(given: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
-    let mut files = Vec::new();
-    for path in given {
-        if !path.is_dir() {
-            files.push(path.clone());
-            continue;
-        }
-        let unreadable = |error: std::io::Error| format!("{}: cannot be read: {error}", path.display());
-        let mut found = Vec::new();
-        for entry in std::fs::read_dir(path).map_err(unreadable)? {
-            let file = entry.map_err(unreadable)?.path();
-            if file.extension().is_some_and(|ending| ending == "yaml" || ending == "yml") {
-                found.push(file);
-            }
-        }
-        if found.is_empty() {
-            return Err(format!("{}: no .yaml file in it; name a folder with policies, or a file", path.display()));
-        }
-        found.sort();
-        files.extend(found);
-    }
-    Ok(files)
 }
 
 /// Who this is: its pod's name, to which admission compares a Lease's holder; elsewhere a name of its own.

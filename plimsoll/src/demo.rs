@@ -90,7 +90,7 @@ pub fn run(arguments: Arguments) -> Outcome {
         Ok(data) => data,
         Err(error) => return Outcome::bad_input(error),
     };
-    if let Some(Err(error)) = arguments.report.as_deref().map(report_file::check) {
+    if let Some(Err(error)) = arguments.report.as_deref().map(|file| report_file::check(file, "--report")) {
         return Outcome::bad_input(error);
     }
     if let Some(error) = too_late(&arguments) {

@@ -8,8 +8,10 @@ mod demo;
 mod manifests;
 mod outcome;
 mod policy;
+mod replay;
 mod report_file;
 mod shop;
+mod slo;
 mod tui;
 
 use std::process::ExitCode;
@@ -17,6 +19,11 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::outcome::Outcome;
+
+/// Spans and samples are allocated by one thread and freed by another: glibc's allocator takes a lock for that, and musl's, which the
+/// image would have, one lock for everything.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Keeps services loaded to their line: scrapes them, learns who calls whom, scales them by policy, and shows what is
 /// broken and what is well.
@@ -39,8 +46,12 @@ enum Command {
     Tui(tui::Arguments),
     /// The demo shop: one of its services, or its shoppers.
     Shop(shop::Arguments),
-    /// Scaling policies: check files.
+    /// Scaling policies: check, test, explain them, import those of HPA and KEDA.
     Policy(policy::Arguments),
+    /// Service level objectives: check files, take over OpenSLO's and Sloth's, print Prometheus' rules.
+    Slo(slo::Arguments),
+    /// What scaling would have done under a load: the policies beside HPA, KEDA and static replicas, in virtual time.
+    Replay(replay::Arguments),
     /// Prints the custom resource ScalingPolicy, for `kubectl apply -f -`.
     Crd,
     /// Writes the Grafana dashboards and their provisioning files.
@@ -54,7 +65,9 @@ fn main() -> ExitCode {
         Command::Autoscaler(arguments) => autoscaler::run(arguments),
         Command::Tui(arguments) => tui::run(arguments),
         Command::Shop(arguments) => shop::run(arguments),
-        Command::Policy(arguments) => policy::run(&arguments),
+        Command::Policy(arguments) => policy::run(arguments),
+        Command::Slo(arguments) => slo::run(arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
         Command::Crd => crd::run(),
         Command::Dashboards(arguments) => dashboards::run(&arguments),
     };

@@ -38,6 +38,9 @@ const POLICIES: [Embedded; 5] = embed![
     "k8s/shop/policies/user.yaml",
 ];
 
+/// What the shop promises.
+const OBJECTIVES: [Embedded; 1] = embed!["k8s/shop/objectives/shop.yaml"];
+
 /// The documents of the shop's workloads, from the binary or from a folder: from its files, or from those of `base` in it.
 pub fn shop(folder: Option<&Path>) -> Result<Vec<Document>, DocumentError> {
     let Some(folder) = folder else { return Ok(embedded(&SHOP)) };
@@ -48,6 +51,13 @@ pub fn shop(folder: Option<&Path>) -> Result<Vec<Document>, DocumentError> {
 /// The documents of the shop's policies: those in the binary, or those in `policies` below the folder.
 pub fn policies(folder: Option<&Path>) -> Result<Vec<Document>, DocumentError> {
     folder.map_or_else(|| Ok(embedded(&POLICIES)), |folder| read_folder(&folder.join("policies")))
+}
+
+/// The documents of the shop's objectives: those in the binary, or those in `objectives` below the folder, where there is one.
+pub fn objectives(folder: Option<&Path>) -> Result<Vec<Document>, DocumentError> {
+    let Some(folder) = folder else { return Ok(embedded(&OBJECTIVES)) };
+    let objectives = folder.join("objectives");
+    if objectives.is_dir() { read_folder(&objectives) } else { Ok(Vec::new()) }
 }
 
 fn embedded(files: &[Embedded]) -> Vec<Document> {
@@ -90,6 +100,7 @@ mod tests {
         for (embedded, on_disk) in [
             (super::shop(None).unwrap(), super::shop(Some(&root)).unwrap()),
             (super::policies(None).unwrap(), super::policies(Some(&root)).unwrap()),
+            (super::objectives(None).unwrap(), super::objectives(Some(&root)).unwrap()),
         ] {
             let names = |documents: &[protocol::yaml::Document]| -> BTreeSet<(std::ffi::OsString, usize)> {
                 documents.iter().map(|d| (d.file.file_name().unwrap().to_owned(), d.number)).collect()

@@ -61,7 +61,7 @@ pub fn run(arguments: Arguments) -> Outcome {
     match arguments.action {
         Action::Serve { service } => serve(&service),
         Action::Shoppers(arguments) => {
-            if let Some(Err(error)) = arguments.report.as_deref().map(report_file::check) {
+            if let Some(Err(error)) = arguments.report.as_deref().map(|file| report_file::check(file, "--report")) {
                 return Outcome::bad_input(error);
             }
             run_until_signal(|shutdown| load(arguments, shutdown))

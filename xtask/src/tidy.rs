@@ -18,7 +18,7 @@ const HOMES: [(&str, &[&str]); 5] = [
     ("sqlx", &["demo-services/src"]),
     (
         "promql_parser",
-        &["collector/src/promql", "collector/src/api", "autoscaler/src/policy/promql.rs", "dashboards/src/tests.rs"],
+        &["collector/src/promql", "collector/src/api", "crates/slo/src/promql.rs", "dashboards/src/tests.rs"],
     ),
     ("tonic", &["collector/src/otlp", "collector/tests", "fuzz/src/otlp.rs"]),
 ];
@@ -131,6 +131,7 @@ fn map_breaches(root: &Path) -> anyhow::Result<Vec<String>> {
         "crates/protocol",
         "crates/lifecycle",
         "crates/cluster",
+        "crates/slo",
     ] {
         for entry in fs::read_dir(root.join(package).join("src"))? {
             let file = entry?.file_name().to_string_lossy().into_owned();

@@ -47,7 +47,7 @@ fn one_that_is_wrong_gets_its_exact_message_and_the_others_go_on() {
     assert_eq!(targets, ["order"]);
     assert_eq!(*sorted.standing(&name("order")), Standing::Steers);
     let refused = |message: &str| Standing::Refused { message: message.to_owned() };
-    assert_eq!(*sorted.standing(&name("cart")), refused("spec.replicas: min 5 is above max 3"));
+    assert_eq!(*sorted.standing(&name("cart")), refused("spec.replicas: min 5 is above max 3: lower min or raise max"));
     let Standing::Refused { message } = sorted.standing(&name("user")) else { panic!("it was taken") };
     assert!(message.starts_with("spec.replicaz: unknown field `replicaz`") && !message.contains("line"), "{message}");
 }

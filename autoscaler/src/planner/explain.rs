@@ -1,11 +1,14 @@
 //! The words of a plan: the record of each signal, the notes of guards, and the one sentence. Decides nothing.
 
+mod sized;
+
 use protocol::scaling::SignalRecord;
 
+use self::sized::sizing_words;
 use super::judge::Verdict;
 use super::limits::Stabilization;
 use super::replicas::Proposal;
-use super::{Course, Reason, unsigned};
+use super::{Course, Observation, Reason, unsigned};
 use crate::policy::{Aim, DOWN_WINDOW_DEFAULT, Policy, QueryTarget, Signal};
 
 /// What the sentence is made from.
@@ -33,10 +36,10 @@ impl Story<'_> {
     fn because(&self) -> String {
         let Self { policy, course, from, wish, .. } = self;
         let bounds = policy.bounds;
-        let asked = self.after("tolerance");
+        let asked = self.guard("errorBudget").map_or_else(|| self.after("tolerance"), |_| self.after("errorBudget"));
         match course.reason {
             Reason::SignalAboveTarget => self.winner("is above"),
-            Reason::SignalBelowTarget => self.winner("is below"),
+            Reason::SignalBelowTarget => format!("{}{}", self.winner("is below"), self.packing()),
             Reason::BelowMinimum => format!("{} are the fewest allowed", bounds.min),
             Reason::AboveMaximum => format!("{} are the most allowed", bounds.max),
             Reason::RecentWishHigher | Reason::ScaleDownStabilized if wish > from => {
@@ -48,10 +51,14 @@ impl Story<'_> {
             }
             Reason::FallbackReplicas => format!("{}, so the fallback holds", self.note("fallback")),
             Reason::WithinTolerance => format!("within tolerance ({})", self.winner("of target")),
+            Reason::SameCount if self.winner_is_schedule() || self.is_sized() => self.winner("of target"),
             Reason::SameCount => format!("{} asks for {from}", self.winner("of target")),
             Reason::ReadingsIncomplete => format!("{}, but {}", self.winner("of target"), self.doubt()),
             Reason::MetricMissingForbidsDown => {
                 format!("{} would be enough, but {}", self.before("freshness"), self.note("freshness"))
+            }
+            Reason::FastBurnForbidsDown => {
+                format!("{} would be enough, but {}", self.before("burnRate"), self.note("burnRate"))
             }
             Reason::ScaleUpStabilized => {
                 format!("scale-up to {asked} waits until wished for {} s", window_seconds(policy, true))
@@ -83,6 +90,12 @@ impl Story<'_> {
         }
     }
 
+    /// Why fewer are asked for than the signals do, if packing is.
+    fn packing(&self) -> String {
+        let note = self.note("errorBudget");
+        if note.is_empty() { note } else { format!(", and {note}") }
+    }
+
     /// What the guards took from a move that was made all the same.
     fn shortfall(&self) -> String {
         let asked = self.before("stabilization");
@@ -105,13 +118,25 @@ impl Story<'_> {
         let Some(index) = self.course.winner else { return "no signal could say".to_owned() };
         let (signal, verdict) = (&self.policy.signals[index], &self.verdicts[index]);
         match &verdict.proposal {
+            Ok(proposal) if matches!(signal.aim, Aim::Schedule(_)) => asked_for(signal, proposal.raw),
             Ok(proposal) => {
+                if let Some(sizing) = &verdict.sizing {
+                    return sizing_words(sizing);
+                }
                 let (value, target) = (value_of(signal, proposal), target_of(signal));
                 let unit = unit_of(signal);
                 format!("{} {}{unit} {relation} {}{}", signal.name, number(value), number(target), percent_of(signal))
             }
             Err(gap) => format!("{} cannot say: {gap}", signal.name),
         }
+    }
+
+    fn is_sized(&self) -> bool {
+        self.course.winner.is_some_and(|index| self.verdicts[index].sizing.is_some())
+    }
+
+    fn winner_is_schedule(&self) -> bool {
+        self.course.winner.is_some_and(|index| matches!(self.policy.signals[index].aim, Aim::Schedule(_)))
     }
 
     fn guard(&self, name: &str) -> Option<&protocol::scaling::GuardRecord> {
@@ -132,19 +157,39 @@ impl Story<'_> {
 }
 
 /// The record of one signal.
-pub(super) fn signal_record(signal: &Signal, verdict: &Verdict, now_ms: i64) -> SignalRecord {
+pub(super) fn signal_record(signal: &Signal, verdict: &Verdict, observation: &Observation, from: i32) -> SignalRecord {
     let proposal = verdict.proposal.as_ref();
+    let now_ms = observation.now_ms;
     SignalRecord {
         signal: signal.name.clone(),
-        value: proposal.ok().map(|p| value_of(signal, p)),
-        target: target_of(signal),
+        value: proposal.ok().map(|p| verdict.sizing.as_ref().map_or_else(|| value_of(signal, p), sized::value_of)),
+        target: verdict.sizing.as_ref().map_or_else(|| target_of(signal), |sizing| sized::target_of(sizing, from)),
         age_seconds: verdict.newest_ms.map(|at_ms| (now_ms - at_ms).max(0) as f64 / 1000.0),
         wish: proposal.ok().map(|p| unsigned(p.raw)),
         note: match proposal {
+            Ok(proposal) if matches!(signal.aim, Aim::Schedule(_)) && proposal.raw == 0 => OUTSIDE.to_owned(),
+            Ok(proposal) if verdict.made_up => {
+                join("a part of the formula has no data and is made up", &assumptions(proposal))
+            }
             Ok(proposal) => assumptions(proposal),
             Err(gap) => gap.to_string(),
         },
+        sizing: verdict.sizing,
     }
+}
+
+/// What a schedule says outside its windows.
+const OUTSIDE: &str = "outside its windows";
+
+fn asked_for(signal: &Signal, replicas: i32) -> String {
+    match replicas {
+        0 => format!("{} asks for nothing now", signal.name),
+        replicas => format!("{} asks for {replicas} now", signal.name),
+    }
+}
+
+fn join(one: &str, other: &str) -> String {
+    if other.is_empty() { one.to_owned() } else { format!("{one}; {other}") }
 }
 
 fn assumptions(proposal: &Proposal) -> String {
@@ -187,25 +232,30 @@ fn window_seconds(policy: &Policy, up: bool) -> u64 {
 
 fn value_of(signal: &Signal, proposal: &Proposal) -> f64 {
     match signal.aim {
-        Aim::Utilization { .. } => proposal.value as f64,
-        Aim::Query { .. } => proposal.value as f64 / 1000.0,
+        Aim::Utilization { .. } | Aim::Schedule(_) => proposal.value as f64,
+        Aim::Query { .. } | Aim::Expression { .. } => proposal.value as f64 / 1000.0,
+        Aim::Demand(_) | Aim::Upstream(_) | Aim::Backlog { .. } => f64::from(proposal.raw),
     }
 }
 
 fn target_of(signal: &Signal) -> f64 {
-    match signal.aim {
-        Aim::Utilization { percent, .. } => f64::from(percent),
-        Aim::Query { target: QueryTarget::PerReplica(millis) | QueryTarget::Total(millis), .. } => {
+    match &signal.aim {
+        Aim::Utilization { percent, .. } => f64::from(*percent),
+        Aim::Query { target, .. } | Aim::Expression { target, .. } => {
+            let (QueryTarget::PerReplica(millis) | QueryTarget::Total(millis)) = *target;
             millis as f64 / 1000.0
         }
+        Aim::Demand(_) | Aim::Upstream(_) | Aim::Backlog { .. } => 0.0,
+        Aim::Schedule(schedule) => f64::from(schedule.replicas()),
     }
 }
 
 fn unit_of(signal: &Signal) -> &'static str {
     match signal.aim {
         Aim::Utilization { .. } => "%",
-        Aim::Query { target: QueryTarget::PerReplica(_), .. } => " per replica",
-        Aim::Query { .. } => "",
+        Aim::Query { target: QueryTarget::PerReplica(_), .. }
+        | Aim::Expression { target: QueryTarget::PerReplica(_), .. } => " per replica",
+        _ => "",
     }
 }
 
@@ -214,7 +264,7 @@ fn percent_of(signal: &Signal) -> &'static str {
 }
 
 /// About three digits that matter, without trailing zeros.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     let decimals = match value.abs() {
         v if v >= 100.0 => 0,
         v if v >= 10.0 => 1,

@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use crate::policy::{Behavior, Change, DOWN_WINDOW_DEFAULT, ScalingRules};
+use super::learning::Learnt;
+use super::observation::{Observation, Reading};
+use crate::policy::{Behavior, Change, DOWN_WINDOW_DEFAULT, Policy, ScalingRules};
 
 /// A wish of an earlier tick, before it was stabilised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +35,7 @@ impl ScaleEvent {
 }
 
 /// What is remembered of one workload.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct History {
     /// Wishes.
     pub recommendations: Vec<Recommendation>,
@@ -43,12 +45,32 @@ pub struct History {
     pub downs: Vec<ScaleEvent>,
     /// Milliseconds since the epoch from which on no signal could say; `None` while one can.
     pub blind_since_ms: Option<i64>,
+    /// What readings have taught of the workload.
+    pub learnt: Learnt,
 }
 
 impl History {
     /// A workload seen for the first time: what it has is what was wished, so that a new autoscaler does not lower first.
     pub fn begin(now_ms: i64, desired: i32) -> Self {
         Self { recommendations: vec![Recommendation { at_ms: now_ms, replicas: desired }], ..Self::default() }
+    }
+
+    /// Learns from a tick's readings; before the tick is planned, so that its plan knows what they say.
+    pub fn learn(&mut self, policy: &Policy, observation: &Observation) {
+        for (signal, reading) in policy.signals.iter().zip(&observation.readings) {
+            match reading {
+                Reading::Demand(demand) => self.learnt.demand(demand, observation),
+                Reading::Backlog { waiting, at_ms: Some(at_ms), throughput: Ok(throughput) } => {
+                    self.learnt.backlog(&signal.name, *at_ms, *waiting, throughput.rate, observation.ready);
+                }
+                Reading::Backlog { .. }
+                | Reading::Pods(_)
+                | Reading::Total { .. }
+                | Reading::Inputs(_)
+                | Reading::Clock
+                | Reading::Missing(_) => {}
+            }
+        }
     }
 
     /// Remembers a wish, in the place of one that can count no more if there is one.

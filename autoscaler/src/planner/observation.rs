@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::budget::ErrorBudget;
 use crate::policy::Resource;
 
 /// Everything `plan` may know about a workload, apart from its policy and history.
@@ -22,6 +23,8 @@ pub struct Observation {
     pub startup: Startup,
     /// An operator has paused the policy: it is planned, and not carried out.
     pub paused: bool,
+    /// What the objectives of its service say; `None` where it has none.
+    pub budget: Option<ErrorBudget>,
 }
 
 /// How long a starting pod's CPU is not believed.
@@ -52,8 +55,62 @@ pub enum Reading {
         /// Milliseconds since the epoch.
         at_ms: Option<i64>,
     },
+    /// One reading for each query of an expression, in its order; each a total or missing.
+    Inputs(Vec<Reading>),
+    /// The signal needs the time alone.
+    Clock,
+    /// What a workload's size follows from.
+    Demand(Box<Demand>),
+    /// What waits to be done, and how much of it is done.
+    Backlog {
+        /// How much waits.
+        waiting: f64,
+        /// Milliseconds since the epoch; `None` where it is not known.
+        at_ms: Option<i64>,
+        /// How much is done, by all replicas together.
+        throughput: Result<Throughput, Gap>,
+    },
     /// Nothing.
     Missing(Gap),
+}
+
+/// How much is done a second.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Throughput {
+    /// A second.
+    pub rate: f64,
+    /// Milliseconds since the epoch; `None` where it is not known.
+    pub at_ms: Option<i64>,
+}
+
+/// What one service is asked to do, on average over a window.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ServiceDemand {
+    /// Milliseconds since the epoch at the end of the window.
+    pub at_ms: i64,
+    /// Length of the window.
+    pub window_seconds: f64,
+    /// Requests a second that it answered.
+    pub served: f64,
+    /// Those of them that had not been sent before, where that is known.
+    pub asked: f64,
+    /// Requests a second at the front doors behind which it is; `None` where that is not known.
+    pub front: Option<f64>,
+    /// Mean seconds of a request spent in the service itself; `None` where that is not known.
+    pub own_seconds: Option<f64>,
+    /// Mean seconds of a request, waiting for others included; `None` where that is not known.
+    pub whole_seconds: Option<f64>,
+}
+
+/// What a workload's size follows from: its requests, and what its replicas use for them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Demand {
+    /// What its service is asked to do.
+    pub service: ServiceDemand,
+    /// CPU that replicas use, in millicores.
+    pub cpu: Vec<PodSample>,
+    /// Cores that one replica may use; `None` where its containers set neither limit nor request.
+    pub cores: Option<f64>,
 }
 
 /// One pod's usage.
@@ -184,6 +241,17 @@ pub enum Gap {
     /// How old the samples behind a query are could not be found out.
     #[error("the age of the samples behind the query is not known")]
     AgeUnknown,
+    /// A query of an expression has no data.
+    #[error("{query} has no data: {gap}")]
+    Input {
+        /// What the formula calls it.
+        query: String,
+        /// Why not.
+        gap: Box<Gap>,
+    },
+    /// All queries have data, and the formula gives no number.
+    #[error("the formula gives no number: it divides by zero or grows beyond all bounds")]
+    NoNumber,
     /// The workload has no pod.
     #[error("there is no pod")]
     NoPods,
@@ -219,7 +287,40 @@ pub enum Gap {
     /// The pods with values request nothing.
     #[error("the replicas with a reading request nothing")]
     ZeroRequests,
+    /// Neither graph nor metrics know requests of the service.
+    #[error("no requests of service {0} are known: neither spans nor http_server_request_duration_seconds")]
+    NoRequests(String),
+    /// No front door is known behind which the service is.
+    #[error("the call graph knows no front door of this service")]
+    NoFrontDoor,
+    /// The replicas' containers say nothing of CPU.
+    #[error("the containers set neither a CPU limit nor a CPU request, and the policy no workers")]
+    NoCores,
+    /// How long a worker is busy with a request was never seen.
+    #[error("what a request costs is not known yet")]
+    CostUnknown,
+    /// How much a replica does was never seen.
+    #[error("how much a replica does is not known yet: nothing was done so far")]
+    ThroughputUnknown,
+    /// The replicas are busy with something that is none of the requests.
+    #[error("a replica uses {used_percent}% of its CPU, and its requests explain {explained_percent}%")]
+    Unexplained {
+        /// Of what it may use.
+        used_percent: i64,
+        /// Of that.
+        explained_percent: i64,
+    },
     /// More replicas than can be counted.
     #[error("the wish is too large to be a number of replicas")]
     Overflow,
+}
+
+impl Gap {
+    /// What is behind it.
+    pub fn cause(&self) -> &Self {
+        match self {
+            Self::Input { gap, .. } => gap.cause(),
+            other => other,
+        }
+    }
 }

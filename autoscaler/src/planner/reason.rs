@@ -29,6 +29,8 @@ pub enum Reason {
     MetricsUnavailable,
     /// Held: a signal or a replica without a reading forbids going down.
     MetricMissingForbidsDown,
+    /// Held: an objective of its service burns its error budget fast, which forbids going down.
+    FastBurnForbidsDown,
     /// Held: not wished for long enough to go up.
     ScaleUpStabilized,
     /// Held: more was wished within the downward window.
@@ -55,7 +57,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::SignalAboveTarget,
         Self::SignalBelowTarget,
         Self::BelowMinimum,
@@ -69,6 +71,7 @@ impl Reason {
         Self::MetricStale,
         Self::MetricsUnavailable,
         Self::MetricMissingForbidsDown,
+        Self::FastBurnForbidsDown,
         Self::ScaleUpStabilized,
         Self::ScaleDownStabilized,
         Self::ScaleUpLimit,
@@ -98,6 +101,7 @@ impl Reason {
             Self::MetricStale => "MetricStale",
             Self::MetricsUnavailable => "MetricsUnavailable",
             Self::MetricMissingForbidsDown => "MetricMissingForbidsDown",
+            Self::FastBurnForbidsDown => "FastBurnForbidsDown",
             Self::ScaleUpStabilized => "ScaleUpStabilized",
             Self::ScaleDownStabilized => "ScaleDownStabilized",
             Self::ScaleUpLimit => "ScaleUpLimit",

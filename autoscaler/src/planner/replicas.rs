@@ -16,7 +16,7 @@ pub struct Proposal {
     pub rule: Rule,
     /// Usage over target.
     pub ratio: f64,
-    /// The value read: percent of requests for utilization, thousandths for the others.
+    /// The value read: percent of requests for utilization, replicas for a schedule, thousandths for the others.
     pub value: i64,
     /// The average of the values per pod in thousandths, where the signal reads pods.
     pub average_millis: i64,
@@ -37,6 +37,8 @@ pub enum Rule {
     WithinToleranceAssumed,
     /// With those pods assumed full or idle the direction would turn round.
     WouldTurnRound,
+    /// The numbers behind a sizing are not known well enough to go all the way.
+    Uncertain,
 }
 
 /// The pods and their readings of one calculation.
@@ -143,6 +145,22 @@ pub fn for_total(total: i64, target: i64, pods: &[Pod], current: i32, tolerance:
     Ok(proposal(raw, raw, Rule::Ratio))
 }
 
+/// Asks for as many replicas as are `asked` at this time, without a target to be near to.
+pub fn for_schedule(asked: i32, current: i32) -> Proposal {
+    let ratio = f64::from(asked) / f64::from(current);
+    let value = i64::from(asked);
+    Proposal {
+        replicas: asked,
+        raw: asked,
+        rule: Rule::Ratio,
+        ratio,
+        value,
+        average_millis: value * 1000,
+        missing: 0,
+        unready: 0,
+    }
+}
+
 /// A value that enters the calculation; `pod` is `None` for a pod that the cluster does not know (any more).
 #[derive(Debug, Clone, Copy)]
 struct Usage {
@@ -193,7 +211,7 @@ fn group(fleet: Fleet<'_>, resource: Option<Resource>) -> Result<Groups, Gap> {
 }
 
 /// Readings mostly come in the order of the pods; a search is the exception.
-fn find_sample(samples: &[PodSample], guess: usize, name: &str) -> Option<usize> {
+pub(super) fn find_sample(samples: &[PodSample], guess: usize, name: &str) -> Option<usize> {
     match samples.get(guess) {
         Some(sample) if sample.pod == name => Some(guess),
         _ => samples.iter().position(|sample| sample.pod == name),

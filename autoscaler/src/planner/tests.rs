@@ -9,12 +9,15 @@ use super::observation::{ContainerRequest, Phase, Pod, PodSample, ReadyCondition
 use super::*;
 use crate::policy::{from_documents, load};
 
+mod composite;
+mod counterfactual;
 mod scenario;
+mod sized;
 
 /// Milliseconds since the epoch at which all tests begin.
-const START_MS: i64 = 1_700_000_000_000;
+pub(super) const START_MS: i64 = 1_700_000_000_000;
 
-fn policy(spec: &str) -> Policy {
+pub(super) fn policy(spec: &str) -> Policy {
     let text = format!(
         "apiVersion: plimsoll.dev/v1alpha1\nkind: ScalingPolicy\nmetadata: {{name: order, namespace: shop}}\n\
          spec:\n  target: {{kind: Deployment, name: order}}\n{spec}"
@@ -44,7 +47,7 @@ fn sample(index: usize, millis: i64, at_ms: i64) -> PodSample {
 }
 
 /// As many ready pods as values, each using so many of its 100 millicores.
-fn observation(now_ms: i64, usage: &[i64]) -> Observation {
+pub(super) fn observation(now_ms: i64, usage: &[i64]) -> Observation {
     Observation {
         now_ms,
         desired: i32::try_from(usage.len()).unwrap(),
@@ -53,10 +56,12 @@ fn observation(now_ms: i64, usage: &[i64]) -> Observation {
         readings: vec![Reading::Pods(usage.iter().enumerate().map(|(i, u)| sample(i, *u, now_ms)).collect())],
         startup: Startup::default(),
         paused: false,
+        budget: None,
     }
 }
 
-const CPU_65: &str = "  replicas: {min: 1, max: 8}\n  signals: [{utilization: {resource: cpu, target: 65%}}]\n";
+pub(super) const CPU_65: &str =
+    "  replicas: {min: 1, max: 8}\n  signals: [{utilization: {resource: cpu, target: 65%}}]\n";
 const WITH_BEHAVIOR: &str = "  behavior: {scaleDown: {stabilizationWindowSeconds: 20}}\n";
 const MORE_SIGNALS: &str =
     "    - query: {name: orders a second, promql: 'sum(rate(orders_total[1m]))', perReplica: 50}\n";
@@ -242,6 +247,16 @@ fn any_total() -> impl Strategy<Value = Reading> {
     ]
 }
 
+fn any_budget() -> impl Strategy<Value = Option<ErrorBudget>> {
+    use slo::burn::State;
+    let state = prop_oneof![Just(State::NoData), Just(State::Ok), Just(State::SlowBurn), Just(State::FastBurn)];
+    let budget = (state, proptest::option::of(-2.0f64..1.0), any::<bool>()).prop_map(|(state, left, packing)| {
+        let (objective, over) = ("availability".to_owned(), Duration::from_secs(3600));
+        ErrorBudget { state, objective, rate: 20.0, over, left, packing }
+    });
+    proptest::option::of(budget)
+}
+
 prop_compose! {
     fn any_case()(pods in 0usize..12)(
         usage in any_reading(pods),
@@ -250,6 +265,7 @@ prop_compose! {
         desired in 0i32..12,
         past in proptest::collection::vec((0i64..600_000, 0i32..12), 0..8),
         with_behavior in any::<bool>(),
+        budget in any_budget(),
     ) -> (Policy, Observation, History) {
         let mut observed = observation(START_MS, &vec![0; phases.len()]);
         for (pod, (kind, age_ms)) in observed.pods.iter_mut().zip(phases) {
@@ -262,6 +278,7 @@ prop_compose! {
             }
         }
         observed.desired = desired;
+        observed.budget = budget;
         observed.readings = vec![usage, total];
         let recommendations =
             past.into_iter().map(|(age, replicas)| history::Recommendation { at_ms: START_MS - age, replicas }).collect();

@@ -1,4 +1,7 @@
-//! From what people wrote to what is right: ranges, exclusive fields, names, PromQL. Each check names its field.
+//! From what people wrote to what is right: ranges, exclusive fields, names, PromQL. Each check names its field. Formulas and
+//! schedules are in `check/composite`.
+
+mod composite;
 
 use std::time::Duration;
 
@@ -8,13 +11,16 @@ use protocol::scaling::{Mode, ObjectName};
 use protocol::yaml::{Document, DocumentError};
 
 use super::raw::{
-    RawBehavior, RawFallback, RawPolicy, RawQuery, RawRateKind, RawResource, RawRules, RawSelect, RawSignal, RawSpec,
-    RawUtilization,
+    RawBacklog, RawBehavior, RawFallback, RawObjective, RawPolicy, RawQuery, RawRateKind, RawResource, RawRules,
+    RawSelect, RawSignal, RawSizing, RawSpec, RawUtilization,
 };
 use super::{
-    Aim, Behavior, Bounds, CPU_PERCENT_DEFAULT, Change, Fallback, MAX_AGE_DEFAULT, Policy, QueryTarget, RatePolicy,
-    Resource, ScalingRules, Select, Signal, promql,
+    Aim, Behavior, Bounds, CPU_PERCENT_DEFAULT, Change, Fallback, LatencyObjective, MAX_AGE_DEFAULT, Objective, Policy,
+    QueryTarget, RatePolicy, Resource, ScalingRules, Select, Signal, Sizing, UTILIZATION_MAX_DEFAULT,
+    VARIABILITY_DEFAULT,
 };
+
+pub(super) use composite::{QUERIES_MAX, QUERY_NAME_MAX, ZONE_DEFAULT};
 
 /// The only version there is.
 const API_VERSION: &str = "plimsoll.dev/v1alpha1";
@@ -40,19 +46,29 @@ pub(super) const RATES_MAX: u32 = 16;
 /// Longest name of a signal, in characters; sentences stay readable.
 pub(super) const SIGNAL_NAME_MAX: u32 = 128;
 
+/// Longest name of a service, in characters; the collector's own limit of 256 bytes.
+pub(super) const SERVICE_MAX: u32 = 256;
+
+/// The kinds of signal, as people are told of them.
+const KINDS: &str = "utilization, query, expression, demand, upstream, backlog or schedule";
+
 /// A name made from a query is cut here; sentences stay readable.
 const NAME_FROM_QUERY_MAX: usize = 48;
+
+/// A smaller share of requests is no promise.
+pub(super) const QUANTILE_MIN: f64 = 0.01;
+
+/// Nobody sees enough requests in a minute to know more.
+pub(super) const QUANTILE_MAX: f64 = 0.9999;
+
+/// More requests at once than one process works on.
+pub(super) const WORKERS_MAX: u32 = 10_000;
 
 /// Reads and checks one document.
 pub fn check(document: &Document) -> Result<Policy, DocumentError> {
     let raw: RawPolicy = document.parse()?;
     let check = Check { document };
-    if raw.api_version != API_VERSION {
-        return check.fail("apiVersion", &format!("found {:?}, expected {API_VERSION}", raw.api_version));
-    }
-    if raw.kind != KIND {
-        return check.fail("kind", &format!("found {:?}, expected {KIND}", raw.kind));
-    }
+    document.is_kind((&raw.api_version, &raw.kind), (API_VERSION, KIND))?;
     check.name("metadata.name", &raw.metadata.name)?;
     let namespace = raw.metadata.namespace.unwrap_or_else(|| "default".to_owned());
     check.name("metadata.namespace", &namespace)?;
@@ -91,32 +107,65 @@ impl Check<'_> {
     }
 
     fn policy(&self, name: ObjectName, spec: RawSpec) -> Result<Policy, DocumentError> {
-        for (field, written) in
-            [("objective", spec.objective), ("resources", spec.resources), ("budgets", spec.budgets)]
-        {
+        for (field, written) in [("resources", spec.resources), ("budgets", spec.budgets)] {
             if written.is_some() {
-                return self.fail(&format!("spec.{field}"), "not supported yet");
+                return self.fail(&format!("spec.{field}"), "not supported yet: remove it");
             }
         }
         self.name("spec.target.name", &spec.target.name)?;
+        let service = match spec.target.service {
+            Some(service) if service.trim().is_empty() => return self.fail("spec.target.service", "is empty"),
+            Some(service) => service,
+            None => spec.target.name.clone(),
+        };
+        self.at_most("spec.target.service", service.chars().count(), SERVICE_MAX, "characters")?;
+        let objective = spec.objective.map(|o| self.objective(&o)).transpose()?.unwrap_or_default();
         let target = WorkloadRef { kind: spec.target.kind, namespace: name.namespace.clone(), name: spec.target.name };
         let max = self.within("spec.replicas.max", spec.replicas.max, 1, REPLICAS_MAX)?;
         let min = self.within("spec.replicas.min", spec.replicas.min.unwrap_or(1), 1, REPLICAS_MAX)?;
         if min > max {
-            return self.fail("spec.replicas", &format!("min {min} is above max {max}"));
+            return self.fail("spec.replicas", &format!("min {min} is above max {max}: lower min or raise max"));
         }
+        let signals = self.signals(spec.signals, objective)?;
+        self.schedules_within(&signals, max)?;
         Ok(Policy {
             name,
             target,
+            service,
+            objective,
             mode: spec.mode.unwrap_or(Mode::Auto),
             bounds: Bounds { min, max },
-            signals: self.signals(spec.signals)?,
+            signals,
             behavior: spec.behavior.map(|b| self.behavior(b)).transpose()?,
             fallback: spec.fallback.as_ref().map(|f| self.fallback(f, max)).transpose()?,
         })
     }
 
-    fn signals(&self, written: Option<Vec<RawSignal>>) -> Result<Vec<Signal>, DocumentError> {
+    fn objective(&self, raw: &RawObjective) -> Result<Objective, DocumentError> {
+        let latency = match &raw.latency {
+            None => None,
+            Some(raw) => {
+                let (quantile, below) = (raw.quantile.0, raw.below);
+                if !(QUANTILE_MIN..=QUANTILE_MAX).contains(&quantile) {
+                    let message = format!("found {quantile}, expected {QUANTILE_MIN} to {QUANTILE_MAX}, such as 0.99");
+                    return self.fail("spec.objective.latency.quantile", &message);
+                }
+                if below.is_zero() {
+                    return self.fail("spec.objective.latency.below", "found 0s, expected more");
+                }
+                Some(LatencyObjective { quantile, below })
+            }
+        };
+        match raw.availability.map(|a| a.0) {
+            Some(share) if !(share > 0.0 && share < 1.0) => {
+                let message = format!("found {}%, expected between 0% and 100%, such as 99.9%", share * 100.0);
+                self.fail("spec.objective.availability", &message)
+            }
+            availability => Ok(Objective { latency, availability }),
+        }
+    }
+
+    fn signals(&self, written: Option<Vec<RawSignal>>, objective: Objective) -> Result<Vec<Signal>, DocumentError> {
         let Some(written) = written else {
             let aim = Aim::Utilization { resource: Resource::Cpu, container: None, percent: CPU_PERCENT_DEFAULT };
             return Ok(vec![Signal { name: "cpu utilization".to_owned(), max_age: MAX_AGE_DEFAULT, aim }]);
@@ -129,32 +178,100 @@ impl Check<'_> {
         let mut signals: Vec<Signal> = Vec::with_capacity(written.len());
         for (index, raw) in written.into_iter().enumerate() {
             let field = format!("spec.signals[{index}]");
-            let signal = self.signal(&field, raw)?;
+            let signal = self.signal(&field, raw, objective)?;
             if signals.iter().any(|s| s.name == signal.name) {
-                return self.fail(&field, &format!("another signal is called {:?} already", signal.name));
+                let message =
+                    format!("another signal is called {:?} already: give one of them a name of its own", signal.name);
+                return self.fail(&field, &message);
             }
             signals.push(signal);
         }
         Ok(signals)
     }
 
-    fn signal(&self, field: &str, raw: RawSignal) -> Result<Signal, DocumentError> {
-        let later = [
-            ("demand", raw.demand),
-            ("upstream", raw.upstream),
-            ("backlog", raw.backlog),
-            ("schedule", raw.schedule),
-            ("forecast", raw.forecast),
-        ];
-        for (name, written) in later {
-            if written.is_some() {
-                return self.fail(&format!("{field}.{name}"), "not supported yet; expected utilization or query");
-            }
+    fn signal(&self, field: &str, raw: RawSignal, objective: Objective) -> Result<Signal, DocumentError> {
+        if raw.forecast.is_some() {
+            return self.fail(&format!("{field}.forecast"), &format!("not supported yet; expected {KINDS}"));
         }
-        match (raw.utilization, raw.query) {
-            (Some(raw), None) => self.utilization(&format!("{field}.utilization"), raw),
-            (None, Some(raw)) => self.query(&format!("{field}.query"), raw),
-            _ => self.fail(field, "expected exactly one of utilization or query"),
+        let at = |kind: &str| format!("{field}.{kind}");
+        let mut found = Vec::new();
+        found.extend(raw.utilization.map(|raw| self.utilization(&at("utilization"), raw)));
+        found.extend(raw.query.map(|raw| self.query(&at("query"), raw)));
+        found.extend(raw.expression.map(|raw| self.expression(&at("expression"), raw)));
+        found.extend(raw.demand.map(|raw| self.sized("demand", &at("demand"), &raw, objective, Aim::Demand)));
+        found.extend(raw.upstream.map(|raw| self.sized("upstream", &at("upstream"), &raw, objective, Aim::Upstream)));
+        found.extend(raw.backlog.map(|raw| self.backlog(&at("backlog"), raw)));
+        found.extend(raw.schedule.map(|raw| self.schedule(&at("schedule"), &raw)));
+        match found.pop() {
+            Some(signal) if found.is_empty() => signal,
+            _ => self.fail(field, &format!("expected exactly one of {KINDS}")),
+        }
+    }
+
+    fn sized(
+        &self,
+        name: &str,
+        field: &str,
+        raw: &RawSizing,
+        objective: Objective,
+        aim: impl Fn(Sizing) -> Aim,
+    ) -> Result<Signal, DocumentError> {
+        let Some(latency) = objective.latency else {
+            let remedy = "objective: {latency: {quantile: 0.99, below: 250ms}}";
+            return self.fail(field, &format!("needs spec.objective.latency to be sized by, such as {remedy}"));
+        };
+        let utilization_max = match raw.utilization_max {
+            Some(percent) => f64::from(self.within(&format!("{field}.utilizationMax"), percent.0, 1, 100)?) / 100.0,
+            None => UTILIZATION_MAX_DEFAULT,
+        };
+        if let Some(workers) = raw.workers {
+            self.within(&format!("{field}.workers"), workers, 1, WORKERS_MAX)?;
+        }
+        let variability = raw.variability.map_or(VARIABILITY_DEFAULT, |share| share.0);
+        let sizing = Sizing { latency, utilization_max, workers: raw.workers, variability };
+        Ok(Signal { name: name.to_owned(), max_age: self.max_age(field, raw.max_age)?, aim: aim(sizing) })
+    }
+
+    fn backlog(&self, field: &str, raw: RawBacklog) -> Result<Signal, DocumentError> {
+        let selectors = self.selectors(&format!("{field}.promql"), &raw.promql)?;
+        let throughput = match raw.throughput {
+            Some(promql) => {
+                let selectors = self.selectors(&format!("{field}.throughput"), &promql)?;
+                Some((promql, selectors))
+            }
+            None => None,
+        };
+        if raw.drain_within.is_zero() {
+            return self.fail(&format!("{field}.drainWithin"), "found 0s, expected more");
+        }
+        let name = self.signal_name(field, raw.name, &raw.promql)?;
+        let max_age = self.max_age(field, raw.max_age)?;
+        let aim = Aim::Backlog { promql: raw.promql, selectors, drain_within: raw.drain_within, throughput };
+        Ok(Signal { name, max_age, aim })
+    }
+
+    /// The selectors of a query that reads something.
+    fn selectors(&self, field: &str, promql: &str) -> Result<Vec<String>, DocumentError> {
+        match slo::promql::selectors(promql) {
+            Err(reason) => self.fail(field, &format!("not PromQL: {}", reason.trim())),
+            Ok(selectors) if selectors.is_empty() => {
+                self.fail(field, "reads no metric, expected a query with a selector")
+            }
+            Ok(selectors) => Ok(selectors),
+        }
+    }
+
+    /// The name as written, or the start of what the signal is made of.
+    fn signal_name(&self, field: &str, written: Option<String>, made_of: &str) -> Result<String, DocumentError> {
+        match written {
+            Some(name) if name.trim().is_empty() => {
+                self.fail(&format!("{field}.name"), "is empty: write a name or leave it out")
+            }
+            Some(name) => {
+                self.at_most(&format!("{field}.name"), name.chars().count(), SIGNAL_NAME_MAX, "characters")?;
+                Ok(name)
+            }
+            None => Ok(made_of.chars().take(NAME_FROM_QUERY_MAX).collect()),
         }
     }
 
@@ -173,28 +290,19 @@ impl Check<'_> {
     }
 
     fn query(&self, field: &str, raw: RawQuery) -> Result<Signal, DocumentError> {
-        let target = match (raw.per_replica, raw.target) {
-            (Some(value), None) => QueryTarget::PerReplica(self.positive(&format!("{field}.perReplica"), value)?),
-            (None, Some(value)) => QueryTarget::Total(self.positive(&format!("{field}.target"), value)?),
-            _ => return self.fail(field, "expected exactly one of perReplica or target"),
-        };
-        let selectors = match promql::selectors(&raw.promql) {
-            Ok(selectors) => selectors,
-            Err(reason) => return self.fail(&format!("{field}.promql"), &format!("not PromQL: {}", reason.trim())),
-        };
-        if selectors.is_empty() {
-            return self.fail(&format!("{field}.promql"), "reads no metric, expected a query with a selector");
-        }
-        let name = match raw.name {
-            Some(name) if name.trim().is_empty() => return self.fail(&format!("{field}.name"), "is empty"),
-            Some(name) => {
-                self.at_most(&format!("{field}.name"), name.chars().count(), SIGNAL_NAME_MAX, "characters")?;
-                name
-            }
-            None => raw.promql.chars().take(NAME_FROM_QUERY_MAX).collect(),
-        };
+        let target = self.target(field, raw.per_replica, raw.target)?;
+        let selectors = self.selectors(&format!("{field}.promql"), &raw.promql)?;
+        let name = self.signal_name(field, raw.name, &raw.promql)?;
         let max_age = self.max_age(field, raw.max_age)?;
         Ok(Signal { name, max_age, aim: Aim::Query { promql: raw.promql, selectors, target } })
+    }
+
+    fn target(&self, field: &str, each: Option<Quantity>, all: Option<Quantity>) -> Result<QueryTarget, DocumentError> {
+        match (each, all) {
+            (Some(value), None) => Ok(QueryTarget::PerReplica(self.positive(&format!("{field}.perReplica"), value)?)),
+            (None, Some(value)) => Ok(QueryTarget::Total(self.positive(&format!("{field}.target"), value)?)),
+            _ => self.fail(field, "expected exactly one of perReplica or target"),
+        }
     }
 
     fn positive(&self, field: &str, value: Quantity) -> Result<i64, DocumentError> {
@@ -262,7 +370,8 @@ impl Check<'_> {
     fn fallback(&self, raw: &RawFallback, max: i32) -> Result<Fallback, DocumentError> {
         let replicas = self.within("spec.fallback.replicas", raw.replicas, 1, REPLICAS_MAX)?;
         if replicas > max {
-            return self.fail("spec.fallback.replicas", &format!("found {replicas}, above spec.replicas.max {max}"));
+            let message = format!("found {replicas}, above spec.replicas.max {max}: lower the one or raise the other");
+            return self.fail("spec.fallback.replicas", &message);
         }
         Ok(Fallback { after_missing: raw.after_missing, replicas })
     }

@@ -1,6 +1,8 @@
 //! The custom resource `ScalingPolicy` as Kubernetes is told of it: exactly the fields that `raw` reads, with the defaults of
 //! the checked types. Never reads a policy. What a schema cannot say (PromQL, names used twice) `check` alone refuses.
 
+mod composite;
+mod signal;
 mod status;
 
 use cluster::WorkloadKind;
@@ -8,7 +10,7 @@ use protocol::duration::Display;
 use protocol::scaling::Mode;
 use serde_json::{Value, json};
 
-use super::check::{RATES_MAX, SIGNAL_NAME_MAX as NAME_MAX, SIGNALS_MAX};
+use super::check::{QUANTILE_MAX, QUANTILE_MIN, RATES_MAX, SERVICE_MAX, SIGNALS_MAX};
 use super::{CPU_PERCENT_DEFAULT, Change, MAX_AGE_DEFAULT, RatePolicy, ScalingRules, Select, TOLERANCE_DEFAULT};
 
 /// The first lines of the file.
@@ -30,13 +32,19 @@ const PERCENT_MAX: u32 = 1000;
 const DURATION_MAX: u32 = 64;
 
 /// Names as `check` takes them.
-const NAME: &str = "^[a-z0-9.-]+$";
+pub(super) const NAME: &str = "^[a-z0-9.-]+$";
 
 /// Durations as `protocol::duration` reads them.
 const DURATION: &str = "^(0|([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?)$";
 
 /// Whole percentages from 1 to 1000.
 const PERCENT: &str = r"^\+?0*([1-9][0-9]{0,2}|1000)\s*%$";
+
+/// Whole percentages from 1 to 100.
+const SHARE_PERCENT: &str = r"^\+?0*([1-9][0-9]?|100)\s*%$";
+
+/// Percentages above 0 and below 100.
+const AVAILABILITY: &str = r"^0*([1-9][0-9]?(\.[0-9]*)?|\.[0-9]*[1-9][0-9]*)%$";
 
 /// Quantities as `protocol::quantity` reads them, above 0: a digit other than 0 stands before the point or after it.
 const QUANTITY: &str = concat!(
@@ -98,7 +106,7 @@ fn columns() -> Value {
     ])
 }
 
-fn resource() -> Value {
+pub(super) fn resource() -> Value {
     object(
         "Says which workload is scaled, by which signals and within which limits.",
         &["spec"],
@@ -122,6 +130,7 @@ fn spec() -> Value {
             Some(&json!(Mode::Auto)),
         ),
         "replicas": replicas(),
+        "objective": objective(),
         "signals": {
             "type": "array",
             "description": "Readings that ask for capacity; the largest wish wins. Each needs a name of its own.",
@@ -132,14 +141,45 @@ fn spec() -> Value {
                 "target": format!("{CPU_PERCENT_DEFAULT}%"),
                 "maxAge": Display(MAX_AGE_DEFAULT).to_string(),
             }}],
-            "items": signal(),
+            "items": signal::signal(),
         },
         "behavior": behavior(),
         "fallback": fallback(),
     });
     let spec = object("What is scaled, and how.", &["target", "replicas"], properties);
-    let rule = "!has(self.fallback) || self.fallback.replicas <= self.replicas.max";
-    with_rule(spec, rule, "fallback.replicas must not be above replicas.max: lower the one or raise the other")
+    let fallback = (
+        "!has(self.fallback) || self.fallback.replicas <= self.replicas.max",
+        "fallback.replicas must not be above replicas.max: lower the one or raise the other",
+    );
+    let sized = (
+        "(has(self.objective) && has(self.objective.latency)) || !self.signals.exists(s, has(s.demand) || has(s.upstream))",
+        "demand and upstream are sized by objective.latency: write one, such as {quantile: 0.99, below: 250ms}",
+    );
+    with_rules(spec, &[fallback, sized])
+}
+
+fn objective() -> Value {
+    let latency = object(
+        "How fast requests are answered.",
+        &["quantile", "below"],
+        json!({
+            "quantile": {
+                "type": "number",
+                "description": "The share of requests that must be, such as 0.99.",
+                "minimum": QUANTILE_MIN,
+                "maximum": QUANTILE_MAX,
+            },
+            "below": duration("How fast; more than 0, such as 250ms."),
+        }),
+    );
+    let availability = text(
+        "The share of requests that are answered well, such as 99.9%.",
+        DURATION_MAX,
+        AVAILABILITY,
+        "expected a percentage above 0% and below 100%, such as 99.9%",
+    );
+    let properties = json!({"latency": latency, "availability": availability});
+    object("What customers were promised.", &[], properties)
 }
 
 fn target() -> Value {
@@ -153,6 +193,12 @@ fn target() -> Value {
                 None,
             ),
             "name": text("The name of the workload.", 253, NAME, "expected a name of a-z, 0-9, - and ."),
+            "service": text(
+                "What its spans and metrics call it. Left out, the name of the workload.",
+                SERVICE_MAX,
+                r"\S",
+                "the service is empty; write one or leave it out",
+            ),
         }),
     )
 }
@@ -163,63 +209,6 @@ fn replicas() -> Value {
     let max = integer("The most replicas.", 1, REPLICAS_MAX);
     let bounds = object("The bounds of every plan.", &["max"], json!({"min": min, "max": max}));
     with_rule(bounds, "self.min <= self.max", "min must not be above max: lower min or raise max")
-}
-
-fn signal() -> Value {
-    let properties = json!({"utilization": utilization(), "query": query()});
-    let signal = object("One reading: a utilization or a query.", &[], properties);
-    one_of(signal, ["utilization", "query"])
-}
-
-fn utilization() -> Value {
-    let target = int_or_string(
-        "Percent of what the containers request, such as 65%.",
-        (1, Some(PERCENT_MAX)),
-        PERCENT,
-        "expected a whole percentage from 1% to 1000%, such as 65%",
-    );
-    object(
-        "Usage of the replicas as a share of what their containers request.",
-        &["resource", "target"],
-        json!({
-            "resource": words("The resource.", &json!(["cpu", "memory"]), None),
-            "container": {
-                "type": "string",
-                "description": "Only this container of each replica. Left out, all containers count.",
-            },
-            "target": target,
-            "maxAge": max_age(),
-        }),
-    )
-}
-
-fn query() -> Value {
-    let message = "expected a quantity above 0, such as 50 or \"0.5\"";
-    let number = |description| int_or_string(description, (1, None), QUANTITY, message);
-    let properties = json!({
-        "name": text(
-            "What records and sentences call the reading. Left out, the start of the query.",
-            NAME_MAX,
-            r"\S",
-            "the name is empty; write one or leave it out",
-        ),
-        "promql": {
-            "type": "string",
-            "description": "PromQL that reads at least one metric; several series are summed.",
-            "minLength": 1,
-        },
-        "perReplica": number("So much for each replica, above 0: replicas are value / perReplica. Quote fractions."),
-        "target": number("So much in all, above 0: replicas grow as value / target does. Quote fractions."),
-        "maxAge": max_age(),
-    });
-    let query = object("A number from PromQL, with perReplica or target.", &["promql"], properties);
-    one_of(query, ["perReplica", "target"])
-}
-
-fn max_age() -> Value {
-    let mut age = duration("A reading older than this is none; more than 0, such as 30s or 2m.");
-    age["default"] = json!(Display(MAX_AGE_DEFAULT).to_string());
-    age
 }
 
 fn behavior() -> Value {
@@ -355,17 +344,24 @@ fn int_or_string(description: &str, (least, most): (u32, Option<u32>), pattern: 
     with_rule(schema, &format!("type(self) == int || self.matches(r'{pattern}')"), message)
 }
 
-/// Exactly one of the two fields is written.
-fn one_of(schema: Value, [first, second]: [&str; 2]) -> Value {
-    let rule = format!("has(self.{first}) != has(self.{second})");
-    with_rule(schema, &rule, &format!("write exactly one of {first} and {second}"))
+/// Exactly one of the fields is written.
+fn one_of(schema: Value, fields: &[&str]) -> Value {
+    let written: Vec<String> = fields.iter().map(|field| format!("(has(self.{field}) ? 1 : 0)")).collect();
+    let (last, first) = fields.split_last().expect("there are fields");
+    let message = format!("write exactly one of {} and {last}", first.join(", "));
+    with_rule(schema, &format!("{} == 1", written.join(" + ")), &message)
 }
 
 /// What was found, Kubernetes says itself: a message that holds it would cost more than a rule may.
-fn with_rule(mut schema: Value, rule: &str, message: &str) -> Value {
-    schema["x-kubernetes-validations"] = json!([{"rule": rule, "message": message}]);
+fn with_rule(schema: Value, rule: &str, message: &str) -> Value {
+    with_rules(schema, &[(rule, message)])
+}
+
+fn with_rules(mut schema: Value, rules: &[(&str, &str)]) -> Value {
+    let rules: Vec<Value> = rules.iter().map(|(rule, message)| json!({"rule": rule, "message": message})).collect();
+    schema["x-kubernetes-validations"] = json!(rules);
     schema
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -41,8 +41,8 @@ pub struct RawSpec {
     pub signals: Option<Vec<RawSignal>>,
     pub behavior: Option<RawBehavior>,
     pub fallback: Option<RawFallback>,
+    pub objective: Option<RawObjective>,
     // Of the design, and not built yet: refused by name.
-    pub objective: Option<IgnoredAny>,
     pub resources: Option<IgnoredAny>,
     pub budgets: Option<IgnoredAny>,
 }
@@ -52,6 +52,22 @@ pub struct RawSpec {
 pub struct RawTarget {
     pub kind: WorkloadKind,
     pub name: String,
+    pub service: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawObjective {
+    pub latency: Option<RawLatency>,
+    pub availability: Option<Availability>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawLatency {
+    pub quantile: Share,
+    #[serde(with = "protocol::duration")]
+    pub below: Duration,
 }
 
 #[derive(Debug, Deserialize)]
@@ -67,11 +83,12 @@ pub struct RawReplicas {
 pub struct RawSignal {
     pub utilization: Option<RawUtilization>,
     pub query: Option<RawQuery>,
+    pub demand: Option<RawSizing>,
+    pub upstream: Option<RawSizing>,
+    pub backlog: Option<RawBacklog>,
+    pub expression: Option<RawExpression>,
+    pub schedule: Option<RawSchedule>,
     // Of the design, and not built yet: refused by name.
-    pub demand: Option<IgnoredAny>,
-    pub upstream: Option<IgnoredAny>,
-    pub backlog: Option<IgnoredAny>,
-    pub schedule: Option<IgnoredAny>,
     pub forecast: Option<IgnoredAny>,
 }
 
@@ -101,6 +118,60 @@ pub struct RawQuery {
     pub target: Option<Quantity>,
     #[serde(default, with = "protocol::duration::option")]
     pub max_age: Option<Duration>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RawSizing {
+    pub utilization_max: Option<Percent>,
+    pub workers: Option<u32>,
+    pub variability: Option<Share>,
+    #[serde(default, with = "protocol::duration::option")]
+    pub max_age: Option<Duration>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RawBacklog {
+    pub name: Option<String>,
+    pub promql: String,
+    #[serde(with = "protocol::duration")]
+    pub drain_within: Duration,
+    pub throughput: Option<String>,
+    #[serde(default, with = "protocol::duration::option")]
+    pub max_age: Option<Duration>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RawExpression {
+    pub name: Option<String>,
+    pub formula: String,
+    pub queries: Vec<RawNamedQuery>,
+    pub unit: Option<String>,
+    pub per_replica: Option<Quantity>,
+    pub target: Option<Quantity>,
+    #[serde(default, with = "protocol::duration::option")]
+    pub max_age: Option<Duration>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawNamedQuery {
+    pub name: String,
+    pub promql: String,
+    pub unit: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawSchedule {
+    pub name: Option<String>,
+    pub cron: String,
+    pub timezone: Option<String>,
+    pub replicas: u32,
+    #[serde(rename = "for", with = "protocol::duration")]
+    pub lasts: Duration,
 }
 
 #[derive(Debug, Deserialize)]
@@ -172,6 +243,21 @@ impl<'de> Deserialize<'de> for Percent {
             }
         }
         deserializer.deserialize_any(PercentVisitor)
+    }
+}
+
+/// `99.9%`, as a share.
+#[derive(Debug, Clone, Copy)]
+pub struct Availability(pub f64);
+
+impl<'de> Deserialize<'de> for Availability {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let number = text.strip_suffix('%').filter(|digits| digits.bytes().all(|b| b.is_ascii_digit() || b == b'.'));
+        let percent: Option<f64> = number.and_then(|digits| digits.parse().ok());
+        percent
+            .map(|percent| Self(percent / 100.0))
+            .ok_or_else(|| serde::de::Error::custom(format_args!("{text:?} is not a percentage such as 99.9%")))
     }
 }
 

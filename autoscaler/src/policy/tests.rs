@@ -36,8 +36,36 @@ fn the_example_lists_the_defaults() {
     assert_eq!(policy.behavior.as_ref(), Some(&defaults));
     assert!(policy.signals.iter().all(|s| s.max_age == MAX_AGE_DEFAULT));
     let names: Vec<&str> = policy.signals.iter().map(|s| s.name.as_str()).collect();
-    assert_eq!(names, ["cpu utilization", "memory utilization of order", "requests per second", "sum(orders_waiting)"]);
+    assert_eq!(
+        names,
+        [
+            "cpu utilization",
+            "memory utilization of order",
+            "requests per second",
+            "sum(orders_waiting)",
+            "demand",
+            "upstream",
+            "parcels",
+            "orders to work off",
+            "a / 2",
+            "office hours"
+        ]
+    );
     assert_eq!(policy.fallback, Some(Fallback { after_missing: Duration::from_secs(180), replicas: 3 }));
+}
+
+#[test]
+fn a_size_has_its_defaults_and_the_policys_objective() {
+    let sized = "  objective: {latency: {quantile: 0.99, below: 250ms}}\n  signals: [demand: {}, upstream: {}]\n";
+    let set = read(&format!("{SMALL}{sized}")).unwrap();
+    let latency = LatencyObjective { quantile: 0.99, below: Duration::from_millis(250) };
+    let sizing = Sizing { latency, utilization_max: 0.8, workers: None, variability: 1.0 };
+    assert_eq!(set[0].service, "order");
+    assert_eq!(set[0].objective, Objective { latency: Some(latency), availability: None });
+    let aims: Vec<&Aim> = set[0].signals.iter().map(|s| &s.aim).collect();
+    assert_eq!(aims, [&Aim::Demand(sizing), &Aim::Upstream(sizing)]);
+    let example = load(&[folder("tests/policies/all-fields.yaml")]).unwrap();
+    assert!(example[0].objective.availability.is_some_and(|share| (share - 0.999).abs() < 1e-12));
 }
 
 #[test]
@@ -59,7 +87,7 @@ fn what_is_left_out_has_hpas_defaults() {
 #[test]
 fn wrong_files_get_their_exact_message() {
     let files = yaml_files(&folder("tests/policies/bad"));
-    assert!(files.len() >= 20, "only {} wrong files", files.len());
+    assert!(files.len() >= 80, "only {} wrong files", files.len());
     let mut wrong = Vec::new();
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();

@@ -195,7 +195,10 @@ async fn what_is_refused_or_rivalled_is_told_and_the_others_go_on() {
     let by = "Deployment shop/order is steered by the policy shop/order already, which is older";
     assert_eq!(
         scene.told(),
-        ["InvalidPolicy: spec.replicas: min 5 is above max 3".to_owned(), format!("Conflict: {by}")]
+        [
+            "InvalidPolicy: spec.replicas: min 5 is above max 3: lower min or raise max".to_owned(),
+            format!("Conflict: {by}")
+        ]
     );
     scene.tick().await;
     assert_eq!((scene.written(), scene.told()), (vec![], vec![]));

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use cluster::WorkloadRef;
 use protocol::scaling::ObjectName;
 
-use crate::planner::History;
+use crate::planner::{History, Observation, Plan, plan};
 use crate::policy::{Policy, PolicySet};
 
 /// What is remembered of all policies.
@@ -18,12 +18,25 @@ pub struct Memory {
 /// What is remembered of one policy.
 #[derive(Debug)]
 pub struct Remembered {
-    /// Wishes and changes.
-    pub history: History,
+    history: History,
     target: WorkloadRef,
     desired: i32,
     /// A change of one's own may have been made since.
     doubtful: bool,
+}
+
+impl Remembered {
+    /// Learns from what is seen, plans, and remembers of it what the next plan must know.
+    pub fn plan(&mut self, policy: &Policy, observation: &Observation) -> Plan {
+        let (now_ms, history) = (observation.now_ms, &mut self.history);
+        history.learn(policy, observation);
+        let plan = plan(policy, observation, history);
+        if let Some(wish) = plan.recommendation {
+            history.remember(now_ms, wish, policy.behavior.as_ref());
+        }
+        history.blind_since_ms = plan.blind.then(|| history.blind_since_ms.unwrap_or(now_ms));
+        plan
+    }
 }
 
 impl Memory {

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use self::fake::{FakeCluster, order};
 use super::*;
 use crate::policy::from_documents;
-use crate::signal::{ContainerUsage, Usage};
+use crate::signal::{ContainerUsage, Demands, Usage};
 
 #[path = "../../tests/it/fake.rs"]
 pub(crate) mod fake;
@@ -36,7 +36,12 @@ impl Source for FakeSource {
             let usage = ContainerUsage { container: "order".to_owned(), value, at_ms: self.clock.now_ms() };
             cpu.insert("shop", &format!("order-{index}"), usage);
         }
-        Readings { cpu: Ok(cpu), memory: Ok(Usage::default()), queries: HashMap::new() }
+        Readings {
+            cpu: Ok(cpu),
+            memory: Ok(Usage::default()),
+            queries: HashMap::new(),
+            demands: Ok(Demands::default()),
+        }
     }
 }
 

@@ -1,18 +1,20 @@
 //! The PromQL behind the signals. One query for CPU, one for memory if a policy asks for it, one a `query` signal, and for
-//! each its companion that asks when the newest sample was taken.
+//! each its companion that asks when the newest sample was taken. For all policies that size by requests together one request for the
+//! call graph, and where that does not know a service three queries.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt};
+use protocol::graph::GraphClient;
 use protocol::http_client::CallError;
 use protocol::prometheus::{InstantSeries, PrometheusClient, QueryData};
 use url::Url;
 
-use super::{ContainerUsage, QueryResult, Readings, Source, Usage};
+use super::{ContainerUsage, Demands, QueryResult, Readings, Source, Usage, graph, millis, requests};
 use crate::planner::Gap;
-use crate::policy::{Aim, PolicySet, Resource};
+use crate::policy::{Aim, Policy, PolicySet, Resource};
 
 /// Queries under way at once: a server answers a handful in parallel, and more only queue there.
 const QUERIES_AT_ONCE: usize = 8;
@@ -21,13 +23,14 @@ const QUERIES_AT_ONCE: usize = 8;
 #[derive(Debug, Clone)]
 pub struct PrometheusSource {
     client: PrometheusClient,
+    graph: GraphClient,
     rate_window: Duration,
 }
 
 impl PrometheusSource {
     /// Reads from the server at `base`; CPU is averaged over `rate_window`.
     pub fn new(base: Url, rate_window: Duration) -> Self {
-        Self { client: PrometheusClient::new(base), rate_window }
+        Self { client: PrometheusClient::new(base.clone()), graph: GraphClient::new(base), rate_window }
     }
 
     async fn usage(&self, wanted: bool, value: &str, selector: &str) -> Result<Usage, Gap> {
@@ -68,6 +71,28 @@ impl PrometheusSource {
         Ok(series.iter().map(|s| millis(s.value.value())).min())
     }
 
+    /// What the services of these policies are asked to do: by the call graph where the server has one, else by metrics.
+    async fn demands(&self, sized: &[&Policy]) -> Result<Demands, Gap> {
+        if sized.is_empty() {
+            return Ok(Demands::default());
+        }
+        let services: BTreeSet<&str> = sized.iter().map(|policy| &*policy.service).collect();
+        // Any other server than the collector refuses; that is no trouble, but how it is.
+        let graph = match self.graph.graph(self.rate_window.as_secs().max(1)).await {
+            Ok(graph) => graph::demands(&graph, &services),
+            Err(_) => HashMap::new(),
+        };
+        let unknown = sized.iter().filter(|policy| !graph.contains_key(&policy.service));
+        let wanted: BTreeSet<_> = unknown.map(|policy| (&*policy.target.namespace, &*policy.service)).collect();
+        if wanted.is_empty() {
+            return Ok(Demands { graph, metrics: HashMap::new() });
+        }
+        let [rates, seconds, times] = requests::questions(&wanted, self.rate_window);
+        let (rates, seconds, times) = tokio::join!(self.vector(&rates), self.vector(&seconds), self.vector(&times));
+        let metrics = requests::demands([&rates?, &seconds?, &times?], self.rate_window);
+        Ok(Demands { graph, metrics })
+    }
+
     async fn vector(&self, promql: &str) -> Result<Vec<InstantSeries>, Gap> {
         match self.client.query(promql, None).await.map_err(|error| gap(&error))? {
             QueryData::Vector(series) => Ok(series),
@@ -85,6 +110,8 @@ impl Source for PrometheusSource {
                 .flat_map(|p| &p.signals)
                 .any(|s| matches!(&s.aim, Aim::Utilization { resource, .. } if *resource == wanted))
         };
+        let sized: Vec<&Policy> =
+            policies.iter().filter(|p| p.signals.iter().any(|s| s.aim.reads_requests())).collect();
         let only = namespaces(policies);
         let cpu = format!("container_cpu_usage_seconds_total{{{only}}}");
         let cpu_rate = format!("rate({cpu}[{}])", protocol::duration::Display(self.rate_window));
@@ -93,22 +120,38 @@ impl Source for PrometheusSource {
             .iter()
             .enumerate()
             .flat_map(|(p, policy)| policy.signals.iter().enumerate().map(move |(s, signal)| ((p, s), &signal.aim)))
-            .filter_map(|(place, aim)| match aim {
-                Aim::Query { promql, selectors, .. } => Some((place, promql, selectors)),
-                Aim::Utilization { .. } => None,
+            .flat_map(|((policy, signal), aim)| {
+                let asked = asked(aim).into_iter().enumerate();
+                asked.map(move |(n, (promql, selectors))| ((policy, signal, n), promql, selectors))
             })
             .collect();
         let mut asking = Vec::with_capacity(asked.len());
         for (place, promql, selectors) in asked {
             asking.push(async move { (place, self.query(promql, selectors).await) });
         }
-        let queries = stream::iter(asking).buffer_unordered(QUERIES_AT_ONCE).collect::<HashMap<_, _>>();
-        let (cpu, memory, queries) = tokio::join!(
-            self.usage(reads(Resource::Cpu), &cpu_rate, &cpu),
+        let queries = stream::iter(asking).buffer_unordered(QUERIES_AT_ONCE).collect::<Vec<_>>();
+        let (cpu, memory, queries, demands) = tokio::join!(
+            self.usage(reads(Resource::Cpu) || !sized.is_empty(), &cpu_rate, &cpu),
             self.usage(reads(Resource::Memory), &memory, &memory),
             queries,
+            self.demands(&sized),
         );
-        Readings { cpu, memory, queries }
+        Readings { cpu, memory, queries: queries.into_iter().collect(), demands }
+    }
+}
+
+/// The queries of a signal, with their selectors.
+fn asked(aim: &Aim) -> Vec<(&str, &[String])> {
+    match aim {
+        Aim::Query { promql, selectors, .. } => vec![(promql.as_str(), selectors.as_slice())],
+        Aim::Expression { queries, .. } => {
+            queries.iter().map(|q| (q.promql.as_str(), q.selectors.as_slice())).collect()
+        }
+        Aim::Backlog { promql, selectors, throughput, .. } => {
+            let done = throughput.iter().map(|(promql, selectors)| (promql.as_str(), selectors.as_slice()));
+            [(promql.as_str(), selectors.as_slice())].into_iter().chain(done).collect()
+        }
+        Aim::Utilization { .. } | Aim::Demand(_) | Aim::Upstream(_) | Aim::Schedule(_) => Vec::new(),
     }
 }
 
@@ -138,8 +181,4 @@ fn join(values: &[InstantSeries], times: &[InstantSeries]) -> Usage {
 
 fn gap(error: &CallError) -> Gap {
     Gap::Source(error.to_string())
-}
-
-fn millis(seconds: f64) -> i64 {
-    (seconds * 1000.0) as i64
 }

@@ -2,8 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod changes;
+mod demand;
 mod election;
 mod fake;
+mod objectives;
+mod reload;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -76,6 +79,10 @@ struct Running {
 }
 
 async fn start() -> Running {
+    start_with(|_| {}).await
+}
+
+async fn start_with(change: impl FnOnce(&mut Options)) -> Running {
     let load = Load::new(AtomicU64::new(65));
     let mut tasks = tokio::task::JoinSet::new();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -88,6 +95,7 @@ async fn start() -> Running {
     options.listen = "127.0.0.1:0".parse().unwrap();
     options.interval = Duration::from_millis(50);
     options.data = Some(data.path().to_owned());
+    change(&mut options);
     let cluster = Arc::new(FakeCluster::with(2));
     let autoscaler = Autoscaler::bind(options, Arc::clone(&cluster) as Arc<dyn cluster::Cluster>).await.unwrap();
     let base = format!("http://{}", autoscaler.address());
@@ -139,6 +147,24 @@ impl Running {
         self.tasks.join_next().await.unwrap().unwrap();
         self.tasks.shutdown().await;
     }
+}
+
+#[tokio::test]
+async fn explains_the_latest_decision_and_what_would_have_changed_it() {
+    let running = start().await;
+    running.record(|r| r.reason == "WithinTolerance").await;
+    let order = ObjectName { namespace: "shop".to_owned(), name: "order".to_owned() };
+    let explained = running.client.explanation(&order).await.unwrap();
+    assert_eq!(explained.record.message, "order stays at 2: within tolerance (cpu utilization 65% of target 65%)");
+    let up: Vec<(&str, f64)> = explained.up.iter().map(|point| (point.signal.as_str(), point.value)).collect();
+    assert_eq!(up, [("cpu utilization", 72.0), ("requests", 1100.001)]);
+    let down: Vec<(&str, f64)> = explained.down.iter().map(|point| (point.signal.as_str(), point.value)).collect();
+    assert_eq!(down, [("cpu utilization", 32.0), ("requests", 500.0)]);
+    assert_eq!((explained.up_note.as_str(), explained.down_note.as_str()), ("", ""));
+    let (status, error) =
+        running.status_and_error(reqwest::Method::GET, "/api/v1/policies/shop/cart/explanation").await;
+    assert_eq!((status, error.as_str()), (404, "there is no policy shop/cart"));
+    running.end().await;
 }
 
 #[tokio::test]

@@ -1,8 +1,10 @@
 //! Where workloads run. `Cluster` is what the autoscaler may ask of a cluster; `local` runs Kubernetes manifests as
-//! processes of this machine, `kubernetes` steers a real one. Decides nothing about how many replicas there should be.
+//! processes of this machine, `kubernetes` steers a real one, `simulated` is one in virtual time. Decides nothing about how
+//! many replicas there should be.
 
 pub mod kubernetes;
 pub mod local;
+pub mod simulated;
 pub mod state_metrics;
 mod workload;
 

@@ -10,4 +10,5 @@ pub mod number;
 pub mod prometheus;
 pub mod quantity;
 pub mod scaling;
+pub mod slos;
 pub mod yaml;

@@ -6,6 +6,7 @@ use url::Url;
 
 use crate::http_client::{CallError, HttpClient};
 use crate::quantity::Quantity;
+use crate::slos::ObjectiveStatus;
 
 /// Names a workload or policy inside a namespace.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -31,15 +32,68 @@ pub enum Mode {
     ScaleDownOnly,
 }
 
+/// One way to see the numbers behind a sizing: the likeliest, or one end of what is known of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SizingCase {
+    /// Requests a second to be served; for a backlog what arrives a second.
+    pub rate: f64,
+    /// Seconds that a worker is busy with one request; for a backlog that a replica is with one piece of work.
+    pub service_seconds: f64,
+    /// Replicas that these numbers ask for.
+    pub replicas: u32,
+}
+
+/// From which numbers a signal sized the workload; its wish follows from them alone.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum SizingRecord {
+    /// So that requests hardly wait for a worker.
+    Queue {
+        /// Requests a second at the front door, where they are what the rate follows from.
+        front_rate: Option<f64>,
+        /// Requests that one replica works on at once.
+        workers: u32,
+        /// `(Ca2 + Cs2) / 2` of arrivals and service times.
+        variability: f64,
+        /// The share of requests that may not take longer than `below_seconds`.
+        quantile: f64,
+        /// The latency that was promised; the wait must leave room in it for the service.
+        below_seconds: f64,
+        /// The largest share of workers that may be busy on average.
+        utilization_max: f64,
+        /// With the numbers that are most likely.
+        likely: SizingCase,
+        /// With the fewest requests and the shortest service that are likely.
+        least: SizingCase,
+        /// With the most and the longest.
+        most: SizingCase,
+    },
+    /// So that what waits is worked off in time.
+    Drain {
+        /// How much waits.
+        waiting: f64,
+        /// Seconds within which it is to be done.
+        within_seconds: f64,
+        /// With the numbers that are most likely.
+        likely: SizingCase,
+        /// With replicas as fast as is likely.
+        least: SizingCase,
+        /// With replicas as slow as is likely.
+        most: SizingCase,
+    },
+}
+
 /// One reading that asked for capacity, or failed to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SignalRecord {
     /// Such as `cpu utilization` or the query's name.
     pub signal: String,
-    /// The value read, in the signal's unit (percent for utilization); `null` when there is none.
+    /// The value read, in the signal's unit (percent for utilization, busy workers for demand and upstream); `null` when there is
+    /// none.
     pub value: Option<f64>,
-    /// The value aimed at, in the same unit.
+    /// The value aimed at, in the same unit; for demand and upstream the workers that there are, for a backlog 0.
     pub target: f64,
     /// Seconds between the newest sample and the evaluation; `null` when there is no sample.
     pub age_seconds: Option<f64>,
@@ -47,13 +101,16 @@ pub struct SignalRecord {
     pub wish: Option<u32>,
     /// Why the signal cannot say, or what had to be assumed; empty otherwise.
     pub note: String,
+    /// From which numbers a demand, upstream or backlog signal follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sizing: Option<SizingRecord>,
 }
 
 /// What one guard did to the number it was given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GuardRecord {
-    /// Such as `freshness`, `tolerance`, `stabilization`, `scaleUpPolicies`, `bounds`.
+    /// Such as `freshness`, `tolerance`, `errorBudget`, `stabilization`, `scaleUpPolicies`, `bounds`, `burnRate`.
     pub guard: String,
     /// Replicas before.
     pub before: u32,
@@ -112,6 +169,34 @@ pub struct DecisionRecord {
     pub winner: Option<String>,
     /// Every guard in the order applied.
     pub guards: Vec<GuardRecord>,
+}
+
+/// The nearest reading of a signal that would have changed a decision.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TurningPoint {
+    /// The signal.
+    pub signal: String,
+    /// The reading, in the unit of the record.
+    pub value: f64,
+    /// What was read; `null` when nothing was.
+    pub now: Option<f64>,
+}
+
+/// A record, and what would have made it another.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanation {
+    /// The latest record of the policy.
+    pub record: DecisionRecord,
+    /// The least reading of each signal that would raise; one of them is enough.
+    pub up: Vec<TurningPoint>,
+    /// What stands in the way upwards, or would have to last; empty if nothing.
+    pub up_note: String,
+    /// The largest reading of each signal that would lower; all of them are needed.
+    pub down: Vec<TurningPoint>,
+    /// The same downwards.
+    pub down_note: String,
 }
 
 /// A policy and its state.
@@ -320,6 +405,16 @@ impl ScalingClient {
             query.push(("since", since));
         }
         self.http.get("api/v1/decisions", &query).await
+    }
+
+    /// `GET /api/v1/slos`: how the service level objectives are.
+    pub async fn slos(&self) -> Result<Vec<ObjectiveStatus>, CallError> {
+        self.http.get("api/v1/slos", &[]).await
+    }
+
+    /// `GET /api/v1/policies/{namespace}/{name}/explanation`: the latest record, and what would have made it another.
+    pub async fn explanation(&self, policy: &ObjectName) -> Result<Explanation, CallError> {
+        self.http.get(&format!("api/v1/policies/{}/{}/explanation", policy.namespace, policy.name), &[]).await
     }
 
     /// `GET /api/v1/events?limit=`: newest first.

@@ -114,6 +114,7 @@ impl Stack {
         let folder = arguments.manifests.as_deref();
         let manifests = local::manifest::load_documents(manifests::shop(folder).map_err(text)?).map_err(text)?;
         let policies = autoscaler::policy::from_documents(manifests::policies(folder).map_err(text)?).map_err(text)?;
+        let objectives = slo::from_documents(&manifests::objectives(folder).map_err(text)?).map_err(text)?;
 
         let gateway = place(arguments.gateway, 8080, "--gateway")?;
         let gateway_address = gateway.address();
@@ -162,6 +163,7 @@ impl Stack {
 
         let mut options = autoscaler::Options::new(url(sources.collector)?, policies);
         options.listen = autoscaler_api.release();
+        options.objectives = objectives;
         options.interval = TICK;
         options.rate_window = RATE_WINDOW;
         options.data = Some(data.path().join("autoscaler"));

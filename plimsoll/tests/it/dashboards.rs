@@ -15,10 +15,14 @@ fn is_empty_when_all_is_well(expression: &str) -> bool {
 #[test]
 fn every_query_is_answered_with_data() {
     let _turn = turn();
-    let demo = Demo::start(&["--seconds", "60", "--profile", "steady", "--rate", "6"]);
+    let demo = Demo::start(&["--seconds", "180", "--profile", "steady", "--rate", "6"]);
     wait_until("the shoppers are scraped", Duration::from_secs(30), || {
         vector(query(&demo.collector, "count(rate(journey_duration_seconds_bucket[5s]) > 0)", None), "").len() == 1
             && vector(query(&demo.collector, "count(traces_service_graph_request_total)", None), "").len() == 1
+    });
+    // Error budgets are counted by whole minutes.
+    wait_until("a minute is counted", Duration::from_secs(120), || {
+        vector(query(&demo.collector, "count(plimsoll_autoscaler_slo_burn_rate{window=\"1h\"})", None), "").len() == 1
     });
     let mut empty = Vec::new();
     for (panel, expression) in dashboards::queries() {

@@ -56,7 +56,7 @@ fn decision(case: &Value) -> Verdict {
         recommendations: recommendations(&case["prior_recommendations"]),
         ups: events(&case["scale_up_events"]),
         downs: events(&case["scale_down_events"]),
-        blind_since_ms: None,
+        ..History::default()
     };
     let (current, wish) = (int32(&case["current_replicas"]), int32(&case["metric_replicas"]));
     let limited = limit(policy.behavior.as_ref(), bounds(case), current, wish, &history, NOW_MS);
