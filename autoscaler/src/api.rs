@@ -22,7 +22,7 @@ use protocol::slos::ObjectiveStatus;
 use serde::Deserialize;
 
 use self::forward::{Forwarder, forward};
-pub use self::guard::{ApiToken, TokenError};
+pub use self::guard::ApiToken;
 use self::guard::{Caller, Guard, guard};
 use crate::counts::Instruments;
 use crate::decisions::RECORDS_MAX;

@@ -30,7 +30,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::ApiToken;
-pub use api::TokenError;
 use cluster::Cluster;
 use counts::Instruments;
 pub use counts::{Counts, CountsHandle};

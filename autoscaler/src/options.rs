@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use cluster::kubernetes::policies::PolicyStore;
 use lifecycle::ListenError;
+use protocol::api_token::TokenError;
 use protocol::yaml::DocumentError;
 use url::Url;
 
-use crate::api::TokenError;
 use crate::planner::observation::Startup;
 use crate::policy::PolicySet;
 use crate::policy::files::PolicyFiles;

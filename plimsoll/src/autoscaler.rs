@@ -17,6 +17,7 @@ use cluster::kubernetes::lease::{Candidacy, Elector, ROUND_LONGEST, Terms};
 use cluster::kubernetes::policies::{KubernetesPolicies, PolicyOptions};
 use cluster::kubernetes::{Fence, KubernetesCluster, KubernetesOptions, ReadOnly};
 use lifecycle::{CancellationToken, Supervisor};
+use protocol::api_token;
 use tokio::net::TcpListener;
 use url::Url;
 
@@ -24,9 +25,6 @@ use crate::outcome::{Outcome, run_until_signal};
 
 /// Between two tries to reach an API server that is away: as often as the pulse asks one that was there.
 const RECONNECT_PAUSE: Duration = Duration::from_secs(3);
-
-/// Names the file with the API's token where the command line does not.
-const TOKEN_VARIABLE: &str = "PLIMSOLL_API_TOKEN_FILE";
 
 /// The command line.
 #[derive(Debug, clap::Args)]
@@ -187,8 +185,7 @@ impl Stack {
         options.interval = arguments.interval;
         options.rate_window = arguments.rate_window;
         options.data = arguments.data;
-        let from_environment = || std::env::var_os(TOKEN_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
-        options.api_token = arguments.api_token_file.or_else(from_environment);
+        options.api_token = api_token::file(arguments.api_token_file);
         options.dry_run = arguments.dry_run;
         let mut autoscaler = Autoscaler::on(port, options, Arc::new(cluster)).await.map_err(text)?;
         let mut elector = elector;

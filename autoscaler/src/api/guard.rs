@@ -12,6 +12,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use parking_lot::Mutex;
+use protocol::api_token::{self, TokenError};
 use url::{Host, Url};
 
 use super::error;
@@ -35,57 +36,24 @@ pub struct ApiToken {
     last: Arc<Mutex<String>>,
 }
 
-/// Why a file holds no token.
-#[derive(Debug, thiserror::Error)]
-pub enum TokenError {
-    /// It cannot be read.
-    #[error("{}: the token cannot be read: {source}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// What it holds cannot be sent.
-    #[error("{}: {what}; a token is one line of visible ASCII characters, such as `openssl rand -hex 32` prints", path.display())]
-    Unusable {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        what: &'static str,
-    },
-}
-
 impl ApiToken {
     /// Reads the token for the first time.
     ///
     /// # Errors
     /// When there is none, or not one that a header can carry.
     pub async fn open(path: &Path) -> Result<Self, TokenError> {
-        let token = read(path).await?;
+        let token = api_token::read(path).await?;
         Ok(Self { path: path.to_owned(), last: Arc::new(Mutex::new(token)) })
     }
 
     /// The token as it is now; the last one known while the file cannot be read.
     async fn current(&self) -> String {
-        match read(&self.path).await {
+        match api_token::read(&self.path).await {
             Ok(token) => self.last.lock().clone_from(&token),
             Err(reason) => tracing::warn!(%reason, "the API's token cannot be read anew; the last one counts"),
         }
         self.last.lock().clone()
     }
-}
-
-async fn read(path: &Path) -> Result<String, TokenError> {
-    let unreadable = |source| TokenError::Unreadable { path: path.to_owned(), source };
-    let text = tokio::fs::read_to_string(path).await.map_err(unreadable)?;
-    let token = text.trim();
-    let what = match token {
-        "" => "it is empty",
-        token if !token.bytes().all(|byte| byte.is_ascii_graphic()) => "it holds more than a token",
-        token => return Ok(token.to_owned()),
-    };
-    Err(TokenError::Unusable { path: path.to_owned(), what })
 }
 
 /// Who asks for a change, for the log.
