@@ -126,6 +126,7 @@ async fn conduct(arguments: Arguments, data: &DataDir, shutdown: CancellationTok
         let options = tui::Options {
             collector: view.collector_url.clone().into(),
             autoscaler: Some(view.autoscaler_url.clone().into()),
+            api_token: None,
             no_color: arguments.no_color,
             title: "plimsoll demo".to_owned(),
         };

@@ -7,6 +7,8 @@ use std::time::Duration;
 use cluster::kubernetes::access::{Access, Connection};
 use cluster::kubernetes::forward::{Forward, Goal};
 use lifecycle::{CancellationToken, Supervisor};
+use protocol::api_token;
+use protocol::scaling::ObjectName;
 use tui::View;
 use tui::feed::backends::Backend;
 use tui::picture::{ServiceKey, TraceWish};
@@ -31,6 +33,10 @@ pub struct Arguments {
     /// The autoscaler; without one the screen says what is missing [default: http://127.0.0.1:9091, on a cluster its pod].
     #[arg(long, value_name = "URL")]
     autoscaler: Option<Url>,
+    /// A file with the token that the autoscaler asks of whoever pauses or resumes a policy; else $PLIMSOLL_API_TOKEN_FILE. It is
+    /// read anew for each change.
+    #[arg(long, value_name = "FILE")]
+    api_token_file: Option<PathBuf>,
     #[command(flatten)]
     cluster: ClusterArguments,
     /// No colours, as with NO_COLOR=1.
@@ -39,8 +45,8 @@ pub struct Arguments {
     /// Prints what the screen would show now, and ends.
     #[arg(long)]
     once: bool,
-    /// With --once: services, suspects, graph, timeline, decisions, traces, and of a service
-    /// NAME or NAMESPACE/NAME service:NAME, radius:NAME, latencies:NAME.
+    /// With --once: services, suspects, graph, timeline, decisions, policies, traces, of a service NAME or NAMESPACE/NAME
+    /// service:NAME, radius:NAME, latencies:NAME, and policy:NAMESPACE/NAME.
     #[arg(long, default_value = "services", value_parser = view, requires = "once")]
     view: View,
     /// With --once: columns and rows.
@@ -76,10 +82,11 @@ fn view(text: &str) -> Result<View, String> {
         "graph" => Ok(View::Graph),
         "timeline" => Ok(View::Timeline),
         "decisions" => Ok(View::Decisions),
+        "policies" => Ok(View::Policies),
         "traces" => Ok(View::Traces(TraceWish::default())),
         _ => of_service(text).ok_or_else(|| {
-            "expected services, suspects, graph, timeline, decisions, traces, or service, radius or latencies with :NAME or \
-             :NAMESPACE/NAME, such as service:NAMESPACE/NAME"
+            "expected services, suspects, graph, timeline, decisions, policies, traces, policy:NAMESPACE/NAME, or service, radius or \
+             latencies with :NAME or :NAMESPACE/NAME, such as service:NAMESPACE/NAME"
                 .to_owned()
         }),
     }
@@ -94,6 +101,9 @@ fn of_service(text: &str) -> Option<View> {
         "service" => Some(View::Service(key)),
         "radius" => Some(View::Radius(key)),
         "latencies" => Some(View::Latencies(key)),
+        "policy" if !namespace.is_empty() => {
+            Some(View::Policy(ObjectName { namespace: key.namespace, name: key.name }))
+        }
         _ => None,
     }
 }
@@ -155,14 +165,19 @@ async fn options(
     ways: &mut Supervisor,
     stop: &CancellationToken,
 ) -> Result<tui::Options, String> {
-    let Arguments { collector, autoscaler, cluster, no_color, .. } = arguments;
+    let Arguments { collector, autoscaler, api_token_file, cluster, no_color, .. } = arguments;
+    let api_token = api_token::file(api_token_file);
+    if let Some(file) = &api_token {
+        let read = api_token::read(file).await;
+        read.map_err(|error| format!("{error}; the file is set with --api-token-file"))?;
+    }
     let named = |url: Option<Url>, default: &str| -> Backend {
         url.unwrap_or_else(|| default.parse().expect("the default is a URL")).into()
     };
     if !cluster.is_wanted() {
         let (collector, autoscaler) = (named(collector, COLLECTOR), named(autoscaler, AUTOSCALER));
         let title = "plimsoll".to_owned();
-        return Ok(tui::Options { collector, autoscaler: Some(autoscaler), no_color, title });
+        return Ok(tui::Options { collector, autoscaler: Some(autoscaler), api_token, no_color, title });
     }
     let access = Access { kubeconfig: cluster.kubeconfig, context: cluster.context };
     let connection = Connection::open(&access).await.map_err(|error| error.to_string())?;
@@ -177,7 +192,7 @@ async fn options(
     };
     let collector = reach(collector, "collector").await?;
     let autoscaler = Some(reach(autoscaler, "autoscaler").await?);
-    Ok(tui::Options { collector, autoscaler, no_color, title })
+    Ok(tui::Options { collector, autoscaler, api_token, no_color, title })
 }
 
 /// A way to one of our programs on a cluster, by the labels and the port's name that the chart gives its pods.

@@ -30,7 +30,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let url: url::Url = format!("http://{address}").parse()?;
     let autoscaler = (!switches.is_foreign.load(Ordering::SeqCst)).then(|| url.clone().into());
-    let options = tui::Options { collector: url.into(), autoscaler, no_color: false, title: "made-up shop".to_owned() };
+    let title = "made-up shop".to_owned();
+    let options = tui::Options { collector: url.into(), autoscaler, api_token: None, no_color: false, title };
     let shutdown = CancellationToken::new();
     let on_signal = shutdown.clone();
     tokio::spawn(async move {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use protocol::faults::Faults;
 use protocol::scaling::ObjectName;
 
+use crate::change::{Answer, Change, Latest};
 use crate::feed::queries::HISTORY_STEP_SECONDS;
 use crate::health::Health;
 use crate::keys::{self, Key};
@@ -89,6 +90,8 @@ pub struct App {
     pub shows_bystanders: bool,
     /// Which traces the trace screen shows.
     pub trace_wish: TraceWish,
+    /// The change that was sent last.
+    pub change: Option<Latest>,
     refreshes: u64,
     wanted: Wants,
 }
@@ -104,6 +107,8 @@ pub enum Message {
     Tick(i64),
     /// The terminal's size changed.
     Resize(u16, u16),
+    /// What came of a change.
+    Changed(Answer),
 }
 
 /// What is to be done outside.
@@ -113,6 +118,8 @@ pub enum Effect {
     Quit,
     /// Fetch other things from now on.
     Want(Box<Wants>),
+    /// Make a change, once.
+    Change(Change),
 }
 
 /// Takes a message.
@@ -131,6 +138,7 @@ pub fn update(app: &mut App, message: Message) -> Vec<Effect> {
             app.judge();
         }
         Message::Resize(columns, rows) => app.size = (columns, rows),
+        Message::Changed(answer) => app.changed(answer),
     }
     app.settle_cursor();
     let wants = app.wants();
@@ -167,6 +175,7 @@ impl App {
             shows_holds: true,
             shows_bystanders: false,
             trace_wish: TraceWish::default(),
+            change: None,
             refreshes: 0,
             wanted: Wants::default(),
         };
@@ -308,14 +317,14 @@ impl App {
         match &self.mode {
             Mode::Filter { .. } => &self.place().filter,
             Mode::Palette { typed, .. } => typed,
-            Mode::Screen | Mode::Help { .. } => "",
+            Mode::Screen | Mode::Help { .. } | Mode::Question(_) => "",
         }
     }
 
     /// Whether Enter leads somewhere.
     pub fn can_open(&self) -> bool {
         match self.screen() {
-            Screen::Services | Screen::Decisions | Screen::Traces => !self.row_ids().is_empty(),
+            Screen::Services | Screen::Decisions | Screen::Traces | Screen::Policies => !self.row_ids().is_empty(),
             Screen::Graph | Screen::Timeline => self.service_at_cursor().is_some(),
             Screen::Suspects => screens::opening(self).is_some(),
             Screen::Service(_)
@@ -323,7 +332,8 @@ impl App {
             | Screen::Trace(_)
             | Screen::Evidence(_)
             | Screen::Radius(_)
-            | Screen::Heatmap(_) => false,
+            | Screen::Heatmap(_)
+            | Screen::Policy(_) => false,
         }
     }
 
@@ -360,6 +370,7 @@ impl App {
                 Screen::Timeline => wants.timeline = true,
                 Screen::Evidence(exhibit) => wants.curves = exhibit.curves(),
                 Screen::Heatmap(wish) => wants.heat = Some(wish.clone()),
+                Screen::Policy(policy) => wants.policy = Some(policy.clone()),
                 _ => {}
             }
         }

@@ -2,6 +2,7 @@
 //! its last good answer stays. Never draws and never judges. Start at `Feed::spawn_into`.
 
 pub mod backends;
+pub mod changes;
 pub mod decision_log;
 pub mod queries;
 pub mod reading;
@@ -55,7 +56,7 @@ impl Feed {
 
     /// Starts every source's task.
     pub fn spawn_into(&self, supervisor: &mut Supervisor) {
-        let of_autoscaler = [SourceName::Workloads, SourceName::Scaling, SourceName::Events];
+        let of_autoscaler = [SourceName::Workloads, SourceName::Scaling, SourceName::Events, SourceName::Explanation];
         let sources = SourceName::OF_COLLECTOR.into_iter();
         for source in sources.chain(of_autoscaler.into_iter().filter(|_| self.backends.has_autoscaler())) {
             supervisor.spawn(&format!("feed: {source:?}"), Box::pin(self.clone().run(source)));
@@ -109,9 +110,12 @@ impl Feed {
                 self.keep(INTERVAL, |p| &mut p.events, fetch).await;
             }
             SourceName::Scaling => self.run_scaling(backends).await,
-            SourceName::Detail | SourceName::Traces | SourceName::Timeline | SourceName::Curves | SourceName::Heat => {
-                self.run_wanted(source).await;
-            }
+            SourceName::Detail
+            | SourceName::Traces
+            | SourceName::Timeline
+            | SourceName::Curves
+            | SourceName::Heat
+            | SourceName::Explanation => self.run_wanted(source).await,
         }
         Ok(())
     }
@@ -151,6 +155,13 @@ impl Feed {
                     wanted(wants.heat, move |wish| async move { backends.heat(&wish, now_ms, least).await })
                 };
                 self.keep(INTERVAL_HISTORY, |p| &mut p.heat, fetch).await;
+            }
+            SourceName::Explanation => {
+                let fetch = |wants: Wants, _| {
+                    let backends = backends.clone();
+                    wanted(wants.policy, move |policy| async move { backends.explanation(policy).await })
+                };
+                self.keep(INTERVAL, |p| &mut p.explanation, fetch).await;
             }
             _ => {
                 let fetch = |wants: Wants, window| {
@@ -233,6 +244,7 @@ enum SourceName {
     Workloads,
     Scaling,
     Events,
+    Explanation,
 }
 
 impl SourceName {
@@ -268,6 +280,7 @@ fn first_picture(backends: &Backends) -> Picture {
         workloads: Source::missing(NO_AUTOSCALER),
         scaling: Source::missing(NO_AUTOSCALER),
         events: Source::missing(NO_AUTOSCALER),
+        explanation: Source::missing(NO_AUTOSCALER),
         ..Picture::default()
     }
 }
@@ -295,12 +308,13 @@ pub async fn fetch_once(backends: &Backends, wants: &Wants, clock: &dyn Clock) -
             wanted(wants.traces.clone(), |wish| Box::pin(backends.traces(wish))),
             wanted(wants.timeline.then_some(()), |()| Box::pin(backends.timeline())),
             wanted(wants.curves.clone(), |wish| Box::pin(backends.curves(wish, now_ms))),
-            wanted(wants.heat.as_ref(), |wish| Box::pin(backends.heat(wish, now_ms, window)))
+            wanted(wants.heat.as_ref(), |wish| Box::pin(backends.heat(wish, now_ms, window))),
+            wanted(wants.policy.clone(), |policy| Box::pin(backends.explanation(policy)))
         )
     };
     let (always, on_screen) = futures::join!(Box::pin(always), Box::pin(on_screen));
     let (metrics, history, graph, faults, workloads, scaling, events) = always;
-    let (detail, traces, timeline, curves, heat) = on_screen;
+    let (detail, traces, timeline, curves, heat, explanation) = on_screen;
     let now_ms = clock.now_ms();
     put(&mut picture.metrics, metrics.map(Some), now_ms);
     put(&mut picture.history, history.map(Some), now_ms);
@@ -314,6 +328,7 @@ pub async fn fetch_once(backends: &Backends, wants: &Wants, clock: &dyn Clock) -
     put(&mut picture.timeline, timeline, now_ms);
     put(&mut picture.curves, curves, now_ms);
     put(&mut picture.heat, heat, now_ms);
+    put(&mut picture.explanation, explanation, now_ms);
     picture
 }
 

@@ -3,6 +3,7 @@
 
 pub mod blame;
 pub mod kubernetes;
+pub mod steering;
 
 use std::collections::BTreeMap;
 
@@ -303,6 +304,7 @@ pub fn healthy() -> Picture {
         timeline: Source::default(),
         curves: Source::default(),
         heat: Source::default(),
+        explanation: Source::default(),
     }
 }
 
@@ -399,6 +401,7 @@ pub fn foreign() -> Picture {
     picture.workloads = Source::missing(none);
     picture.scaling = Source::missing(none);
     picture.events = Source::missing(none);
+    picture.explanation = Source::missing(none);
     picture
 }
 

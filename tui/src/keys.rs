@@ -6,6 +6,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use crate::app::{App, Mode, Place, Screen, Tab};
 use crate::heat::WINDOWS;
 use crate::picture::TraceWish;
+use crate::screens;
 
 /// A key with the modifiers that matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
@@ -66,6 +67,10 @@ pub enum Action {
     Decisions,
     /// What began, ended and changed, of this service where there is one.
     Timeline,
+    /// The policy that steers this workload.
+    Policy,
+    /// Asks whether to pause this policy, or to resume it.
+    PauseOrResume,
     /// Traces of this service, or those that a piece of evidence leads to.
     Traces,
     /// Who is suspected, and back.
@@ -112,7 +117,9 @@ pub enum Action {
     Quit,
     /// Takes what was typed.
     Accept,
-    /// Gives up typing, or closes the help.
+    /// Makes the change that was asked about.
+    Confirm,
+    /// Gives up typing or a change, or closes the help.
     Cancel,
     /// Deletes one character.
     Erase,
@@ -133,6 +140,8 @@ pub enum Input {
     Palette,
     /// To the help.
     Help,
+    /// To a question.
+    Question,
 }
 
 /// A row of the table.
@@ -244,6 +253,23 @@ fn not_on_decisions(app: &App, input: Input) -> bool {
     input == Input::Screen && !matches!(app.screen(), Screen::Decisions)
 }
 
+fn is_about_a_policy(app: &App) -> bool {
+    matches!(app.screen(), Screen::Policies | Screen::Policy(_))
+}
+
+fn leads_to_policy(app: &App, input: Input) -> bool {
+    input == Input::Screen && !is_about_a_policy(app) && screens::policy_at_cursor(app).is_some()
+}
+
+fn can_pause(app: &App, input: Input) -> bool {
+    let may = input == Input::Screen && is_about_a_policy(app) && app.may_change();
+    may && screens::policy_at_cursor(app).is_some()
+}
+
+fn asked(_: &App, input: Input) -> bool {
+    input == Input::Question
+}
+
 /// A main screen's own key does nothing where it would change nothing.
 fn leads_to(app: &App, input: Input, tab: Tab) -> bool {
     let is_there = app.places.len() == 1 && *app.place() == Place::at(tab.into());
@@ -302,12 +328,14 @@ bindings! {
     [Key::char('+'), Key::char('=')], "+", Action::Longer, "a longer time", "longer", can_be_longer;
     [Key::char('-')], "-", Action::Shorter, "a shorter time", "shorter", can_be_shorter;
     [Key::char('h')], "h", Action::Holds, "show or hide decisions to hold", "holds", on_decisions;
+    [Key::char('P')], "P", Action::PauseOrResume, "pause this policy or resume it; asks first", "pause or resume", can_pause;
     [Key::char('w')], "w", Action::Bystanders, "list workloads that nobody calls too, or not", "", has_bystanders;
     [Key::char('g')], "g", Action::Graph, "who calls whom, from this service on", "graph", not_on_graph;
     [Key::char('b')], "b", Action::Radius, "blast radius: whom this service can hurt", "blast radius", has_radius;
     [Key::char('t')], "t", Action::Timeline, "timeline of faults, deploys and scaling", "timeline", not_on_timeline;
     [Key::char('l')], "l", Action::Latencies, "latencies of this service over time", "latencies", has_latencies;
     [Key::char('a')], "a", Action::Decisions, "what the autoscaler decided, and why", "decisions", not_on_decisions;
+    [Key::char('o')], "o", Action::Policy, "the policy that steers this workload", "", leads_to_policy;
     [Key::char('T')], "T", Action::Traces, "traces of this service, or of this evidence", "traces", on_a_service;
     [Key::char('1')], "1", Action::Show(Tab::Services), "all services, worst first", "", |app, input| leads_to(app, input, Tab::Services);
     [Key::char('2')], "2", Action::Show(Tab::Graph), "the graph", "", |app, input| leads_to(app, input, Tab::Graph);
@@ -315,6 +343,7 @@ bindings! {
     [Key::char('4')], "4", Action::Show(Tab::Traces), "traces of all services", "", |app, input| leads_to(app, input, Tab::Traces);
     [Key::char('5')], "5", Action::Show(Tab::Suspects), "who is suspected", "", |app, input| leads_to(app, input, Tab::Suspects);
     [Key::char('6')], "6", Action::Show(Tab::Timeline), "the timeline", "", |app, input| leads_to(app, input, Tab::Timeline);
+    [Key::char('7')], "7", Action::Show(Tab::Policies), "all policies", "", |app, input| leads_to(app, input, Tab::Policies);
     [Key::char(':')], ":", Action::Palette, "go to a screen or service by name", "go to", on_screen;
     [Key::char('p')], "p", Action::Freeze, "hold the picture, or let it go on", "freeze", on_screen;
     [Key::char('r')], "r", Action::Refresh, "ask every source now", "", on_screen;
@@ -322,6 +351,8 @@ bindings! {
     [Key::char('q')], "q", Action::Quit, "leave", "quit", on_screen;
     [Key::plain(KeyCode::Esc), Key::char('?'), Key::char('q')], "Esc, ?, q", Action::Cancel, "close the help", "close",
         reading_help;
+    [Key::char('y')], "y", Action::Confirm, "yes, do it", "yes", asked;
+    [Key::char('n'), Key::plain(KeyCode::Esc)], "n, Esc", Action::Cancel, "no, leave it as it is", "no", asked;
     [Key::plain(KeyCode::Enter)], "Enter", Action::Accept, "take it", "take it", accepts;
     [Key::plain(KeyCode::Esc)], "Esc", Action::Cancel, "give up", "give up", typing;
     [Key::plain(KeyCode::Backspace)], "Backspace", Action::Erase, "delete one character", "", has_typed;
@@ -352,6 +383,7 @@ impl Mode {
             Self::Filter { .. } => Input::Filter,
             Self::Palette { .. } => Input::Palette,
             Self::Help { .. } => Input::Help,
+            Self::Question(_) => Input::Question,
         }
     }
 }

@@ -1,8 +1,10 @@
 //! The terminal screen for the engineer on call: what is broken, what merely suffers, what is well, and what the autoscaler
-//! does about it. Talks only HTTP, to any Prometheus; more with a Plimsoll collector and autoscaler. Changes nothing there.
+//! does about it. Talks only HTTP, to any Prometheus; more with a Plimsoll collector and autoscaler. Changes nothing there but
+//! pauses policies and resumes them, when the user confirms it.
 //! Start at `run`; the state is in `app`, the judgement in `health` and `verdict`, the drawing in `screens`.
 
 pub mod app;
+pub mod change;
 pub mod feed;
 mod filter;
 pub mod health;
@@ -28,10 +30,12 @@ mod widgets;
 mod fixtures;
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lifecycle::{CancellationToken, Clock, Supervisor, SystemClock, TaskEnded};
+use protocol::scaling::ObjectName;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use tokio::sync::watch;
@@ -39,6 +43,7 @@ use url::Url;
 
 use crate::app::{App, Message, Place, Screen, Tab};
 use crate::feed::backends::{Backend, Backends};
+use crate::feed::changes::Changes;
 use crate::feed::{Feed, fetch_once};
 use crate::heat::HeatWish;
 use crate::picture::{Picture, ServiceKey, TraceWish, Wants};
@@ -52,6 +57,8 @@ pub struct Options {
     pub collector: Backend,
     /// The autoscaler, if there is one.
     pub autoscaler: Option<Backend>,
+    /// The file with the token that the autoscaler asks of whoever changes something; read anew for each change.
+    pub api_token: Option<PathBuf>,
     /// No colours; `NO_COLOR` does the same.
     pub no_color: bool,
     /// What the first line begins with.
@@ -101,14 +108,18 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Tu
     let held = Held::take()?;
     let shutdown = shutdown.child_token();
     let backends = Backends::of(options.collector.clone(), options.autoscaler.clone());
+    let backends = backends.with_api_token(options.api_token.clone());
+    let (sender, changes, answers) = Changes::new(backends.clone(), shutdown.clone());
     let (wants, wanted) = watch::channel(Wants::default());
     let (feed, pictures) = Feed::new(backends, Arc::clone(&clock), wanted, shutdown.clone());
     let mut supervisor = Supervisor::new(shutdown.clone()).with_deadline(SHUTDOWN_DEADLINE);
     feed.spawn_into(&mut supervisor);
+    supervisor.spawn("changes", sender.run());
     let size = crossterm::terminal::size().map_err(TuiError::Terminal)?;
     let app = new_app(options, clock.now_ms(), size);
     crossterm::style::force_color_output(app.theme.color);
-    supervisor.spawn("screen", terminal::run(held, app, Wiring { pictures, wants, clock, shutdown }));
+    let wiring = Wiring { pictures, wants, changes, answers, clock, shutdown };
+    supervisor.spawn("screen", terminal::run(held, app, wiring));
     supervisor.run().await?;
     Ok(())
 }
@@ -129,6 +140,10 @@ pub enum View {
     Graph,
     /// What the autoscaler decided.
     Decisions,
+    /// What steers each workload.
+    Policies,
+    /// One policy.
+    Policy(ObjectName),
     /// Who is suspected, and by what evidence.
     Suspects,
     /// Latencies of a service over time.
@@ -155,7 +170,10 @@ pub async fn snapshot(options: Options, view: View, size: (u16, u16)) -> Result<
         View::Latencies(name) => Wants { heat: Some(HeatWish::of(name.clone())), ..Wants::default() },
         View::Timeline => Wants { timeline: true, ..Wants::default() },
         View::Traces(wish) => Wants { traces: Some(wish.clone()), ..Wants::default() },
-        View::Services | View::Graph | View::Decisions | View::Suspects | View::Radius(_) => Wants::default(),
+        View::Policy(name) => Wants { policy: Some(name.clone()), ..Wants::default() },
+        View::Services | View::Graph | View::Decisions | View::Policies | View::Suspects | View::Radius(_) => {
+            Wants::default()
+        }
     };
     let picture = fetch_once(&backends, &wants, &clock).await;
     if picture.metrics.data.is_none() {
@@ -169,6 +187,8 @@ pub async fn snapshot(options: Options, view: View, size: (u16, u16)) -> Result<
         View::Service(name) => Screen::Service(name),
         View::Graph => Tab::Graph.into(),
         View::Decisions => Tab::Decisions.into(),
+        View::Policies => Tab::Policies.into(),
+        View::Policy(name) => Screen::Policy(name),
         View::Suspects => Tab::Suspects.into(),
         View::Timeline => Tab::Timeline.into(),
         View::Radius(name) => Screen::Radius(name),

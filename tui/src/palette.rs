@@ -1,8 +1,12 @@
 //! What `:` offers: commands and services, ranked by how well they match what was typed. Pure.
 
+use protocol::scaling::ObjectName;
+
 use crate::app::{App, Tab};
+use crate::change::Change;
 use crate::keys::Action;
 use crate::picture::ServiceKey;
+use crate::screens;
 
 /// What choosing an entry does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +23,10 @@ pub enum Command {
     Traces(String),
     /// The decisions about a service.
     Decisions(String),
+    /// The page of a policy.
+    Policy(ObjectName),
+    /// Asks whether to pause or to resume a policy.
+    Change(Change),
 }
 
 /// One entry.
@@ -33,12 +41,13 @@ pub struct Entry {
 }
 
 /// The commands without a service.
-const COMMANDS: [(&str, &str, Action); 11] = [
+const COMMANDS: [(&str, &str, Action); 12] = [
     ("services", "all services, worst first", Action::Show(Tab::Services)),
     ("suspects", "who is suspected, and by what evidence", Action::Show(Tab::Suspects)),
     ("timeline", "what began, ended and changed", Action::Show(Tab::Timeline)),
     ("graph", "who calls whom", Action::Show(Tab::Graph)),
     ("decisions", "what the autoscaler decided, and why", Action::Show(Tab::Decisions)),
+    ("policies", "what steers each workload", Action::Show(Tab::Policies)),
     ("traces", "requests on their way through the services", Action::Show(Tab::Traces)),
     ("errors", "traces with errors", Action::ErrorTraces),
     ("help", "the keys that work here", Action::Help),
@@ -74,6 +83,7 @@ pub fn entries(app: &App, typed: &str) -> Vec<Entry> {
             command: Command::Decisions(name.clone()),
         });
     }
+    all.extend(of_policies(app));
     let mut ranked: Vec<(u32, usize, Entry)> = all
         .into_iter()
         .enumerate()
@@ -81,6 +91,23 @@ pub fn entries(app: &App, typed: &str) -> Vec<Entry> {
         .collect();
     ranked.sort_by_key(|(score, order, _)| (*score, *order));
     ranked.into_iter().map(|(_, _, entry)| entry).collect()
+}
+
+/// The page of each policy, and pausing or resuming it while nothing else is under way.
+fn of_policies(app: &App) -> Vec<Entry> {
+    let policies = app.picture.scaling.data.as_ref().map(|scaling| scaling.policies.as_slice()).unwrap_or_default();
+    let mut all = Vec::new();
+    for policy in policies {
+        let name = screens::policy_label(app, &policy.policy);
+        let page = Command::Policy(policy.policy.clone());
+        all.push(Entry { name: format!("policy {name}"), help: "what it decides, and why", command: page });
+        if app.may_change() {
+            let change = Change::of(policy);
+            let help = if change.pause { "it writes nothing then; asks first" } else { "it writes again; asks first" };
+            all.push(Entry { name: format!("{} {name}", change.verb()), help, command: Command::Change(change) });
+        }
+    }
+    all
 }
 
 /// How badly `typed` fits a name: 0 is the same; `None` when its letters do not occur in order.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use protocol::faults::{Faults, Timeline};
 use protocol::graph::{Graph, Red};
 use protocol::jaeger::Trace;
-use protocol::scaling::{DecisionRecord, EventRecord, ObjectName, PolicyStatus, WorkloadStatus};
+use protocol::scaling::{DecisionRecord, EventRecord, Explanation, ObjectName, PolicyStatus, WorkloadStatus};
 
 use crate::heat::{Heat, HeatWish};
 
@@ -234,6 +234,15 @@ pub struct Scaling {
     pub policies: Vec<PolicyStatus>,
 }
 
+/// What would have changed a policy's latest decision.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explained {
+    /// The policy.
+    pub policy: ObjectName,
+    /// Its latest record, and what would have made it another.
+    pub explanation: Explanation,
+}
+
 /// What traces somebody wants to see.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TraceWish {
@@ -331,6 +340,8 @@ pub struct Picture {
     pub curves: Source<Curves>,
     /// Latencies over time of the service on screen.
     pub heat: Source<Heat>,
+    /// What would have changed the latest decision of the policy on screen.
+    pub explanation: Source<Explained>,
 }
 
 /// What the screen wants fetched beyond what is always fetched.
@@ -346,6 +357,8 @@ pub struct Wants {
     pub curves: Option<CurveWish>,
     /// Latencies over time.
     pub heat: Option<HeatWish>,
+    /// What would change this policy's decision.
+    pub policy: Option<ObjectName>,
     /// Grows when the user asks for fresh answers now.
     pub refresh: u64,
 }

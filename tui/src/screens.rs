@@ -8,6 +8,8 @@ mod graph;
 mod heatmap;
 mod help;
 mod overlay;
+mod policies;
+mod policy;
 mod radius;
 mod service;
 mod services;
@@ -20,7 +22,7 @@ use std::sync::Arc;
 
 use protocol::graph::Red;
 use protocol::jaeger::Trace;
-use protocol::scaling::DecisionRecord;
+use protocol::scaling::{DecisionRecord, PolicyStatus};
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -31,6 +33,8 @@ use crate::app::{App, Mode, Screen};
 use crate::health::Health;
 use crate::picture::{Freshness, ServiceKey, Source, TraceWish};
 use crate::text;
+
+pub use policies::label as policy_label;
 
 /// What Enter leads to.
 pub enum Opening {
@@ -169,6 +173,7 @@ pub fn draw(app: &App, frame: &mut Frame<'_>) {
             overlay::draw(app, buffer, areas.body, title, &help_lines(app), *scroll);
         }
         Mode::Palette { typed, chosen } => overlay::draw_palette(app, buffer, areas.body, typed, *chosen),
+        Mode::Question(change) => overlay::draw_question(app, buffer, areas.body, change),
         Mode::Screen | Mode::Filter { .. } => {}
     }
     if app.theme.ascii {
@@ -209,6 +214,8 @@ fn body(app: &App, width: usize) -> Body<'_> {
         Screen::Evidence(exhibit) => evidence::body(app, exhibit, width),
         Screen::Radius(key) => radius::body(app, key, width),
         Screen::Heatmap(wish) => heatmap::body(app, wish, width),
+        Screen::Policies => policies::list(app, width),
+        Screen::Policy(name) => policy::body(app, name, width),
     }
 }
 
@@ -284,12 +291,14 @@ pub fn row_ids(app: &App) -> Vec<String> {
         Screen::Traces => traces::shown(app).iter().map(|t| t.trace_id.clone()).collect(),
         Screen::Suspects => suspects::shown(app).iter().map(suspects::Row::id).collect(),
         Screen::Timeline => timeline::shown(app).iter().map(|entry| entry.id()).collect(),
+        Screen::Policies => policies::shown(app).iter().map(|policy| policies::id(policy)).collect(),
         Screen::Service(_)
         | Screen::Decision(_)
         | Screen::Trace(_)
         | Screen::Evidence(_)
         | Screen::Radius(_)
-        | Screen::Heatmap(_) => Vec::new(),
+        | Screen::Heatmap(_)
+        | Screen::Policy(_) => Vec::new(),
     }
 }
 
@@ -315,6 +324,22 @@ pub fn service_at_cursor(app: &App) -> Option<ServiceKey> {
             Some(if service.namespace.is_empty() { by_name(service.name.clone()) } else { service.clone() })
         }
         Screen::Evidence(exhibit) => Some(by_name(exhibit.service.clone())),
+        Screen::Policies | Screen::Policy(_) => policy_at_cursor(app).map(|policy| (&policy.workload).into()),
+    }
+}
+
+/// The policy that the cursor is on, that the screen is about, or that steers the service at the cursor.
+pub fn policy_at_cursor(app: &App) -> Option<&PolicyStatus> {
+    let index = app.place().index;
+    match app.screen() {
+        Screen::Policies => policies::shown(app).get(index).copied(),
+        Screen::Policy(name) => policies::find(app, name),
+        Screen::Decision(record) => policies::find(app, &record.policy),
+        Screen::Decisions => policies::find(app, &decisions::shown(app).get(index)?.newest.policy),
+        _ => {
+            let key = service_at_cursor(app)?;
+            app.picture.scaling.data.as_ref()?.policies.iter().find(|policy| key.is(&policy.workload))
+        }
     }
 }
 

@@ -14,11 +14,12 @@ use futures::StreamExt;
 use lifecycle::{CancellationToken, Clock};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::TuiError;
 use crate::app::{self, App, Effect, Message};
+use crate::change::{Answer, Change};
 use crate::keys::Key;
 use crate::picture::{Picture, Wants};
 use crate::screens;
@@ -94,6 +95,10 @@ pub struct Wiring {
     pub pictures: watch::Receiver<Picture>,
     /// To the feed.
     pub wants: watch::Sender<Wants>,
+    /// What the user changes.
+    pub changes: mpsc::Sender<Change>,
+    /// What came of it.
+    pub answers: mpsc::Receiver<Answer>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Ends the loop; the loop cancels it when the user quits.
@@ -136,6 +141,10 @@ pub async fn run(mut held: Held, mut app: App, mut wiring: Wiring) -> Result<(),
                 let picture = wiring.pictures.borrow_and_update().clone();
                 (Some(Message::Picture(Box::new(picture))), FRAME_FOR_DATA)
             },
+            answer = wiring.answers.recv() => match answer {
+                Some(answer) => (Some(Message::Changed(answer)), FRAME_FOR_KEYS),
+                None => break,
+            },
             _ = ticks.tick() => (Some(Message::Tick(wiring.clock.now_ms())), FRAME_FOR_DATA),
         };
         let Some(message) = message else { continue };
@@ -145,6 +154,8 @@ pub async fn run(mut held: Held, mut app: App, mut wiring: Wiring) -> Result<(),
             match effect {
                 Effect::Quit => wiring.shutdown.cancel(),
                 Effect::Want(wants) => _ = wiring.wants.send(*wants),
+                // There is room: the screen asks for one change at a time.
+                Effect::Change(change) => _ = wiring.changes.try_send(change),
             }
         }
     }

@@ -42,6 +42,8 @@ fn flags_that_contradict_each_other_are_refused() {
     fails(2, &both, &["--collector", "--autoscaler", "--context"]);
     fails(2, &["--view", "graph"], &["--once"]);
     fails(2, &["--once", "--view", "service:shop/"], &["service:NAMESPACE/NAME"]);
+    fails(2, &["--once", "--view", "policy:order"], &["policy:NAMESPACE/NAME"]);
+    fails(2, &["--once", "--api-token-file", "/nowhere/token"], &["/nowhere/token", "--api-token-file"]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::app::{App, Effect, Mode, PLACES_MAX, Place, Screen, ServiceSort, TYPED_MAX, Tab, TraceSort};
+use crate::change::{Answer, Change, Latest};
 use crate::heat::{HeatWish, WINDOWS};
 use crate::keys::Action;
 use crate::palette::{self, Command};
@@ -26,6 +27,13 @@ impl App {
             Action::Graph => self.go_to_graph(),
             Action::Decisions => self.go_to_list(Screen::Decisions),
             Action::Timeline => self.go_to_list(Screen::Timeline),
+            Action::Policy => {
+                if let Some(policy) = screens::policy_at_cursor(self) {
+                    self.go_to(Screen::Policy(policy.policy.clone()));
+                }
+            }
+            Action::PauseOrResume => self.ask(screens::policy_at_cursor(self).map(Change::of)),
+            Action::Confirm => return self.confirm(),
             Action::Traces => {
                 if let Some(wish) = screens::traces_wanted(self) {
                     self.go_to_traces(wish);
@@ -85,6 +93,7 @@ impl App {
         match &mut self.mode {
             Mode::Help { scroll } => *scroll = to(*scroll, help_extent),
             Mode::Palette { chosen, .. } => *chosen = to(*chosen, entries),
+            Mode::Question(_) => {}
             Mode::Screen | Mode::Filter { .. } => {
                 let index = to(self.place().index, extent);
                 let chosen = self.row_ids().get(index).cloned();
@@ -116,13 +125,15 @@ impl App {
             Screen::Services | Screen::Graph => self.service_at_cursor().map(|key| Opening::To(Screen::Service(key))),
             Screen::Decisions => screens::decision_at_cursor(self).map(|d| Opening::To(Screen::Decision(Arc::new(d)))),
             Screen::Traces => screens::trace_at_cursor(self).map(|t| Opening::To(Screen::Trace(Arc::new(t.into())))),
+            Screen::Policies => screens::policy_at_cursor(self).map(|p| Opening::To(Screen::Policy(p.policy.clone()))),
             Screen::Suspects | Screen::Timeline => screens::opening(self),
             Screen::Service(_)
             | Screen::Decision(_)
             | Screen::Trace(_)
             | Screen::Evidence(_)
             | Screen::Radius(_)
-            | Screen::Heatmap(_) => None,
+            | Screen::Heatmap(_)
+            | Screen::Policy(_) => None,
         };
         let Some(next) = next else { return };
         // The row that was opened stays chosen, so that Esc comes back to it.
@@ -150,10 +161,11 @@ impl App {
         self.place_mut().chosen = chosen;
     }
 
-    /// To what happened to all, or to the service whose page one comes from.
+    /// To what happened to all, or to the service or the policy whose page one comes from.
     fn go_to_list(&mut self, screen: Screen) {
         let about = match self.screen() {
             Screen::Service(key) => self.row(key).map_or_else(|| key.name.clone(), |row| row.name.clone()),
+            Screen::Policy(_) => screens::policy_at_cursor(self).map(|p| self.label(&p.workload)).unwrap_or_default(),
             _ => String::new(),
         };
         self.go_to(screen);
@@ -264,8 +276,36 @@ impl App {
                 self.go_to(Screen::Decisions);
                 self.place_mut().filter = name;
             }
+            Command::Policy(name) => self.go_to(Screen::Policy(name)),
+            Command::Change(change) => self.ask(Some(change)),
         }
         None
+    }
+
+    /// Whether a change may be asked for: one at a time, so that nothing is sent twice.
+    pub fn may_change(&self) -> bool {
+        self.change.as_ref().is_none_or(|latest| latest.result.is_some())
+    }
+
+    /// Asks whether to make a change.
+    fn ask(&mut self, change: Option<Change>) {
+        if let Some(change) = change.filter(|_| self.may_change()) {
+            self.mode = Mode::Question(change);
+        }
+    }
+
+    /// Makes the change that was asked about.
+    fn confirm(&mut self) -> Option<Effect> {
+        let Mode::Question(change) = std::mem::replace(&mut self.mode, Mode::Screen) else { return None };
+        self.change = Some(Latest::sent(change.clone(), self.now_ms));
+        Some(Effect::Change(change))
+    }
+
+    /// Tells what came of a change, and has everything fetched anew: it shows there.
+    pub(super) fn changed(&mut self, answer: Answer) {
+        let Answer { change, result } = answer;
+        self.change = Some(Latest { change, result: Some(result), at_ms: self.now_ms });
+        self.refreshes += 1;
     }
 
     fn edit(&mut self, change: impl FnOnce(&mut String)) {
@@ -279,7 +319,7 @@ impl App {
                 change(typed);
                 *chosen = 0;
             }
-            Mode::Screen | Mode::Help { .. } => {}
+            Mode::Screen | Mode::Help { .. } | Mode::Question(_) => {}
         }
     }
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use protocol::faults::Evidence;
-use protocol::scaling::DecisionRecord;
+use protocol::scaling::{DecisionRecord, ObjectName};
 
+use crate::change::Change;
 use crate::heat::HeatWish;
 use crate::picture::{CurveWish, ServiceKey, TraceWish};
 use crate::waterfall::Opened;
@@ -24,6 +25,8 @@ pub enum Tab {
     Suspects,
     /// What began, ended and changed.
     Timeline,
+    /// What steers each workload.
+    Policies,
 }
 
 /// What is on screen.
@@ -53,6 +56,10 @@ pub enum Screen {
     Radius(ServiceKey),
     /// Latencies over time.
     Heatmap(HeatWish),
+    /// What steers each workload.
+    Policies,
+    /// One policy.
+    Policy(ObjectName),
 }
 
 /// A piece of evidence as it was when it was opened.
@@ -82,7 +89,12 @@ impl Exhibit {
 impl Screen {
     /// Whether it has rows to choose from.
     pub fn is_list(&self) -> bool {
-        matches!(self, Self::Services | Self::Graph | Self::Decisions | Self::Traces | Self::Suspects | Self::Timeline)
+        match self {
+            Self::Services | Self::Graph | Self::Decisions | Self::Traces | Self::Suspects | Self::Timeline => true,
+            Self::Policies => true,
+            Self::Service(_) | Self::Decision(_) | Self::Trace(_) | Self::Evidence(_) | Self::Radius(_) => false,
+            Self::Heatmap(_) | Self::Policy(_) => false,
+        }
     }
 }
 
@@ -95,6 +107,7 @@ impl From<Tab> for Screen {
             Tab::Traces => Self::Traces,
             Tab::Suspects => Self::Suspects,
             Tab::Timeline => Self::Timeline,
+            Tab::Policies => Self::Policies,
         }
     }
 }
@@ -141,6 +154,8 @@ pub enum Mode {
         /// The first line shown.
         scroll: usize,
     },
+    /// To the question whether to make a change.
+    Question(Change),
 }
 
 /// By what services are sorted.

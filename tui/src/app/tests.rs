@@ -4,7 +4,7 @@ use crossterm::event::KeyCode;
 use proptest::prelude::*;
 
 use super::*;
-use crate::fixtures::{self, NOW_MS, blame};
+use crate::fixtures::{self, NOW_MS, blame, steering};
 use crate::heat::HeatWish;
 use crate::keys::BINDINGS;
 use crate::picture::CurveWish;
@@ -325,10 +325,107 @@ fn escape_forgets_only_what_is_too_long_ago() {
     assert_eq!((app.places.len(), app.screen()), (1, &Screen::Services));
 }
 
+fn steered() -> App {
+    fixtures::app(steering::picture(), (100, 40))
+}
+
+fn order() -> ObjectName {
+    ObjectName { namespace: "shop".to_owned(), name: "order".to_owned() }
+}
+
+fn answered(app: &mut App, pause: bool, result: Result<(), String>) -> Vec<Effect> {
+    update(app, Message::Changed(Answer { change: Change { policy: order(), pause }, result }))
+}
+
+#[test]
+fn policies_that_cannot_decide_come_first_then_the_paused_ones() {
+    let mut app = steered();
+    press(&mut app, "7");
+    let names = ["search", "order", "gateway", "user", "product", "payment"].map(|name| format!("shop/{name}"));
+    assert_eq!(app.row_ids(), names);
+    // What was decided long ago is not decided any more.
+    update(&mut app, Message::Tick(NOW_MS + 600_000));
+    assert_eq!(app.row_ids()[..2], ["shop/gateway", "shop/order"]);
+    update(&mut app, Message::Tick(NOW_MS));
+    press(&mut app, "/paused\n");
+    assert_eq!(app.row_ids(), ["shop/order"]);
+    assert_eq!(app.service_at_cursor(), Some(fixtures::key("order")));
+}
+
+#[test]
+fn what_would_change_a_decision_is_wanted_while_the_page_is_on_the_way() {
+    let mut app = steered();
+    let wanted = want(Wants { policy: Some(order()), ..Wants::default() });
+    assert_eq!(press(&mut app, "7j\n"), [wanted]);
+    assert_eq!(*app.screen(), Screen::Policy(order()));
+    assert_eq!(press(&mut app, "\u{1b}"), [want(Wants::default())]);
+    assert_eq!(app.row_ids()[app.place().index], "shop/order");
+}
+
+#[test]
+fn the_policy_of_a_service_and_of_a_decision_is_a_key_away_and_leads_to_its_decisions() {
+    for keys in [":service order\no", "3o", "3\no", ":policy order\n"] {
+        let mut app = steered();
+        press(&mut app, keys);
+        assert_eq!(*app.screen(), Screen::Policy(order()), "{keys:?}");
+        press(&mut app, "oa");
+        assert!(matches!(app.screen(), Screen::Decisions) && app.place().filter == "order", "{keys:?}");
+    }
+    let mut app = steered();
+    press(&mut app, ":service review\no");
+    assert_eq!(*app.screen(), Screen::Service(fixtures::key("review")), "no policy steers it");
+}
+
+#[test]
+fn nothing_is_changed_before_it_is_confirmed() {
+    for keys in ["7jP", "7j\nP", ":resume order\n"] {
+        let mut app = steered();
+        press(&mut app, keys);
+        let question = Change { policy: order(), pause: false };
+        assert_eq!(app.mode, Mode::Question(question.clone()), "{keys:?}");
+        let asked = render(&app);
+        assert!(asked.contains("resume order?") && asked.contains("y yes"), "{asked}");
+        for key in ["n", "\u{1b}"] {
+            let mut left = app.clone();
+            assert_eq!(press(&mut left, key), []);
+            assert_eq!((&left.mode, &left.change), (&Mode::Screen, &None));
+        }
+        assert_eq!(press(&mut app.clone(), "\nPjx"), [], "Enter is no yes");
+        assert_eq!(press(&mut app, "y"), [Effect::Change(question)]);
+    }
+}
+
+#[test]
+fn nothing_is_sent_twice_and_what_came_of_it_is_told() {
+    let mut app = steered();
+    assert_eq!(press(&mut app, "7jPy").len(), 1);
+    assert_eq!(press(&mut app, "yPyy:resume order\n\u{1b}"), [], "one is under way");
+    assert!(render(&app).contains("resuming order …"));
+    press(&mut app, "\u{1b}1");
+    assert!(render(&app).contains("resuming order …"), "on every screen");
+    let fetched = want(Wants { refresh: 1, ..Wants::default() });
+    assert_eq!(answered(&mut app, false, Ok(())), [fetched]);
+    assert!(render(&app).contains("order was resumed"));
+    update(&mut app, Message::Tick(NOW_MS + 61_000));
+    assert!(!render(&app).contains("order was resumed"));
+}
+
+#[test]
+fn why_a_change_was_refused_is_told_until_the_next_one_though_the_picture_is_frozen() {
+    let mut app = steered();
+    press(&mut app, "7pjPy");
+    answered(&mut app, false, Err("this autoscaler was started with --dry-run: it writes nothing".to_owned()));
+    update(&mut app, Message::Tick(NOW_MS + 600_000));
+    let text = render(&app);
+    assert!(text.contains("order was NOT resumed: this autoscaler was started with --dry-run"), "{text}");
+    press(&mut app, "Py");
+    assert!(!render(&app).contains("dry-run"));
+}
+
 fn any_message() -> impl Strategy<Value = Message> {
     let bound: Vec<Key> = BINDINGS.iter().flat_map(|b| b.keys.iter().copied()).collect();
     let typed = proptest::char::any().prop_map(|c| Key::plain(KeyCode::Char(c)));
-    let pictures: [fn() -> Picture; 8] = [
+    let pictures: [fn() -> Picture; 10] = [
         fixtures::healthy,
         fixtures::payment_failing,
         blame::payment_blamed,
@@ -336,6 +433,8 @@ fn any_message() -> impl Strategy<Value = Message> {
         fixtures::overloaded,
         fixtures::disconnected,
         fixtures::foreign,
+        steering::picture,
+        steering::disconnected,
         Picture::default,
     ];
     let picture = (0..pictures.len()).prop_map(move |at| pictures[at]());
@@ -344,6 +443,10 @@ fn any_message() -> impl Strategy<Value = Message> {
         2 => typed.prop_map(Message::Key),
         1 => picture.prop_map(|picture| Message::Picture(Box::new(picture))),
         1 => (0i64..4_000_000_000_000).prop_map(Message::Tick),
+        1 => any::<bool>().prop_map(|fails| Message::Changed(Answer {
+            change: Change { policy: order(), pause: fails },
+            result: if fails { Err("no".to_owned()) } else { Ok(()) },
+        })),
         1 => (0u16..160, 0u16..50).prop_map(|(columns, rows)| Message::Resize(columns, rows)),
     ]
 }

@@ -1,7 +1,9 @@
 //! The calls behind each source, one function a source. Keeps no state beyond the clients; the loop is in `feed`.
 
 mod incident;
+mod steering;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
@@ -85,6 +87,7 @@ pub struct Backends {
     faults: FaultsClient,
     jaeger: JaegerClient,
     scaling: Option<(Backend, ScalingClient)>,
+    api_token: Option<PathBuf>,
     queries: Arc<Semaphore>,
 }
 
@@ -104,6 +107,7 @@ impl Backends {
             jaeger: JaegerClient::new(url()),
             collector,
             scaling: autoscaler.map(|backend| (backend.clone(), ScalingClient::new(backend.url))),
+            api_token: None,
             queries: Arc::new(Semaphore::new(QUERIES_AT_ONCE)),
         }
     }

@@ -8,7 +8,7 @@ use crate::fixtures::{self, blame};
 use crate::render;
 
 /// A character that no screen gives a meaning.
-const UNBOUND: [char; 6] = ['x', 'z', 'u', 'y', '9', '%'];
+const UNBOUND: [char; 6] = ['x', 'z', 'u', 'v', '9', '%'];
 
 fn press(app: &mut App, keys: &str) {
     for c in keys.chars() {
@@ -46,12 +46,15 @@ fn states() -> Vec<(&'static str, App)> {
         ("timeline", with("tj", blame::payment_blamed())),
         ("latencies", with("l", heat(None))),
         ("latencies of an operation", with("l+n", heat(Some("GET /products")))),
+        ("policies", with("7j", fixtures::steering::picture())),
+        ("policy", with("7j\nj", fixtures::steering::picture())),
         ("a cluster's services", with("j", fixtures::kubernetes::picture())),
         ("empty", with("", crate::picture::Picture::default())),
         ("foreign", with("2", fixtures::foreign())),
         ("filter", with("/pay", fixtures::healthy())),
         ("palette", with(":e", fixtures::healthy())),
         ("help", with("?", fixtures::healthy())),
+        ("question", with("7jP", fixtures::steering::picture())),
     ]
 }
 
@@ -123,7 +126,7 @@ fn no_two_rows_want_the_same_key_at_the_same_time() {
 
 #[test]
 fn the_help_lists_what_works_here_and_nothing_else() {
-    for (name, mut app) in states().into_iter().take(16) {
+    for (name, mut app) in states().into_iter().take(18) {
         app.size = (100, 60);
         let listed: Vec<&str> = working(&app, Input::Screen).map(|b| b.help).collect();
         press(&mut app, "?");

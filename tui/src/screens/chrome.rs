@@ -8,6 +8,7 @@ use crate::app::{App, Mode, Screen};
 use crate::health::Health;
 use crate::keys;
 use crate::picture::{Freshness, ServiceKey, Source};
+use crate::screens::policies;
 use crate::text;
 
 /// The first line: who, where, how old, what the autoscaler may do, what time it is.
@@ -119,6 +120,8 @@ fn screen_name(app: &App, screen: &Screen) -> String {
         Screen::Traces => "traces".to_owned(),
         Screen::Suspects => "suspects".to_owned(),
         Screen::Timeline => "timeline".to_owned(),
+        Screen::Policies => "policies".to_owned(),
+        Screen::Policy(name) => format!("policy {}", policies::label(app, name)),
         Screen::Evidence(exhibit) => format!("evidence against {}", exhibit.service),
         Screen::Trace(opened) => format!("trace {}", opened.trace.trace_id.chars().take(8).collect::<String>()),
     }
@@ -138,6 +141,11 @@ pub fn crumbs(app: &App, width: u16) -> Line<'static> {
     }
     if let Some(at_ms) = app.frozen_at_ms {
         chips.push((format!("FROZEN at {}", text::clock(at_ms)), app.theme.amber()));
+    }
+    if let Some(latest) = app.change.as_ref().filter(|latest| latest.is_told(app.now_ms))
+        && !matches!(app.screen(), Screen::Policies | Screen::Policy(_))
+    {
+        chips.push((latest.short(&policies::label(app, &latest.change.policy)), app.theme.amber()));
     }
     if let Screen::Services = app.screen() {
         let others = app.rows.iter().filter(|row| !row.is_listed()).count();
@@ -178,7 +186,11 @@ pub fn footer(app: &App, width: u16) -> Line<'static> {
     let width = usize::from(width);
     let hinted: Vec<_> = keys::working(app, app.mode.input()).filter(|b| !b.hint.is_empty()).collect();
     let rank = |binding: &keys::Binding| match binding.action {
-        keys::Action::Help | keys::Action::Quit | keys::Action::Accept | keys::Action::Cancel => 0,
+        keys::Action::Help
+        | keys::Action::Quit
+        | keys::Action::Accept
+        | keys::Action::Cancel
+        | keys::Action::Confirm => 0,
         keys::Action::Open | keys::Action::Back => 1,
         _ => 2,
     };

@@ -17,7 +17,8 @@ pub struct Run<'a> {
     pub newest: &'a DecisionRecord,
     /// The first of them: it stays the same while the run grows.
     oldest_sequence: u64,
-    count: usize,
+    /// How often.
+    pub count: usize,
 }
 
 impl Run<'_> {
@@ -31,14 +32,21 @@ impl Run<'_> {
 pub fn shown(app: &App) -> Vec<Run<'_>> {
     let Some(scaling) = &app.picture.scaling.data else { return Vec::new() };
     let filter = &app.place().filter;
+    let mut runs = runs(scaling.decisions.iter().filter(|d| app.shows_holds || d.outcome != Outcome::Hold));
+    runs.retain(|run| {
+        let d = run.newest;
+        filter::passes(filter, &format!("{} {} {} {}", app.label(&d.workload), outcome_word(d), d.reason, d.message))
+    });
+    runs
+}
+
+/// Records, newest first, with runs of the same hold folded.
+pub fn runs<'a>(records: impl Iterator<Item = &'a DecisionRecord>) -> Vec<Run<'a>> {
     let mut runs: Vec<Run<'_>> = Vec::new();
-    for record in &scaling.decisions {
-        let is_hold = record.outcome == Outcome::Hold;
-        if is_hold && !app.shows_holds {
-            continue;
-        }
+    for record in records {
         // The newest run of this workload goes on if it is the same hold; a change in between ends it.
         let last = runs.iter_mut().rev().find(|run| run.newest.workload == record.workload);
+        let is_hold = record.outcome == Outcome::Hold;
         if let Some(run) = last.filter(|run| is_hold && is_same(run.newest, record)) {
             run.oldest_sequence = record.sequence;
             run.count += 1;
@@ -46,10 +54,6 @@ pub fn shown(app: &App) -> Vec<Run<'_>> {
         }
         runs.push(Run { newest: record, oldest_sequence: record.sequence, count: 1 });
     }
-    runs.retain(|run| {
-        let d = run.newest;
-        filter::passes(filter, &format!("{} {} {} {}", app.label(&d.workload), outcome_word(d), d.reason, d.message))
-    });
     runs
 }
 
@@ -134,7 +138,8 @@ pub fn list(app: &App, width: usize) -> Body<'_> {
     }
 }
 
-fn mode_words(mode: Mode) -> &'static str {
+/// What a mode means.
+pub fn mode_words(mode: Mode) -> &'static str {
     match mode {
         Mode::Off => "Off: nothing is evaluated",
         Mode::Recommend => "Recommend: nothing is written",
@@ -144,7 +149,8 @@ fn mode_words(mode: Mode) -> &'static str {
     }
 }
 
-fn wrapped(lines: &mut Vec<Line<'static>>, content: &str, indent: usize, width: usize, style: Style) {
+/// Adds a text, broken into lines and indented.
+pub fn wrapped(lines: &mut Vec<Line<'static>>, content: &str, indent: usize, width: usize, style: Style) {
     for line in text::wrap(content, width.saturating_sub(indent + 1), 8) {
         lines.push(Line::styled(format!("{}{line}", " ".repeat(indent)), style));
     }
@@ -152,7 +158,6 @@ fn wrapped(lines: &mut Vec<Line<'static>>, content: &str, indent: usize, width: 
 
 /// Everything about one decision.
 pub fn page(app: &App, record: &DecisionRecord, width: usize) -> Body<'static> {
-    let title = app.theme.title();
     let mut lines = vec![Line::styled(
         text::cut(&format!("{} {}", text::clean(&app.label(&record.workload)), change(record)), width),
         style(app, record),
@@ -164,13 +169,20 @@ pub fn page(app: &App, record: &DecisionRecord, width: usize) -> Body<'static> {
         ("replicas", format!("{} ready, {} asked for, policy wants {}", record.ready, record.from, record.wish)),
         ("written", if record.applied { format!("yes: {} now", record.to) } else { "no".to_owned() }),
         ("mode", mode_words(record.mode).to_owned()),
-        ("policy", format!("{}/{}", record.policy.namespace, record.policy.name)),
+        ("policy", format!("{}/{} (o: its page)", record.policy.namespace, record.policy.name)),
         ("record", format!("{} at {} UTC", record.sequence, text::clock(record.at_ms))),
     ] {
         lines.push(Cells::default().left(name, 9, app.theme.dim()).rest(&value, width, Style::new()).line());
     }
-    lines.push(Line::default());
-    lines.push(Line::styled("Signals: what asked for capacity", title));
+    lines.extend(signals(app, record, width));
+    lines.extend(guards(app, record, width));
+    Body { lines: Lines::Page(lines), ..Body::default() }
+}
+
+/// Every signal of a record: its reading, its target, its wish.
+pub fn signals(app: &App, record: &DecisionRecord, width: usize) -> Vec<Line<'static>> {
+    let title = app.theme.title();
+    let mut lines = vec![Line::default(), Line::styled("Signals: what asked for capacity", title)];
     if record.signals.is_empty() {
         lines.push(Line::raw("  none"));
     }
@@ -188,8 +200,13 @@ pub fn page(app: &App, record: &DecisionRecord, width: usize) -> Body<'static> {
         lines.push(cells.rest(won, width, title).line());
         wrapped(&mut lines, &signal.note, 4, width, app.theme.dim());
     }
-    lines.push(Line::default());
-    lines.push(Line::styled("Guards: what may hold or shrink it, in order", title));
+    lines
+}
+
+/// Every guard of a record, in order, and what it changed.
+pub fn guards(app: &App, record: &DecisionRecord, width: usize) -> Vec<Line<'static>> {
+    let heading = Line::styled("Guards: what may hold or shrink it, in order", app.theme.title());
+    let mut lines = vec![Line::default(), heading];
     if record.guards.is_empty() {
         lines.push(Line::raw("  none"));
     }
@@ -205,5 +222,5 @@ pub fn page(app: &App, record: &DecisionRecord, width: usize) -> Body<'static> {
             .left(&did, 10, changed);
         lines.push(cells.rest(&guard.note, width, app.theme.dim()).line());
     }
-    Body { lines: Lines::Page(lines), ..Body::default() }
+    lines
 }

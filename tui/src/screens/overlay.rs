@@ -1,4 +1,4 @@
-//! Boxes over a screen: the help and the palette.
+//! Boxes over a screen: the help, the palette, and the question before a change.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -7,8 +7,9 @@ use ratatui::text::Line;
 use ratatui::widgets::{Block, Clear, Widget};
 
 use crate::app::App;
+use crate::change::Change;
 use crate::palette;
-use crate::screens::put;
+use crate::screens::{policies, put};
 use crate::text;
 use crate::widgets::Cells;
 
@@ -54,5 +55,30 @@ pub fn draw_palette(app: &App, buffer: &mut Buffer, area: Rect, typed: &str, cho
         lines.push(Line::raw("  nothing is called so"));
     }
     let title = text::cut(&format!(" go to: {typed}_ "), width);
+    draw(app, buffer, area, &title, &lines, 0);
+}
+
+/// Draws the question before a change: what will happen, and in the last line, which is never cut off, the keys.
+pub fn draw_question(app: &App, buffer: &mut Buffer, area: Rect, change: &Change) {
+    let width = usize::from(area.width.min(COLUMNS_MAX)).saturating_sub(2);
+    let status = policies::find(app, &change.policy);
+    let consequences = change.consequences(status);
+    let mut lines: Vec<Line<'static>> = consequences
+        .iter()
+        .flat_map(|words| text::wrap(words, width.saturating_sub(2), 6))
+        .map(|line| Line::raw(format!(" {line}")))
+        .collect();
+    // Two lines are the box's own.
+    lines.truncate(usize::from(area.height).saturating_sub(3));
+    let key = app.theme.accent();
+    lines.push(
+        Cells::default()
+            .free(" y", key)
+            .free("yes   ", Style::new())
+            .free("n, Esc", key)
+            .rest("no", width, Style::new())
+            .line(),
+    );
+    let title = format!(" {} {}? ", change.verb(), policies::label(app, &change.policy));
     draw(app, buffer, area, &title, &lines, 0);
 }

@@ -197,7 +197,7 @@ fn edges(app: &App, name: &str, width: usize) -> Vec<Line<'static>> {
 }
 
 fn scaling(app: &App, key: &ServiceKey, width: usize) -> Vec<Line<'static>> {
-    let mut lines = title(app, "Scaling (a: all of it)").to_vec();
+    let mut lines = title(app, "Scaling (a: all of it, o: the policy)").to_vec();
     let Some(scaling) = &app.picture.scaling.data else {
         lines.push(Line::raw(text::cut(&format!("  {}", nothing(&app.picture.scaling, "")), width)));
         return lines;

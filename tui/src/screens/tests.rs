@@ -4,7 +4,7 @@ use crossterm::event::KeyCode;
 use insta::assert_snapshot;
 
 use crate::app::{App, Message, update};
-use crate::fixtures::{self, blame};
+use crate::fixtures::{self, blame, steering};
 use crate::keys::Key;
 use crate::picture::Picture;
 use crate::theme::Theme;
@@ -81,6 +81,54 @@ fn the_other_screens() {
     }
     assert_snapshot!("palette_80x24", shown(fixtures::healthy(), (80, 24), ":pay"));
     assert_snapshot!("filter_80x24", shown(fixtures::payment_failing(), (80, 24), "/!healthy"));
+}
+
+#[test]
+fn what_steers_the_workloads() {
+    for size in SIZES {
+        let name = |screen: &str| format!("{screen}_{}x{}", size.0, size.1);
+        assert_snapshot!(name("policies"), shown(steering::picture(), size, "7"));
+        assert_snapshot!(name("policy"), shown(steering::picture(), size, "7j\n"));
+        assert_snapshot!(name("policies_disconnected"), shown(steering::disconnected(), size, "7"));
+        assert_snapshot!(name("question_pause"), shown(steering::picture(), size, "7jj\nP"));
+    }
+    assert_snapshot!("policy_80x60", shown(steering::picture(), (80, 60), "7j\n"));
+    assert_snapshot!("policy_asking_80x60", shown(steering::picture(), (80, 60), "7\n"));
+    assert_snapshot!("policies_40x12", shown(steering::picture(), (40, 12), "7"));
+    assert_snapshot!("policy_40x12", shown(steering::picture(), (40, 12), "7j\n"));
+    assert_snapshot!("question_40x12", shown(steering::picture(), (40, 12), "7jP"));
+}
+
+#[test]
+fn a_policy_of_which_little_is_known_is_shown_all_the_same() {
+    for (picture, keys, words) in [
+        (Picture::default(), "7", "asking"),
+        (fixtures::foreign(), "7", "no autoscaler is connected"),
+        (steering::picture(), "7/nobody\n", "no policy passes the filter"),
+        (steering::picture(), "7G\n", "It has decided nothing yet"),
+        (steering::disconnected(), "7j\n", "connection refused"),
+    ] {
+        let screen = shown(picture, (100, 50), keys);
+        assert!(screen.contains(words), "{screen}");
+    }
+    let mut app = fixtures::app(steering::picture(), (100, 50));
+    press(&mut app, "7j\n");
+    update(&mut app, Message::Picture(Box::new(fixtures::foreign())));
+    assert!(render(&app).contains("no autoscaler is connected"));
+    let mut none = steering::picture();
+    none.scaling.answered(crate::picture::Scaling::default(), fixtures::NOW_MS);
+    assert!(shown(none.clone(), (100, 50), "7").contains("the autoscaler has no policies"));
+    update(&mut app, Message::Picture(Box::new(none)));
+    assert!(render(&app).contains("there is no policy shop/order any more"));
+}
+
+#[test]
+fn the_keys_of_a_question_are_on_screen_at_every_size_that_has_room() {
+    for size in [(20, 8), (40, 12), (60, 9), (80, 24), (140, 40)] {
+        let screen = shown(steering::picture(), size, "7jP");
+        let is_in_box = |line: &str| line.contains('│') && line.contains("y yes");
+        assert!(screen.lines().any(is_in_box), "{size:?}\n{screen}");
+    }
 }
 
 #[test]
@@ -245,6 +293,9 @@ fn no_size_is_too_small() {
         for keys in ["", "\n", "2", "3", "3\n", "4", "4\n", "5", "5j\n", "b", "t", "tj\n", "l", "?", ":", "/x"] {
             shown(blame::with_heat(blame::payment_blamed(), "payment", None), size, keys);
         }
+        for keys in ["7", "7j\n", "7jP", "7jPy"] {
+            shown(steering::picture(), size, keys);
+        }
     }
 }
 
@@ -257,6 +308,15 @@ fn without_utf8_everything_is_ascii_and_still_told_apart() {
         let screen = render(&app);
         assert!(screen.is_ascii(), "{screen}");
     }
+    update(&mut app, Message::Picture(Box::new(steering::picture())));
+    for (key, words) in
+        [("7", "PAUSED"), ("j\n", "PAUSED by an operator"), ("P", "resume order?"), ("y", "resuming order")]
+    {
+        press(&mut app, key);
+        let screen = render(&app);
+        assert!(screen.is_ascii() && screen.contains(words), "{screen}");
+    }
+    update(&mut app, Message::Picture(Box::new(fixtures::payment_failing())));
     press(&mut app, "1");
     let screen = render(&app);
     assert!(screen.contains("X Failing") && screen.contains("o Healthy"), "{screen}");

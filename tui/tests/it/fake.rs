@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use axum::extract::{Query, Request, State};
-use axum::http::StatusCode;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -30,6 +30,14 @@ pub struct Switches {
     pub is_foreign: AtomicBool,
     /// Calls so far.
     pub calls: AtomicU64,
+    /// The policy is paused.
+    pub paused: AtomicBool,
+    /// A token is asked of whoever changes something.
+    pub wants_token: AtomicBool,
+    /// Pauses and resumes asked for so far.
+    pub changes: AtomicU64,
+    /// Explanations asked for so far.
+    pub explanations: AtomicU64,
 }
 
 type Shared = Arc<Switches>;
@@ -58,7 +66,9 @@ pub async fn start() -> (SocketAddr, Shared) {
         .route("/api/v1/faults/timeline", get(timeline))
         .route("/api/services", get(services))
         .route("/api/traces", get(traces))
-        .route("/api/v1/policies", get(|| async { Json(json!([policy()])) }))
+        .route("/api/v1/policies", get(policies))
+        .route("/api/v1/policies/shop/order/explanation", get(explanation))
+        .route("/api/v1/policies/shop/order/{change}", post(change_policy))
         .route("/api/v1/workloads", get(workloads))
         .route("/api/v1/decisions", get(decisions))
         .route("/api/v1/events", get(events))
@@ -254,9 +264,37 @@ fn decision(sequence: u64) -> Value {
         "winner": null, "guards": []})
 }
 
-fn policy() -> Value {
+fn policy(switches: &Switches) -> Value {
+    let paused = switches.paused.load(Ordering::SeqCst);
     json!({"policy": object("order"), "kind": "Deployment", "workload": object("order"), "mode": "Auto",
-        "paused": false, "min": 1, "max": 4, "last": decision(3)})
+        "paused": paused, "min": 1, "max": 4, "last": decision(3)})
+}
+
+async fn policies(State(switches): State<Shared>) -> Json<Value> {
+    Json(json!([policy(&switches)]))
+}
+
+async fn explanation(State(switches): State<Shared>) -> Json<Value> {
+    switches.explanations.fetch_add(1, Ordering::SeqCst);
+    let point = |value: f64| json!([{"signal": "cpu utilization", "value": value, "now": 91.0}]);
+    Json(
+        json!({"record": decision(3), "up": point(72.0), "upNote": "", "down": point(32.0), "downNote": "it must last 300 s"}),
+    )
+}
+
+async fn change_policy(State(switches): State<Shared>, Path(change): Path<String>, headers: HeaderMap) -> Response {
+    switches.changes.fetch_add(1, Ordering::SeqCst);
+    let sent = headers.get("authorization").and_then(|value| value.to_str().ok());
+    if switches.wants_token.load(Ordering::SeqCst) && sent != Some("Bearer a-token") {
+        return (StatusCode::UNAUTHORIZED, Json(json!({"error": "this changes something and needs the token"})))
+            .into_response();
+    }
+    match change.as_str() {
+        "pause" => switches.paused.store(true, Ordering::SeqCst),
+        "resume" => switches.paused.store(false, Ordering::SeqCst),
+        _ => return (StatusCode::NOT_FOUND, "404 page not found").into_response(),
+    }
+    Json(policy(&switches)).into_response()
 }
 
 #[derive(Deserialize)]

@@ -1,5 +1,6 @@
 //! The feed and the snapshot against backends that answer, fail, hang, or are some other Prometheus.
 
+mod changes;
 mod fake;
 
 use std::net::SocketAddr;
@@ -8,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lifecycle::{CancellationToken, Supervisor, SystemClock};
+use protocol::scaling::ObjectName;
 use tokio::sync::watch;
 use tui::feed::Feed;
 use tui::feed::backends::Backends;
@@ -24,6 +26,11 @@ fn url(address: SocketAddr) -> Url {
 
 fn key(name: &str) -> ServiceKey {
     ServiceKey::new("shop", name)
+}
+
+/// The policy there is.
+fn order() -> ObjectName {
+    ObjectName { namespace: "shop".to_owned(), name: "order".to_owned() }
 }
 
 /// A service of which nothing tells the namespace.
@@ -187,6 +194,7 @@ fn options(address: SocketAddr, with_autoscaler: bool) -> Options {
     Options {
         collector: url(address).into(),
         autoscaler: with_autoscaler.then(|| url(address).into()),
+        api_token: None,
         no_color: false,
         title: "plimsoll".to_owned(),
     }
@@ -232,6 +240,8 @@ async fn every_view_has_a_snapshot() {
         (View::Radius(bare("payment")), "calls it"),
         (View::Suspects, "this server has no /api/v1/faults"),
         (View::Decisions, "cpu utilization 91 %"),
+        (View::Policies, "↑ up 1 → 2"),
+        (View::Policy(order()), "if cpu utilization rises to 72%"),
         (View::Traces(errors), "gateway POST /gateway"),
     ] {
         let screen = tui::snapshot(options(address, true), view.clone(), (80, 24)).await.unwrap();
