@@ -6,13 +6,17 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::observation::{ContainerRequest, Phase, Pod, PodSample, ReadyCondition, Requests, ResourceRequest, Startup};
+use super::surroundings::Surroundings;
 use super::*;
 use crate::policy::{from_documents, load};
 
 mod composite;
 mod counterfactual;
+mod leaf;
+pub(super) mod plant;
 mod scenario;
 mod sized;
+mod storm;
 
 /// Milliseconds since the epoch at which all tests begin.
 pub(super) const START_MS: i64 = 1_700_000_000_000;
@@ -57,6 +61,7 @@ pub(super) fn observation(now_ms: i64, usage: &[i64]) -> Observation {
         startup: Startup::default(),
         paused: false,
         budget: None,
+        around: Surroundings::default(),
     }
 }
 
