@@ -9,7 +9,7 @@ use protocol::scaling::GuardFacts;
 const SHARE_MAX: f64 = 0.2;
 
 /// What was taken longer ago has shown what it does: readings of a window or two, and the call graph's lag.
-pub const WINDOW_MS: i64 = 60_000;
+pub const WINDOW_MS: i64 = 30_000;
 
 /// Who calls whom, by the names of services.
 #[derive(Debug, Clone, Default, PartialEq)]

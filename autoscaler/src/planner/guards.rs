@@ -102,6 +102,7 @@ impl Planner<'_> {
 
     /// Takes nothing from who does not recover. Says why, where that changes anything.
     pub(super) fn freeze(&self, course: &mut Course) -> Option<Reason> {
+        self.observation.around.traffic(self.observation.now_ms)?;
         let found = self.history.track.metastable.found()?;
         let held = course.value.max(self.from);
         let is_held = held > course.value;
@@ -127,8 +128,9 @@ impl Planner<'_> {
     pub(super) fn bear(&self, course: &mut Course) {
         let Some(share) = &self.observation.around.cone else { return };
         let step = self.from.saturating_sub(course.value).max(0).unsigned_abs();
-        let (after, note) = if share.bears(step) { (course.value, String::new()) } else { (self.from, share.note()) };
-        if after != course.value {
+        let is_held = step > 0 && !share.bears(step);
+        let (after, note) = if is_held { (self.from, share.note()) } else { (course.value, String::new()) };
+        if is_held {
             course.reason = Reason::BlastCap;
         }
         course.pass_with("blastCap", after, note, Some(share.facts()));

@@ -150,6 +150,7 @@ impl Detector {
         }
         self.at_ms = Some(traffic.at_ms);
         if traffic.attempts * traffic.window_seconds < REQUESTS_MIN {
+            self.rest(traffic.at_ms);
             return;
         }
         let usual = self.usual;
@@ -187,13 +188,18 @@ impl Detector {
         }
     }
 
-    /// It is well: learns what is usual, and forgets its trouble once that has lasted.
-    fn well(&mut self, traffic: &Traffic, ready: u32) {
+    /// It is well, or has nothing to do: its trouble is forgotten once that has lasted.
+    fn rest(&mut self, at_ms: i64) {
         self.down_since_ms = None;
-        let since_ms = *self.well_since_ms.get_or_insert(traffic.at_ms);
-        if traffic.at_ms - since_ms >= WELL_MS {
+        let since_ms = *self.well_since_ms.get_or_insert(at_ms);
+        if at_ms - since_ms >= WELL_MS {
             (self.found, self.trigger) = (None, None);
         }
+    }
+
+    /// It is well: learns what is usual.
+    fn well(&mut self, traffic: &Traffic, ready: u32) {
+        self.rest(traffic.at_ms);
         // What goes well while a loop may still be on is no measure.
         if self.trigger.is_none() && ready > 0 {
             self.pending.push_back((*traffic, ready));

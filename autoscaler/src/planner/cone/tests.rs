@@ -48,12 +48,12 @@ fn a_fifth_of_a_cone_at_once_and_always_one_workload() {
     // and search shares the gateway with order only.
     assert_eq!(may(&all, &Lowered::default()), [None, Some(true), Some(false), Some(true), Some(true)]);
     let mut lowered = Lowered::default();
-    lowered.add(50_000, "payment", 2);
+    lowered.add(80_000, "payment", 2);
     let order = may(&all, &lowered)[1];
-    assert_eq!(order, Some(false), "payment had its turn half a minute ago, and may go on");
+    assert_eq!(order, Some(false), "payment had its turn 20 s ago, and may go on");
     assert_eq!(may(&all, &lowered)[2], Some(true));
     let mut long_ago = Lowered::default();
-    long_ago.add(40_000, "payment", 2);
+    long_ago.add(70_000, "payment", 2);
     assert_eq!(may(&all, &long_ago)[1], Some(true));
 }
 
@@ -62,7 +62,7 @@ fn the_words_have_the_numbers() {
     let share = Share { services: 3, replicas: 14, lowered: 2, most: 2 };
     assert_eq!(
         share.note(),
-        "2 of the 14 replicas of the 3 services that depend on each other were taken within 60 s, and 2 may be"
+        "2 of the 14 replicas of the 3 services that depend on each other were taken within 30 s, and 2 may be"
     );
 }
 

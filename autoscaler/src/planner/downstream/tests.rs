@@ -24,7 +24,7 @@ fn nothing_is_taken_away_and_what_goes_leaves_no_room_yet() {
     assert_eq!(allot(&[100], &[claim(6, 9, 20), claim(2, 5, 20)]), [6, 2], "beyond the budget already");
     assert_eq!(allot(&[100], &[claim(4, 1, 20), claim(1, 5, 20)]), [1, 1], "the three are still there");
     let ending = Claim { ending: 3, ..claim(1, 5, 20) };
-    assert_eq!(allot(&[100], &[ending.clone()]), [2]);
+    assert_eq!(allot(&[100], &[ending]), [2]);
     let surge = Claim { live: 3, ..claim(2, 5, 20) };
     assert_eq!(allot(&[80], &[surge]), [4], "the one that surges holds its share");
 }

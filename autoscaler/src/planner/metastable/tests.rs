@@ -1,9 +1,10 @@
 //! Claims about services that do not recover: both triggers with both loops are found in time, and what recovers, fails for another
 //! reason or only has a busy day is not.
 
+use super::super::surroundings::Surroundings;
 use super::super::tests::plant::Plant;
 use super::super::tests::{CPU_65, START_MS, observation, policy};
-use super::super::{History, Reason, plan};
+use super::super::{History, Observation, Reason, plan};
 use super::*;
 use crate::replay::Trace;
 
@@ -94,6 +95,8 @@ fn both_triggers_with_both_loops_are_found_within_a_minute() {
 fn it_is_over_when_load_was_shed_for_long_enough() {
     let found = run(retrying(), 1_200, |second, _| if second > 600 { RATE / 5.0 } else { spike(second, 3.0) });
     assert!(found.first.is_some() && !found.still);
+    let found = run(service(4), 1_200, |second, _| if second > 600 { 0.0 } else { spike(second, 3.0) });
+    assert!(found.first.is_some() && !found.still, "nor where nobody comes any more");
 }
 
 #[test]
@@ -176,6 +179,8 @@ fn nothing_is_taken_from_who_does_not_recover_and_the_sentence_says_why() {
         held.guards.iter().find(|guard| guard.guard == "metastable").and_then(|guard| guard.facts.as_ref()),
         Some(GuardFacts::Metastable { since_ms, .. }) if *since_ms >= START_MS + END * 1000
     ));
+    let blind = Observation { around: Surroundings::default(), ..observed.clone() };
+    assert_eq!(plan(&policy, &blind, &history).wish, 2, "what is not known any more holds nothing");
     observed.readings = observation(now_ms, &[130; 4]).readings;
     assert_eq!(plan(&policy, &observed, &history).reason, Reason::RetriesNotDemand);
 }
