@@ -289,7 +289,11 @@ impl Planner<'_> {
         let is_wished = course.reason;
         self.share_downstream(course);
         let shared = course.value;
-        let replicas = if shared < rated { replicas.min(shared) } else { replicas };
+        let replicas = match shared.cmp(&rated) {
+            std::cmp::Ordering::Less => replicas.min(shared),
+            std::cmp::Ordering::Equal => replicas,
+            std::cmp::Ordering::Greater => shared,
+        };
         let note = match by {
             _ if replicas == shared => String::new(),
             Some(Limit::Fewest) => format!("{replicas} are the fewest allowed"),

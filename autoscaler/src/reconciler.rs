@@ -355,7 +355,7 @@ impl Reconciler {
             match written {
                 Some(Written { refused: Some(reason), unknown, .. }) => {
                     if unknown {
-                        self.memory.may_have_changed(&policies[place]);
+                        self.memory.may_have_changed(&policies[place], now_ms, plan.wish);
                     }
                     plan.reason = Reason::WriteFailed;
                     plan.message.push_str(&format!(" (not carried out: {reason})"));

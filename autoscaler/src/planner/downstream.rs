@@ -96,6 +96,8 @@ pub struct Allowance {
     pub others_hold: u64,
     /// Those of them that hold most, the largest first.
     pub others: Vec<(String, u64)>,
+    /// The cluster does not list yet what was asked for last: what the workload holds is not known.
+    pub is_unlisted: bool,
 }
 
 impl Allowance {
@@ -106,7 +108,7 @@ impl Allowance {
     }
 
     fn note(&self) -> String {
-        let Self { budget, total, per_replica, ending, others_hold, others } = self;
+        let Self { budget, total, per_replica, ending, others_hold, others, .. } = self;
         let most = self.most();
         let named = &others[..others.len().min(NAMED)];
         let mut holders: Vec<String> =
@@ -125,6 +127,10 @@ impl Allowance {
 
 /// The number after the guard, and why it is another one than `wish`.
 pub fn hold(allowances: &[Allowance], from: i32, wish: i32) -> (i32, String) {
+    if wish != from && allowances.iter().any(|allowance| allowance.is_unlisted) {
+        let note = "the cluster does not list yet what was asked for last, so what is left of its budgets is not known";
+        return (from, note.to_owned());
+    }
     let scarcest = allowances.iter().min_by_key(|allowance| allowance.most());
     match scarcest {
         Some(scarcest) if wish > from && scarcest.most() < wish => (scarcest.most().max(from), scarcest.note()),
@@ -134,7 +140,8 @@ pub fn hold(allowances: &[Allowance], from: i32, wish: i32) -> (i32, String) {
 
 /// The numbers behind it; `None` without budgets.
 pub fn facts(allowances: &[Allowance]) -> Option<GuardFacts> {
-    let ending = allowances.first()?.ending;
+    let first = allowances.first()?;
+    let (ending, unlisted) = (first.ending, first.is_unlisted);
     let record = |allowance: &Allowance| BudgetRecord {
         budget: allowance.budget.clone(),
         total: allowance.total,
@@ -147,7 +154,7 @@ pub fn facts(allowances: &[Allowance]) -> Option<GuardFacts> {
         others_hold: allowance.others_hold,
         most: unsigned(allowance.most()),
     };
-    Some(GuardFacts::Downstream { ending, budgets: allowances.iter().map(record).collect() })
+    Some(GuardFacts::Downstream { ending, unlisted, budgets: allowances.iter().map(record).collect() })
 }
 
 #[cfg(test)]

@@ -118,7 +118,7 @@ impl Planner<'_> {
             return;
         }
         let (held, note) = downstream::hold(allowances, self.from, course.value);
-        if held == self.from && held < course.value {
+        if held == self.from && held != course.value {
             course.reason = Reason::DownstreamBudget;
         }
         course.pass_with("downstreamBudget", held, note, downstream::facts(allowances));

@@ -25,7 +25,12 @@ struct Remembered {
     desired: i32,
     /// A change of one's own may have been made since.
     doubtful: bool,
+    /// When so many replicas were asked for, or may have been.
+    written: Option<(i64, i32)>,
 }
+
+/// What was written so long ago is in what the cluster lists.
+const LISTED_MS: i64 = 30_000;
 
 impl Memory {
     /// Learns from what is seen of a workload that was recalled.
@@ -69,6 +74,7 @@ impl Memory {
             target: policy.target.clone(),
             desired,
             doubtful: false,
+            written: None,
         };
         let remembered = self.known.entry(policy.name.clone()).or_insert_with(begin);
         if remembered.target != policy.target {
@@ -85,10 +91,17 @@ impl Memory {
     }
 
     /// Remembers that a change of one's own may have been made.
-    pub fn may_have_changed(&mut self, policy: &Policy) {
+    pub fn may_have_changed(&mut self, policy: &Policy, now_ms: i64, to: i32) {
         if let Some(remembered) = self.known.get_mut(&policy.name) {
             remembered.doubtful = true;
+            remembered.written = Some((now_ms, to));
         }
+    }
+
+    /// Replicas that were asked for, or may have been, so lately that the cluster may not list them yet.
+    pub fn written(&self, policy: &Policy, now_ms: i64) -> Option<i32> {
+        let (at_ms, to) = self.known.get(&policy.name)?.written?;
+        (now_ms - at_ms <= LISTED_MS).then_some(to)
     }
 
     /// Remembers a change of one's own.
@@ -96,6 +109,7 @@ impl Memory {
         if let Some(remembered) = self.known.get_mut(&policy.name) {
             remembered.history.changed(now_ms, from, to, policy.behavior.as_ref());
             remembered.desired = to;
+            remembered.written = Some((now_ms, to));
         }
         if to < from {
             self.lowered.add(now_ms, &policy.service, (from - to).unsigned_abs());

@@ -57,6 +57,8 @@ struct Holder<'a> {
     policy: &'a Policy,
     seat: Option<usize>,
     claim: Claim,
+    /// The cluster does not list yet what was asked for last.
+    is_unlisted: bool,
 }
 
 /// Says to each seat what others leave it of what is shared, and plans it again.
@@ -64,12 +66,14 @@ fn share(seats: &mut [Seat<'_>], bystanders: &[Bystander<'_>], plans: &mut [Plan
     let mut holders: Vec<Holder<'_>> = Vec::new();
     for (index, (seat, plan)) in seats.iter().zip(plans.iter()).enumerate() {
         if !seat.policy.budgets.is_empty() {
-            let claim = claim(seat.observation, plan);
-            holders.push(Holder { policy: seat.policy, seat: Some(index), claim });
+            let written = memory.written(seat.policy, seat.observation.now_ms);
+            let claim = claim(seat.observation, plan, written);
+            let is_unlisted = written.is_some_and(|written| written != plan.from);
+            holders.push(Holder { policy: seat.policy, seat: Some(index), claim, is_unlisted });
         }
     }
     for Bystander { policy, workload } in bystanders.iter().filter(|one| !one.policy.budgets.is_empty()) {
-        holders.push(Holder { policy, seat: None, claim: claim_of(workload) });
+        holders.push(Holder { policy, seat: None, claim: claim_of(workload), is_unlisted: false });
     }
     if holders.is_empty() {
         return;
@@ -131,7 +135,7 @@ fn holds<'a>(holders: &[Holder<'a>], given: &[u32], budgets: usize) -> Vec<Held<
 }
 
 fn allowances((index, given): (usize, u32), holder: &Holder<'_>, lists: &[Held<'_>], totals: &[u64]) -> Vec<Allowance> {
-    let Holder { policy, claim, .. } = holder;
+    let Holder { policy, claim, is_unlisted, .. } = holder;
     let each = policy.budgets.iter().zip(&claim.needs).map(|(budget, (place, per_replica))| {
         let list = &lists[*place];
         let own = claim.holders(given.max(claim.from)).saturating_mul(u64::from(*per_replica));
@@ -142,22 +146,23 @@ fn allowances((index, given): (usize, u32), holder: &Holder<'_>, lists: &[Held<'
             per_replica: *per_replica,
             ending: claim.ending,
             others_hold: list.sum.saturating_sub(own),
+            is_unlisted: *is_unlisted,
             others: others.map(|(_, workload, holds)| ((*workload).to_owned(), *holds)).collect(),
         }
     });
     each.collect()
 }
 
-/// What a planned workload holds and wants. Who would not write wants nothing.
-fn claim(observation: &Observation, plan: &Plan) -> Claim {
+/// What a planned workload holds and wants. Who would not write wants nothing; `written` counts although the cluster may not list it yet.
+fn claim(observation: &Observation, plan: &Plan, written: Option<i32>) -> Claim {
     let pods = &observation.pods;
     let holds = |phase: Phase| !matches!(phase, Phase::Failed | Phase::Succeeded);
     let count = |is_ending: bool| pods.iter().filter(|pod| pod.terminating == is_ending && holds(pod.phase)).count();
     let from = unsigned(plan.from);
     Claim {
         from,
-        wish: plan.write.map_or(from, unsigned),
-        live: u32::try_from(count(false)).unwrap_or(u32::MAX),
+        wish: plan.write.filter(|_| written.is_none_or(|written| written == plan.from)).map_or(from, unsigned),
+        live: u32::try_from(count(false)).unwrap_or(u32::MAX).max(written.map_or(0, unsigned)),
         ending: u32::try_from(count(true)).unwrap_or(u32::MAX),
         needs: Vec::new(),
     }

@@ -45,6 +45,7 @@ fn who_is_held_is_told_by_whom() {
         per_replica: 20,
         ending: 1,
         others_hold: 130,
+        is_unlisted: false,
         others: vec![
             ("user".to_owned(), 60),
             ("cart".to_owned(), 40),
@@ -61,6 +62,12 @@ fn who_is_held_is_told_by_whom() {
     );
     assert_eq!(hold(std::slice::from_ref(&allowance), 4, 6).0, 4, "nothing is taken");
     assert_eq!(hold(std::slice::from_ref(&allowance), 4, 2), (2, String::new()), "and nothing is kept");
+    let unlisted = Allowance { is_unlisted: true, ..allowance.clone() };
+    assert_eq!(
+        [6, 2].map(|wish| hold(std::slice::from_ref(&unlisted), 4, wish).0),
+        [4, 4],
+        "until it is known what it holds"
+    );
     let alone = Allowance { ending: 0, others_hold: 0, others: Vec::new(), ..allowance };
     assert!(hold(&[alone], 3, 99).1.ends_with("has room for 10: of 200, each replica takes 20"));
 }

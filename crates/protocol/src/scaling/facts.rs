@@ -86,10 +86,12 @@ pub enum GuardFacts {
         seconds_usual: Option<f64>,
     },
     /// Replicas take something that others share. What is wished beyond `from` is cut to the largest of `from` and the least
-    /// `most` of the budgets.
+    /// `most` of the budgets; where `unlisted`, whatever is wished becomes `from`.
     Downstream {
         /// Replicas that are ending and take it until they have.
         ending: u32,
+        /// The cluster does not list yet what was asked for last.
+        unlisted: bool,
         /// Every budget of the policy.
         budgets: Vec<BudgetRecord>,
     },
