@@ -95,6 +95,8 @@ pub enum Failure {
     Write,
     /// The cluster did not record an event.
     Event,
+    /// The cluster did not take which replicas are to go first.
+    Costs,
     /// The decision log could not be written.
     Journal,
     /// The status of a policy was not taken.
@@ -105,8 +107,16 @@ pub enum Failure {
 
 impl Failure {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Metrics, Self::Cluster, Self::Write, Self::Event, Self::Journal, Self::Status, Self::Objectives];
+    pub const ALL: [Self; 8] = [
+        Self::Metrics,
+        Self::Cluster,
+        Self::Write,
+        Self::Event,
+        Self::Costs,
+        Self::Journal,
+        Self::Status,
+        Self::Objectives,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -114,6 +124,7 @@ impl Failure {
             Self::Cluster => "cluster",
             Self::Write => "write",
             Self::Event => "event",
+            Self::Costs => "costs",
             Self::Journal => "journal",
             Self::Status => "status",
             Self::Objectives => "objectives",

@@ -80,6 +80,7 @@ pub fn observe(
         startup: circumstances.startup,
         paused,
         budget: None,
+        around: readings.landscape.around(&policy.service),
     }
 }
 

@@ -1,19 +1,27 @@
 //! Decides how many replicas a workload should have, and says why. Pure: no I/O, no clock, no randomness, no async; the same
 //! policy, observation and history always give the same plan. Start at `plan`; the arithmetic is in `replicas`, `combine`
-//! and `limits`, the words in `explain`.
+//! and `limits`, the guards that look beyond the workload in `guards`, the words in `explain`.
 
 pub mod budget;
+mod change;
 pub mod combine;
+pub mod cone;
 pub mod counterfactual;
+pub mod downstream;
 mod explain;
+mod guards;
 pub mod history;
+mod isolation;
 mod judge;
 pub mod learning;
 pub mod limits;
+mod metastable;
 pub mod observation;
 pub mod reason;
 pub mod replicas;
 pub mod sizing;
+pub mod surroundings;
+pub mod track;
 
 use protocol::scaling::{GuardRecord, Mode, Outcome, SignalRecord};
 
@@ -49,6 +57,8 @@ pub struct Plan {
     pub winner: Option<String>,
     /// What each guard did, in order.
     pub guards: Vec<GuardRecord>,
+    /// The wish before fault isolation, to be remembered; `None` when nothing trustworthy was wished.
+    pub unguarded: Option<i32>,
     /// The wish before stabilisation, to be remembered; `None` when nothing trustworthy was wished.
     pub recommendation: Option<i32>,
     /// No signal could say anything.
@@ -94,20 +104,33 @@ pub(crate) struct Course {
     value: i32,
     guards: Vec<GuardRecord>,
     winner: Option<usize>,
+    unguarded: Option<i32>,
     recommendation: Option<i32>,
+    /// The most that any earlier wish may raise it to.
+    ceiling: Option<i32>,
     blind: bool,
     reason: Reason,
 }
 
 impl Course {
     fn new(start: i32, reason: Reason) -> Self {
-        Self { value: start, guards: Vec::new(), winner: None, recommendation: None, blind: false, reason }
+        let (winner, unguarded, recommendation) = (None, None, None);
+        Self {
+            value: start,
+            guards: Vec::new(),
+            winner,
+            unguarded,
+            recommendation,
+            ceiling: None,
+            blind: false,
+            reason,
+        }
     }
 
     fn pass(&mut self, guard: &str, after: i32, note: String) {
         let before = self.value;
-        let record = GuardRecord { guard: guard.to_owned(), before: unsigned(before), after: unsigned(after), note };
-        self.guards.push(record);
+        let (before, after_unsigned) = (unsigned(before), unsigned(after));
+        self.guards.push(GuardRecord { guard: guard.to_owned(), before, after: after_unsigned, note, facts: None });
         self.value = after;
     }
 }
@@ -122,6 +145,7 @@ impl Planner<'_> {
             let mut course = Course::new(from, reason);
             let which = if reason == Reason::AboveMaximum { "most" } else { "fewest" };
             course.pass("bounds", bound, format!("{bound} are the {which} allowed"));
+            self.share_downstream(&mut course);
             return course;
         }
         // What is asked for at a time can be said without readings; it counts when it asks for more than there is.
@@ -183,7 +207,10 @@ impl Planner<'_> {
         if doubted {
             course.reason = Reason::MetricMissingForbidsDown;
         } else {
+            course.unguarded = Some(course.value);
+            let isolated = self.isolate(&mut course);
             self.pack(&mut course);
+            let frozen = self.freeze(&mut course);
             course.recommendation = Some(course.value);
             let rule = if settled == start {
                 combined.winner.and_then(|w| proposals[w].as_ref().ok()).map_or(Rule::Ratio, |p| p.rule)
@@ -195,6 +222,7 @@ impl Planner<'_> {
                 Rule::WithinTolerance | Rule::WithinToleranceAssumed | Rule::Uncertain => Reason::WithinTolerance,
                 Rule::WouldTurnRound => Reason::ReadingsIncomplete,
             };
+            course.reason = frozen.or(isolated).unwrap_or(course.reason);
         }
         self.apply_limits(&mut course);
         course
@@ -246,25 +274,39 @@ impl Planner<'_> {
         let Self { policy, observation, history, from, .. } = self;
         let wish = course.value;
         let limited = limit(policy.behavior.as_ref(), policy.bounds, *from, wish, history, observation.now_ms);
-        let Limited { stabilized, rated, replicas, stabilization, limit: by } = limited;
-        course.pass("stabilization", stabilized, explain::stabilization_note(policy, stabilization, stabilized));
+        let Limited { stabilization, limit: by, .. } = limited;
+        // An earlier wish may be one that a culprit or retries had raised.
+        let highest = course.ceiling.map_or(i32::MAX, |ceiling| ceiling.max(*from));
+        let [stabilized, rated, replicas] =
+            [limited.stabilized, limited.rated, limited.replicas].map(|number| number.min(highest));
+        let note = explain::stabilization_note(policy, stabilization, stabilized);
+        course.pass("stabilization", stabilized, if stabilized == wish { String::new() } else { note });
         if stabilized != *from {
             let guard = if stabilized > *from { "scaleUpPolicies" } else { "scaleDownPolicies" };
             let note = if rated == stabilized { String::new() } else { format!("{rated} are allowed now") };
             course.pass(guard, rated, note);
         }
+        let is_wished = course.reason;
+        self.share_downstream(course);
+        let shared = course.value;
+        let replicas = match shared.cmp(&rated) {
+            std::cmp::Ordering::Less => replicas.min(shared),
+            std::cmp::Ordering::Equal => replicas,
+            std::cmp::Ordering::Greater => shared,
+        };
         let note = match by {
-            _ if replicas == rated => String::new(),
+            _ if replicas == shared => String::new(),
             Some(Limit::Fewest) => format!("{replicas} are the fewest allowed"),
             _ => format!("{replicas} are the most allowed"),
         };
         course.pass("bounds", replicas, note);
         course.reason = match replicas.cmp(from) {
-            std::cmp::Ordering::Greater if course.reason == Reason::FallbackReplicas => Reason::FallbackReplicas,
+            std::cmp::Ordering::Greater if is_wished == Reason::FallbackReplicas => Reason::FallbackReplicas,
             std::cmp::Ordering::Greater if wish <= *from => Reason::RecentWishHigher,
             std::cmp::Ordering::Greater => Reason::SignalAboveTarget,
             std::cmp::Ordering::Less => Reason::SignalBelowTarget,
-            std::cmp::Ordering::Equal if wish == *from => course.reason,
+            std::cmp::Ordering::Equal if course.reason == Reason::DownstreamBudget => Reason::DownstreamBudget,
+            std::cmp::Ordering::Equal if wish == *from => is_wished,
             std::cmp::Ordering::Equal if wish < *from && stabilized >= *from => Reason::ScaleDownStabilized,
             std::cmp::Ordering::Equal => match by {
                 Some(Limit::UpRate) => Reason::ScaleUpLimit,
@@ -281,6 +323,8 @@ impl Planner<'_> {
             }
             course.pass("burnRate", held, note);
         }
+        self.bear(course);
+        self.mind_the_last_change(course);
     }
 
     fn finish(self, course: Course) -> Plan {
@@ -309,6 +353,7 @@ impl Planner<'_> {
             signals: signals.collect(),
             winner: course.winner.map(|index| policy.signals[index].name.clone()),
             guards: course.guards,
+            unguarded: course.unguarded,
             recommendation: course.recommendation,
             blind: course.blind,
         }

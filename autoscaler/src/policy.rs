@@ -43,8 +43,22 @@ pub struct Policy {
     /// How fast replicas may change. `None` is HPA's rule for an absent `behavior`: up to `max(2 x current, 4)` a tick,
     /// down to the highest wish of the last five minutes.
     pub behavior: Option<Behavior>,
+    /// What its replicas take of others, each of another name.
+    pub budgets: Vec<DownstreamBudget>,
     /// What to do when nothing could be read for long.
     pub fallback: Option<Fallback>,
+}
+
+/// Something that replicas take and others bear so much of, such as connections of a database. Policies of one namespace that name
+/// the same one share it; where they differ in its total, the smallest holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DownstreamBudget {
+    /// What is shared.
+    pub name: String,
+    /// How much of it there is; at least 1.
+    pub total: u32,
+    /// How much each replica takes, as long as it exists; at least 1.
+    pub per_replica: u32,
 }
 
 /// What customers were promised.

@@ -3,9 +3,11 @@
 //! and publishes nothing. Chooses nothing: see `planner`.
 
 mod executor;
+mod idle;
 pub(crate) mod memory;
+pub(crate) mod round;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +21,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use self::executor::{Written, write};
 use self::memory::Memory;
+use self::round::{Bystander, Seat, plan_round};
 use crate::counts::{Failure, Instruments};
 use crate::decisions::Journal;
 use crate::health::{Health, Part};
@@ -27,7 +30,7 @@ use crate::observe::{Circumstances, observe};
 use crate::planner::observation::Startup;
 use crate::planner::{Plan, Reason, unsigned};
 use crate::policy::{Policy, PolicySet};
-use crate::signal::{Readings, Source};
+use crate::signal::{Readings, Source, UnderWay};
 use crate::state::State;
 
 /// How long all queries of a tick may take together; the client's own limit for one call.
@@ -107,6 +110,14 @@ struct Pending {
     place: usize,
     ready: u32,
     plan: Plan,
+    /// The replicas, where there are to be fewer.
+    replicas: Vec<String>,
+}
+
+impl Pending {
+    fn new(place: usize, ready: u32, plan: Plan) -> Self {
+        Self { place, ready, plan, replicas: Vec::new() }
+    }
 }
 
 impl Reconciler {
@@ -266,42 +277,61 @@ impl Reconciler {
         let Pace { rate_window, startup, .. } = self.pace;
         let circumstances = Circumstances { now_ms, rate_window, startup };
         let mut pending = Vec::with_capacity(policies.len());
-        for (place, policy) in policies.iter().enumerate().filter(|(_, p)| p.mode != Mode::Off) {
+        let (mut observed, mut bystanders) = (Vec::with_capacity(policies.len()), Vec::new());
+        for (place, policy) in policies.iter().enumerate() {
+            if policy.mode == Mode::Off {
+                bystanders.extend(workloads.get(&policy.target).map(|workload| Bystander { policy, workload }));
+                continue;
+            }
             let name = &policy.target.name;
             let Some(workload) = workloads.get(&policy.target) else {
                 let from = self.state.last(&policy.name).map_or(0, |record| record.to);
                 let message = format!("{name} held: {} does not exist", policy.target);
-                pending.push(Pending { place, ready: 0, plan: held(from, Reason::TargetMissing, message) });
+                pending.push(Pending::new(place, 0, held(from, Reason::TargetMissing, message)));
                 continue;
             };
             let paused = self.state.is_paused(&policy.name);
             let mut observation = observe(policy, place, workload, readings, circumstances, paused);
             observation.budget = self.state.budget_of(&policy.target, now_ms);
-            let remembered = self.memory.recall(policy, now_ms, observation.desired, by_others);
+            self.memory.recall(policy, now_ms, observation.desired, by_others);
             if !workload.conflicts.is_empty() {
                 let from = workload.desired.0;
                 let message = format!("{name} held at {from}: {} steers it too", workload.conflicts.join(", "));
                 let plan = held(from, Reason::Conflict, message);
-                pending.push(Pending { place, ready: observation.ready, plan });
+                pending.push(Pending::new(place, observation.ready, plan));
+                bystanders.push(Bystander { policy, workload });
                 continue;
             }
-            let mut plan = remembered.plan(policy, &observation);
+            observed.push((place, observation));
+        }
+        let seats = observed.iter_mut().map(|(place, observation)| Seat { policy: &policies[*place], observation });
+        let mut seats: Vec<Seat<'_>> = seats.collect();
+        let plans = plan_round(&mut seats, &bystanders, &mut self.memory, readings.landscape.calls.as_ref());
+        for ((place, observation), mut plan) in observed.into_iter().zip(plans) {
             if self.pace.dry_run && plan.write.take().is_some() {
                 plan.message.push_str(" (not carried out: dry run)");
             }
-            pending.push(Pending { place, ready: observation.ready, plan });
+            let mut planned = Pending::new(place, observation.ready, plan);
+            if planned.plan.write.is_some_and(|write| write < planned.plan.from) {
+                let staying = observation.pods.into_iter().filter(|pod| !pod.terminating);
+                planned.replicas = staying.map(|pod| pod.name).collect();
+            }
+            pending.push(planned);
         }
         pending
     }
 
     async fn carry_out(&mut self, pending: Vec<Pending>) -> Vec<Arc<DecisionRecord>> {
+        let under_way = self.under_way(&pending).await;
+        let under_way = &under_way;
         let (state, policies, heart, now_ms) = (&self.state, &self.policies, &self.heart, self.clock.now_ms());
         let mut done: Vec<(Pending, Option<Written>)> = stream::iter(pending)
             .map(|pending| async move {
                 let policy = &policies[pending.place];
                 let was_refused =
                     state.last(&policy.name).is_some_and(|last| last.reason == Reason::WriteFailed.code());
-                let written = write(state.cluster.as_ref(), policy, &pending.plan, now_ms, was_refused).await;
+                let costs = idle::costs(&policy.target.namespace, &pending.replicas, under_way);
+                let written = write(state.cluster.as_ref(), policy, &pending.plan, &costs, now_ms, was_refused).await;
                 heart.beat();
                 (pending, written)
             })
@@ -311,19 +341,21 @@ impl Reconciler {
         done.sort_by_key(|(pending, _)| pending.place);
 
         let refused = done.iter().find_map(|(_, written)| written.as_ref().and_then(|w| w.refused.clone()));
+        let unsorted = done.iter().find_map(|(_, written)| written.as_ref().and_then(|w| w.costs_refused.clone()));
         let unrecorded = done.iter().find_map(|(_, written)| written.as_ref().and_then(|w| w.event_refused.clone()));
         if done.iter().any(|(_, written)| written.is_some()) {
             self.note(Failure::Write, refused.as_deref());
             self.note(Failure::Event, unrecorded.as_deref());
+            self.note(Failure::Costs, unsorted.as_deref());
         }
         let policies = Arc::clone(&self.policies);
         let mut records = Vec::with_capacity(done.len());
-        for (Pending { place, ready, mut plan }, written) in done {
+        for (Pending { place, ready, mut plan, .. }, written) in done {
             let mut applied = false;
             match written {
                 Some(Written { refused: Some(reason), unknown, .. }) => {
                     if unknown {
-                        self.memory.may_have_changed(&policies[place]);
+                        self.memory.may_have_changed(&policies[place], now_ms, plan.wish);
                     }
                     plan.reason = Reason::WriteFailed;
                     plan.message.push_str(&format!(" (not carried out: {reason})"));
@@ -338,6 +370,14 @@ impl Reconciler {
             records.push(self.record(&policies[place], ready, plan, applied));
         }
         records
+    }
+
+    /// What replicas of which some are to end have under way.
+    async fn under_way(&self, pending: &[Pending]) -> UnderWay {
+        let ending = pending.iter().filter(|pending| !pending.replicas.is_empty());
+        let namespaces: BTreeSet<&str> =
+            ending.map(|pending| self.policies[pending.place].target.namespace.as_str()).collect();
+        if namespaces.is_empty() { UnderWay::default() } else { self.source.under_way(&namespaces).await }
     }
 
     /// Records for all policies that nothing could be planned.
@@ -411,6 +451,7 @@ fn held(from: u32, reason: Reason, message: String) -> Plan {
         signals: Vec::new(),
         winner: None,
         guards: Vec::new(),
+        unguarded: None,
         recommendation: None,
         blind: true,
     }

@@ -1,17 +1,20 @@
 //! Reads signals over PromQL from any Prometheus-compatible server, and from the collector's call graph where there is one: a few
 //! questions a tick for all workloads together, never one a pod. Says how old what it read is; judges nothing. Start at `Source`.
 
+mod faults;
 mod graph;
 mod prometheus;
 mod requests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use async_trait::async_trait;
 pub use prometheus::PrometheusSource;
 
 use crate::planner::Gap;
+use crate::planner::cone::Calls;
 pub use crate::planner::observation::ServiceDemand;
+use crate::planner::surroundings::{Suffering, Surroundings, Traffic};
 use crate::policy::PolicySet;
 
 /// Where readings come from.
@@ -19,6 +22,29 @@ use crate::policy::PolicySet;
 pub trait Source: Send + Sync + 'static {
     /// Reads everything that the policies ask for. What cannot be read is a gap with its reason, never a failure.
     async fn read(&self, policies: &PolicySet) -> Readings;
+
+    /// The requests that each pod of these namespaces has under way, as far as that is known: asked before replicas are ended.
+    async fn under_way(&self, _: &BTreeSet<&str>) -> UnderWay {
+        UnderWay::default()
+    }
+}
+
+/// Requests that pods have under way.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UnderWay {
+    namespaces: HashMap<String, HashMap<String, f64>>,
+}
+
+impl UnderWay {
+    /// Adds what one pod has.
+    pub fn insert(&mut self, namespace: &str, pod: &str, requests: f64) {
+        self.namespaces.entry(namespace.to_owned()).or_default().insert(pod.to_owned(), requests);
+    }
+
+    /// What a pod has; `None` where that is not known.
+    pub fn of(&self, namespace: &str, pod: &str) -> Option<f64> {
+        self.namespaces.get(namespace)?.get(pod).copied()
+    }
 }
 
 /// What was read for all policies at one moment.
@@ -33,6 +59,28 @@ pub struct Readings {
     pub queries: HashMap<(usize, usize, usize), Result<QueryResult, Gap>>,
     /// What services are asked to do.
     pub demands: Result<Demands, Gap>,
+    /// What is known of the services around each other.
+    pub landscape: Landscape,
+}
+
+/// What the collector knows of services, by its call graph and its verdict; nothing where the server is another one, or did not say.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Landscape {
+    pub(crate) suffering: HashMap<String, Suffering>,
+    pub(crate) traffic: HashMap<String, Traffic>,
+    /// Who calls whom; `None` where nothing is known of it.
+    pub calls: Option<Calls>,
+}
+
+impl Landscape {
+    /// What is known around a service.
+    pub fn around(&self, service: &str) -> Surroundings {
+        Surroundings {
+            suffering: self.suffering.get(service).cloned(),
+            traffic: self.traffic.get(service).copied(),
+            ..Surroundings::default()
+        }
+    }
 }
 
 /// What services are asked to do.
@@ -56,7 +104,13 @@ impl Readings {
     /// Nothing could be read, for one reason.
     pub fn none(reason: &str) -> Self {
         let gap = Gap::Source(reason.to_owned());
-        Self { cpu: Err(gap.clone()), memory: Err(gap.clone()), queries: HashMap::new(), demands: Err(gap) }
+        Self {
+            cpu: Err(gap.clone()),
+            memory: Err(gap.clone()),
+            queries: HashMap::new(),
+            demands: Err(gap),
+            landscape: Landscape::default(),
+        }
     }
 
     /// The reason why the source did not answer at least one question.

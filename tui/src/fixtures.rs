@@ -81,6 +81,7 @@ pub fn decision(sequence: u64, workload: &str, from: u32, wish: u32) -> Decision
         before,
         after,
         note: note.to_owned(),
+        facts: None,
     };
     DecisionRecord {
         sequence,

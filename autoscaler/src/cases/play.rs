@@ -10,6 +10,7 @@ use crate::RATE_WINDOW_DEFAULT;
 use crate::planner::observation::{
     ContainerRequest, Phase, Pod, PodSample, ReadyCondition, Requests, ResourceRequest, Startup,
 };
+use crate::planner::surroundings::Surroundings;
 use crate::planner::{Gap, History, Observation, Plan, Reading, plan, unsigned};
 use crate::policy::{Aim, Policy};
 
@@ -85,10 +86,7 @@ impl<'a> Workload<'a> {
             let observation = self.observe(now_ms);
             history.learn(policy, &observation);
             let plan = plan(policy, &observation, &history);
-            if let Some(wish) = plan.recommendation {
-                history.remember(now_ms, wish, policy.behavior.as_ref());
-            }
-            history.blind_since_ms = plan.blind.then(|| history.blind_since_ms.unwrap_or(now_ms));
+            history.planned(policy, &observation, &plan);
             if let Some(to) = plan.write {
                 history.changed(now_ms, plan.from, to, policy.behavior.as_ref());
                 self.scale(unsigned(to), now_ms);
@@ -138,6 +136,7 @@ impl<'a> Workload<'a> {
             startup: Startup::default(),
             paused: self.paused,
             budget: None,
+            around: Surroundings::default(),
         }
     }
 

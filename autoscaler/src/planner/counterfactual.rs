@@ -4,9 +4,10 @@
 
 use std::time::Duration;
 
-use protocol::scaling::{DecisionRecord, Explanation, Mode, SizingRecord, TurningPoint};
+use protocol::scaling::{DecisionRecord, Explanation, GuardRecord, Mode, SizingRecord, TurningPoint};
 
 use super::observation::{ContainerRequest, Phase, Pod, PodSample, ReadyCondition, Requests, ResourceRequest, Startup};
+use super::surroundings::Surroundings;
 use super::{History, Observation, Reading, plan, sizing};
 use crate::policy::{
     Aim, Behavior, Change, DOWN_WINDOW_DEFAULT, Policy, QueryTarget, RatePolicy, ScalingRules, Select, Signal,
@@ -40,7 +41,11 @@ pub fn explain(policy: &Policy, record: &DecisionRecord) -> Explanation {
         up.extend(scene.rises_at().map(point));
         down.extend(scene.falls_at().map(point));
     }
-    let [up_note, down_note] = [true, false].map(|upwards| notes(policy, from, upwards, record.at_ms).join("; "));
+    let [up_note, down_note] = [true, false].map(|upwards| {
+        let mut notes = notes(policy, from, upwards, record.at_ms);
+        notes.extend(in_the_way(record, upwards));
+        notes.join("; ")
+    });
     Explanation { record: record.clone(), up, up_note, down, down_note }
 }
 
@@ -110,6 +115,7 @@ impl Scene<'_> {
             startup: Startup::default(),
             paused: false,
             budget: None,
+            around: Surroundings::default(),
         };
         plan(&self.policy, &observation, &History::default()).wish
     }
@@ -220,6 +226,15 @@ fn shown(signal: &Signal, value: i64) -> f64 {
         Aim::Utilization { .. } => value as f64,
         _ => value as f64 / 1000.0,
     }
+}
+
+/// What the record's guards held that look beyond the workload: whatever its readings, they would go on to.
+fn in_the_way(record: &DecisionRecord, upwards: bool) -> impl Iterator<Item = String> {
+    let looks_beyond = move |guard: &&GuardRecord| {
+        let is_cut = if upwards { guard.after < guard.before } else { guard.after > guard.before };
+        is_cut && guard.facts.is_some()
+    };
+    record.guards.iter().filter(looks_beyond).map(|guard| guard.note.clone())
 }
 
 /// What stands in the way, and what would have to last.

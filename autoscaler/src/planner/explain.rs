@@ -2,7 +2,7 @@
 
 mod sized;
 
-use protocol::scaling::SignalRecord;
+use protocol::scaling::{GuardRecord, SignalRecord};
 
 use self::sized::sizing_words;
 use super::judge::Verdict;
@@ -36,7 +36,7 @@ impl Story<'_> {
     fn because(&self) -> String {
         let Self { policy, course, from, wish, .. } = self;
         let bounds = policy.bounds;
-        let asked = self.guard("errorBudget").map_or_else(|| self.after("tolerance"), |_| self.after("errorBudget"));
+        let asked = self.before("stabilization");
         match course.reason {
             Reason::SignalAboveTarget => self.winner("is above"),
             Reason::SignalBelowTarget => format!("{}{}", self.winner("is below"), self.packing()),
@@ -54,12 +54,16 @@ impl Story<'_> {
             Reason::SameCount if self.winner_is_schedule() || self.is_sized() => self.winner("of target"),
             Reason::SameCount => format!("{} asks for {from}", self.winner("of target")),
             Reason::ReadingsIncomplete => format!("{}, but {}", self.winner("of target"), self.doubt()),
-            Reason::MetricMissingForbidsDown => {
-                format!("{} would be enough, but {}", self.before("freshness"), self.note("freshness"))
-            }
-            Reason::FastBurnForbidsDown => {
-                format!("{} would be enough, but {}", self.before("burnRate"), self.note("burnRate"))
-            }
+            Reason::MetricMissingForbidsDown => self.would_be_enough("freshness"),
+            Reason::FastBurnForbidsDown => self.would_be_enough("burnRate"),
+            Reason::MetastableForbidsDown => self.would_be_enough("metastable"),
+            Reason::BlastCap => self.would_be_enough("blastCap"),
+            Reason::ChangeBackOff => self.would_be_enough("changeGuard"),
+            Reason::VictimOfCulprit => self.are_wished("culprit"),
+            Reason::WaitsForOthers => self.are_wished("waiting"),
+            Reason::RetriesNotDemand | Reason::LoadUnconfirmed => self.are_wished("retries"),
+            Reason::DownstreamBudget => self.are_wished("downstreamBudget"),
+            Reason::ChangeUndone => self.note("changeGuard"),
             Reason::ScaleUpStabilized => {
                 format!("scale-up to {asked} waits until wished for {} s", window_seconds(policy, true))
             }
@@ -90,6 +94,16 @@ impl Story<'_> {
         }
     }
 
+    /// Why nothing is taken, by the guard that forbids it.
+    fn would_be_enough(&self, guard: &str) -> String {
+        format!("{} would be enough, but {}", self.before(guard), self.note(guard))
+    }
+
+    /// Why nothing is added, by the guard that forbids it.
+    fn are_wished(&self, guard: &str) -> String {
+        format!("{} are wished, but {}", self.before(guard), self.note(guard))
+    }
+
     /// Why fewer are asked for than the signals do, if packing is.
     fn packing(&self) -> String {
         let note = self.note("errorBudget");
@@ -98,17 +112,19 @@ impl Story<'_> {
 
     /// What the guards took from a move that was made all the same.
     fn shortfall(&self) -> String {
-        let asked = self.before("stabilization");
-        if self.course.reason == Reason::RecentWishHigher || asked == self.wish || self.guard("stabilization").is_none()
-        {
+        let limits = |g: &&GuardRecord| matches!(g.guard.as_str(), "culprit" | "waiting" | "retries" | "stabilization");
+        let first = self.course.guards.iter().find(limits);
+        let asked = first.map_or(self.from, |g| i32::try_from(g.before).unwrap_or(i32::MAX));
+        let says_so = matches!(self.course.reason, Reason::RecentWishHigher | Reason::ChangeUndone);
+        if says_so || asked == self.wish || first.is_none() {
             return String::new();
         }
         let by: Vec<&str> = self
             .course
             .guards
             .iter()
-            .skip_while(|g| g.guard != "stabilization")
-            .filter(|g| g.before != g.after)
+            .skip_while(|g| !limits(g))
+            .filter(|g| g.before != g.after && g.guard != "errorBudget")
             .map(|g| g.guard.as_str())
             .collect();
         format!(" ({asked} wished, limited by {})", by.join(" and "))
@@ -139,7 +155,7 @@ impl Story<'_> {
         self.course.winner.is_some_and(|index| matches!(self.policy.signals[index].aim, Aim::Schedule(_)))
     }
 
-    fn guard(&self, name: &str) -> Option<&protocol::scaling::GuardRecord> {
+    fn guard(&self, name: &str) -> Option<&GuardRecord> {
         self.course.guards.iter().find(|g| g.guard == name)
     }
 

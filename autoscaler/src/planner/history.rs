@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use super::learning::Learnt;
 use super::observation::{Observation, Reading};
+use super::track::Track;
+use super::{Plan, Reason};
 use crate::policy::{Behavior, Change, DOWN_WINDOW_DEFAULT, Policy, ScalingRules};
 
 /// A wish of an earlier tick, before it was stabilised.
@@ -47,6 +49,8 @@ pub struct History {
     pub blind_since_ms: Option<i64>,
     /// What readings have taught of the workload.
     pub learnt: Learnt,
+    /// How it went in the last minutes.
+    pub track: Track,
 }
 
 impl History {
@@ -57,6 +61,7 @@ impl History {
 
     /// Learns from a tick's readings; before the tick is planned, so that its plan knows what they say.
     pub fn learn(&mut self, policy: &Policy, observation: &Observation) {
+        self.track.see(observation);
         for (signal, reading) in policy.signals.iter().zip(&observation.readings) {
             match reading {
                 Reading::Demand(demand) => self.learnt.demand(demand, observation),
@@ -73,6 +78,17 @@ impl History {
         }
     }
 
+    /// Remembers what a plan tells those that come after it.
+    pub fn planned(&mut self, policy: &Policy, observation: &Observation, plan: &Plan) {
+        let now_ms = observation.now_ms;
+        if let Some(wish) = plan.recommendation {
+            self.remember(now_ms, wish, policy.behavior.as_ref());
+        }
+        self.blind_since_ms = plan.blind.then(|| self.blind_since_ms.unwrap_or(now_ms));
+        self.track.planned(now_ms, plan.from, plan.unguarded, observation.around.traffic(now_ms));
+        self.track.change.planned(plan.reason == Reason::ChangeUndone && plan.write.is_some());
+    }
+
     /// Remembers a wish, in the place of one that can count no more if there is one.
     pub fn remember(&mut self, now_ms: i64, replicas: i32, behavior: Option<&Behavior>) {
         let window = behavior.map_or(DOWN_WINDOW_DEFAULT, |b| b.up.window.max(b.down.window));
@@ -84,8 +100,9 @@ impl History {
         }
     }
 
-    /// Remembers a change that was made; without rate policies none is needed.
+    /// Remembers a change that was made; without rate policies only what became of it.
     pub fn changed(&mut self, now_ms: i64, from: i32, to: i32, behavior: Option<&Behavior>) {
+        self.track.change.made(now_ms, from, to);
         let Some(behavior) = behavior else { return };
         let (events, rules) = if to > from { (&mut self.ups, &behavior.up) } else { (&mut self.downs, &behavior.down) };
         let cutoff = now_ms - millis(rules.longest_period());

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::budget::ErrorBudget;
+use super::surroundings::Surroundings;
 use crate::policy::Resource;
 
 /// Everything `plan` may know about a workload, apart from its policy and history.
@@ -25,6 +26,8 @@ pub struct Observation {
     pub paused: bool,
     /// What the objectives of its service say; `None` where it has none.
     pub budget: Option<ErrorBudget>,
+    /// What is known of the services around its own.
+    pub around: Surroundings,
 }
 
 /// How long a starting pod's CPU is not believed.

@@ -31,6 +31,24 @@ pub enum Reason {
     MetricMissingForbidsDown,
     /// Held: an objective of its service burns its error budget fast, which forbids going down.
     FastBurnForbidsDown,
+    /// Held: its service suffers from another one, which more replicas of it do not help.
+    VictimOfCulprit,
+    /// Held: its requests take longer because they wait for others.
+    WaitsForOthers,
+    /// Held: requests that were sent before are no demand.
+    RetriesNotDemand,
+    /// Held: the call graph has yet to say whether the requests that more are wished for are new ones.
+    LoadUnconfirmed,
+    /// Held: its service does not recover from what is over, which forbids going down.
+    MetastableForbidsDown,
+    /// Held: what its replicas take of others leaves no room for more.
+    DownstreamBudget,
+    /// Held: enough was taken at once of the services that depend on each other.
+    BlastCap,
+    /// Up: what was taken last is missed, and given back.
+    ChangeUndone,
+    /// Held: what was taken before was missed, and nothing is taken for a while.
+    ChangeBackOff,
     /// Held: not wished for long enough to go up.
     ScaleUpStabilized,
     /// Held: more was wished within the downward window.
@@ -57,7 +75,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 34] = [
         Self::SignalAboveTarget,
         Self::SignalBelowTarget,
         Self::BelowMinimum,
@@ -72,6 +90,15 @@ impl Reason {
         Self::MetricsUnavailable,
         Self::MetricMissingForbidsDown,
         Self::FastBurnForbidsDown,
+        Self::VictimOfCulprit,
+        Self::WaitsForOthers,
+        Self::RetriesNotDemand,
+        Self::LoadUnconfirmed,
+        Self::MetastableForbidsDown,
+        Self::DownstreamBudget,
+        Self::BlastCap,
+        Self::ChangeUndone,
+        Self::ChangeBackOff,
         Self::ScaleUpStabilized,
         Self::ScaleDownStabilized,
         Self::ScaleUpLimit,
@@ -102,6 +129,15 @@ impl Reason {
             Self::MetricsUnavailable => "MetricsUnavailable",
             Self::MetricMissingForbidsDown => "MetricMissingForbidsDown",
             Self::FastBurnForbidsDown => "FastBurnForbidsDown",
+            Self::VictimOfCulprit => "VictimOfCulprit",
+            Self::WaitsForOthers => "WaitsForOthers",
+            Self::RetriesNotDemand => "RetriesNotDemand",
+            Self::LoadUnconfirmed => "LoadUnconfirmed",
+            Self::MetastableForbidsDown => "MetastableForbidsDown",
+            Self::DownstreamBudget => "DownstreamBudget",
+            Self::BlastCap => "BlastCap",
+            Self::ChangeUndone => "ChangeUndone",
+            Self::ChangeBackOff => "ChangeBackOff",
             Self::ScaleUpStabilized => "ScaleUpStabilized",
             Self::ScaleDownStabilized => "ScaleDownStabilized",
             Self::ScaleUpLimit => "ScaleUpLimit",

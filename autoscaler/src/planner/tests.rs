@@ -6,13 +6,17 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::observation::{ContainerRequest, Phase, Pod, PodSample, ReadyCondition, Requests, ResourceRequest, Startup};
+use super::surroundings::{Suffering, Surroundings, Traffic};
 use super::*;
 use crate::policy::{from_documents, load};
 
 mod composite;
 mod counterfactual;
+mod leaf;
+pub(super) mod plant;
 mod scenario;
 mod sized;
+mod storm;
 
 /// Milliseconds since the epoch at which all tests begin.
 pub(super) const START_MS: i64 = 1_700_000_000_000;
@@ -57,6 +61,7 @@ pub(super) fn observation(now_ms: i64, usage: &[i64]) -> Observation {
         startup: Startup::default(),
         paused: false,
         budget: None,
+        around: Surroundings::default(),
     }
 }
 
@@ -258,6 +263,35 @@ fn any_budget() -> impl Strategy<Value = Option<ErrorBudget>> {
 }
 
 prop_compose! {
+    fn any_around()(
+        (suffers, knows, has_callers) in any::<(bool, bool, bool)>(),
+        (age_ms, attempts, retried) in (0i64..100_000, 0.0f64..500.0, 0.0f64..1.0),
+        (seconds, own_seconds) in (0.0f64..2.0, 0.0f64..2.0),
+        cone in proptest::option::of((0u32..20, 0u32..20)),
+    ) -> Surroundings {
+        let at_ms = START_MS - age_ms;
+        let (culprit, fault) = ("payment".to_owned(), protocol::faults::FaultKind::Slow);
+        let suffering = Suffering { culprit, fault, score: 0.9, since_ms: at_ms - 9_000, at_ms };
+        let traffic = Traffic {
+            at_ms,
+            window_seconds: 10.0,
+            attempts,
+            retried: attempts * retried,
+            failed_share: retried,
+            seconds: Some(seconds),
+            own_seconds: Some(own_seconds),
+            has_callers,
+        };
+        Surroundings {
+            suffering: suffers.then_some(suffering),
+            traffic: knows.then_some(traffic),
+            cone: cone.map(|(lowered, most)| cone::Share { services: 3, replicas: 20, lowered, most }),
+            ..Surroundings::default()
+        }
+    }
+}
+
+prop_compose! {
     fn any_case()(pods in 0usize..12)(
         usage in any_reading(pods),
         total in any_total(),
@@ -265,7 +299,7 @@ prop_compose! {
         desired in 0i32..12,
         past in proptest::collection::vec((0i64..600_000, 0i32..12), 0..8),
         with_behavior in any::<bool>(),
-        budget in any_budget(),
+        (budget, around) in (any_budget(), any_around()),
     ) -> (Policy, Observation, History) {
         let mut observed = observation(START_MS, &vec![0; phases.len()]);
         for (pod, (kind, age_ms)) in observed.pods.iter_mut().zip(phases) {
@@ -278,7 +312,7 @@ prop_compose! {
             }
         }
         observed.desired = desired;
-        observed.budget = budget;
+        (observed.budget, observed.around) = (budget, around);
         observed.readings = vec![usage, total];
         let recommendations =
             past.into_iter().map(|(age, replicas)| history::Recommendation { at_ms: START_MS - age, replicas }).collect();

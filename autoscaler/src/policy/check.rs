@@ -1,6 +1,7 @@
 //! From what people wrote to what is right: ranges, exclusive fields, names, PromQL. Each check names its field. Formulas and
 //! schedules are in `check/composite`.
 
+mod budgets;
 mod composite;
 
 use std::time::Duration;
@@ -20,6 +21,7 @@ use super::{
     VARIABILITY_DEFAULT,
 };
 
+pub(super) use budgets::{AMOUNT_MAX, BUDGETS_MAX};
 pub(super) use composite::{QUERIES_MAX, QUERY_NAME_MAX, ZONE_DEFAULT};
 
 /// The only version there is.
@@ -107,10 +109,8 @@ impl Check<'_> {
     }
 
     fn policy(&self, name: ObjectName, spec: RawSpec) -> Result<Policy, DocumentError> {
-        for (field, written) in [("resources", spec.resources), ("budgets", spec.budgets)] {
-            if written.is_some() {
-                return self.fail(&format!("spec.{field}"), "not supported yet: remove it");
-            }
+        if spec.resources.is_some() {
+            return self.fail("spec.resources", "not supported yet: remove it");
         }
         self.name("spec.target.name", &spec.target.name)?;
         let service = match spec.target.service {
@@ -137,6 +137,7 @@ impl Check<'_> {
             bounds: Bounds { min, max },
             signals,
             behavior: spec.behavior.map(|b| self.behavior(b)).transpose()?,
+            budgets: self.budgets(spec.budgets.unwrap_or_default(), min)?,
             fallback: spec.fallback.as_ref().map(|f| self.fallback(f, max)).transpose()?,
         })
     }

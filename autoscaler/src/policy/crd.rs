@@ -10,7 +10,9 @@ use protocol::duration::Display;
 use protocol::scaling::Mode;
 use serde_json::{Value, json};
 
-use super::check::{QUANTILE_MAX, QUANTILE_MIN, RATES_MAX, SERVICE_MAX, SIGNALS_MAX};
+use super::check::{
+    AMOUNT_MAX, BUDGETS_MAX, QUANTILE_MAX, QUANTILE_MIN, RATES_MAX, SERVICE_MAX, SIGNAL_NAME_MAX, SIGNALS_MAX,
+};
 use super::{CPU_PERCENT_DEFAULT, Change, MAX_AGE_DEFAULT, RatePolicy, ScalingRules, Select, TOLERANCE_DEFAULT};
 
 /// The first lines of the file.
@@ -144,6 +146,13 @@ fn spec() -> Value {
             "items": signal::signal(),
         },
         "behavior": behavior(),
+        "budgets": {
+            "type": "array",
+            "description": "What the replicas take of others, such as a database's connections. It is never exceeded: replicas \
+                            are held instead. Needs names of their own.",
+            "maxItems": BUDGETS_MAX,
+            "items": budget(),
+        },
         "fallback": fallback(),
     });
     let spec = object("What is scaled, and how.", &["target", "replicas"], properties);
@@ -155,7 +164,24 @@ fn spec() -> Value {
         "(has(self.objective) && has(self.objective.latency)) || !self.signals.exists(s, has(s.demand) || has(s.upstream))",
         "demand and upstream are sized by objective.latency: write one, such as {quantile: 0.99, below: 250ms}",
     );
-    with_rules(spec, &[fallback, sized])
+    let budgets = (
+        "!has(self.budgets) || self.budgets.all(b, b.perReplica * self.replicas.min <= b.total)",
+        "the fewest replicas take more than a budget has: raise its total, or lower perReplica or replicas.min",
+    );
+    with_rules(spec, &[fallback, sized, budgets])
+}
+
+fn budget() -> Value {
+    object(
+        "Something that others bear so much of. Policies of the namespace that name the same one share it; where they differ \
+         in its total, the smallest holds.",
+        &["name", "total", "perReplica"],
+        json!({
+            "name": text("What is shared, such as postgres-connections.", SIGNAL_NAME_MAX, r"\S", "the name is empty"),
+            "total": integer("How much of it there is, for all replicas of all policies that name it.", 1, AMOUNT_MAX),
+            "perReplica": integer("How much each replica takes, as long as it exists.", 1, AMOUNT_MAX),
+        }),
+    )
 }
 
 fn objective() -> Value {

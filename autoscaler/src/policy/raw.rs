@@ -44,7 +44,7 @@ pub struct RawSpec {
     pub objective: Option<RawObjective>,
     // Of the design, and not built yet: refused by name.
     pub resources: Option<IgnoredAny>,
-    pub budgets: Option<IgnoredAny>,
+    pub budgets: Option<Vec<RawBudget>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -210,6 +210,14 @@ pub struct RawRate {
 pub enum RawRateKind {
     Pods,
     Percent,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RawBudget {
+    pub name: String,
+    pub total: u32,
+    pub per_replica: u32,
 }
 
 #[derive(Debug, Deserialize)]

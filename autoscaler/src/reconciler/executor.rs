@@ -13,23 +13,31 @@ pub struct Written {
     pub unknown: bool,
     /// Why it did not record the event; `None` when it did.
     pub event_refused: Option<String>,
+    /// Why it did not take which replicas are to go first; `None` when it did, or was not told.
+    pub costs_refused: Option<String>,
 }
 
-/// Writes what the plan asks to write; `None` when it asks for nothing. What goes on being refused is an event only when it
-/// begins.
+/// Writes what the plan asks to write; `None` when it asks for nothing. `costs` says which replicas are to go first, where any are. What
+/// goes on being refused is an event only when it begins.
 pub async fn write(
     cluster: &dyn Cluster,
     policy: &Policy,
     plan: &Plan,
+    costs: &[(String, i32)],
     at_ms: i64,
     was_refused: bool,
 ) -> Option<Written> {
     let replicas = Replicas(unsigned(plan.write?));
+    let costs_refused = match costs {
+        [] => None,
+        costs => in_time(cluster, &policy.target, cluster.set_deletion_costs(&policy.target, costs)).await.err(),
+    };
+    let costs_refused = costs_refused.map(|error| error.to_string());
     let outcome = in_time(cluster, &policy.target, cluster.set_replicas(&policy.target, replicas)).await;
     let unknown = matches!(outcome, Err(ClusterError::Unknown { .. }));
     let refused = outcome.err().map(|error| error.to_string());
     if refused.is_some() && was_refused {
-        return Some(Written { refused, unknown, event_refused: None });
+        return Some(Written { refused, unknown, event_refused: None, costs_refused });
     }
     let (kind, reason) = match refused {
         None => (EventKind::Normal, "SuccessfulRescale"),
@@ -38,7 +46,8 @@ pub async fn write(
     let message = refused.as_ref().map_or_else(|| plan.message.clone(), |why| format!("{}: {why}", plan.message));
     let event = Event { at_ms, workload: policy.target.clone(), kind, reason: reason.to_owned(), message };
     let recorded = in_time(cluster, &policy.target, cluster.record_event(event)).await;
-    Some(Written { refused, unknown, event_refused: recorded.err().map(|error| error.to_string()) })
+    let event_refused = recorded.err().map(|error| error.to_string());
+    Some(Written { refused, unknown, event_refused, costs_refused })
 }
 
 async fn in_time(

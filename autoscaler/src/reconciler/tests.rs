@@ -13,16 +13,17 @@ use parking_lot::Mutex;
 use self::fake::{FakeCluster, order};
 use super::*;
 use crate::policy::from_documents;
-use crate::signal::{ContainerUsage, Demands, Usage};
+use crate::signal::{ContainerUsage, Demands, Landscape, Usage};
 
 #[path = "../../tests/it/fake.rs"]
 pub(crate) mod fake;
 
 const START_MS: i64 = 1_700_000_000_000;
 
-/// Answers with so many cores for each of ten replicas, or never.
+/// Answers with so many cores for each of ten replicas, or never; the last one is the idlest.
 pub(crate) struct FakeSource {
     cores: Mutex<Option<f64>>,
+    landscape: Mutex<Landscape>,
     clock: ManualClock,
 }
 
@@ -41,7 +42,15 @@ impl Source for FakeSource {
             memory: Ok(Usage::default()),
             queries: HashMap::new(),
             demands: Ok(Demands::default()),
+            landscape: self.landscape.lock().clone(),
         }
+    }
+
+    async fn under_way(&self, namespaces: &BTreeSet<&str>) -> UnderWay {
+        assert_eq!(*namespaces, BTreeSet::from(["shop"]));
+        let mut under_way = UnderWay::default();
+        (0..10).for_each(|index| under_way.insert("shop", &format!("order-{index}"), 9.0 - f64::from(index)));
+        under_way
     }
 }
 
@@ -75,7 +84,8 @@ impl Bench {
     pub fn over(replicas: u32, cores: Option<f64>, policies: watch::Receiver<Arc<PolicySet>>, lead: Lead) -> Self {
         let clock = ManualClock::at(START_MS);
         let cluster = Arc::new(FakeCluster::with(replicas));
-        let source = Arc::new(FakeSource { cores: Mutex::new(cores), clock: clock.clone() });
+        let source =
+            Arc::new(FakeSource { cores: Mutex::new(cores), landscape: Mutex::default(), clock: clock.clone() });
         let state = Arc::new(State::new(policies, Arc::clone(&cluster) as Arc<dyn cluster::Cluster>));
         let pace = Pace {
             interval: Duration::from_secs(2),
@@ -120,6 +130,18 @@ async fn carries_out_a_plan_and_tells_the_cluster_why() {
     let events = bench.cluster.events.lock().unwrap().clone();
     assert_eq!((events[0].reason.as_str(), &events[0].workload), ("SuccessfulRescale", &order()));
     assert_eq!(bench.reconciler.instruments.counts().counts().scale_up, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_cluster_is_told_to_end_the_idlest_replicas_first() {
+    let now = "  behavior: {scaleDown: {stabilizationWindowSeconds: 0}}\n";
+    let mut bench =
+        Bench::over(4, Some(0.03), set_of(&format!("{POLICY}{now}")).as_ref().clone().fixed(), Lead::default());
+    assert_eq!(bench.tick().await.to, 2);
+    let costs = bench.cluster.costs.lock().unwrap().clone();
+    let named: Vec<(String, i32)> =
+        [90, 80, 70, 60].iter().enumerate().map(|(n, cost)| (format!("order-{n}"), *cost)).collect();
+    assert_eq!(costs, named);
 }
 
 #[tokio::test(start_paused = true)]

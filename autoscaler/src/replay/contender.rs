@@ -16,9 +16,11 @@ use crate::planner::combine::combine;
 use crate::planner::limits::limit;
 use crate::planner::observation::Startup;
 use crate::planner::replicas::{Fleet, Proposal, for_share, for_utilization};
+use crate::planner::surroundings::Surroundings;
 use crate::planner::{Gap, History, Observation, Reading, beyond};
 use crate::policy::{Behavior, Policy, PolicySet, Resource, ScalingRules};
 use crate::reconciler::memory::Memory;
+use crate::reconciler::round;
 
 /// HPA's `--horizontal-pod-autoscaler-sync-period`.
 const HPA_SYNC_MS: i64 = 15_000;
@@ -170,6 +172,7 @@ impl Contender {
                 startup,
                 paused: false,
                 budget: None,
+                around: Surroundings::default(),
             };
             let history = History::default();
             seats.push(Seat { service, policy, questions, meter, version: None, observation, history, per_replica });
@@ -213,24 +216,34 @@ impl Contender {
         self.next_ms = next(now_ms, self.every_ms, self.next_ms);
         for seat in &mut self.seats {
             seat.look(simulation, self.settings);
-            let desired = seat.observation.desired;
-            let write = match self.settings {
-                Settings::Plimsoll if seat.policy.mode == Mode::Off => None,
-                Settings::Plimsoll => {
-                    let remembered = self.memory.recall(&seat.policy, now_ms, desired, false);
-                    remembered.plan(&seat.policy, &seat.observation).write
-                }
-                Settings::Hpa { percent, .. } => seat.hpa(Some(percent)),
-                Settings::Keda { .. } => seat.hpa(None),
-                Settings::Static { .. } => None,
-            };
-            let Some(to) = write else { continue };
+        }
+        let writes: Vec<Option<i32>> = match self.settings {
+            Settings::Plimsoll => self.plan(now_ms),
+            Settings::Hpa { percent, .. } => self.seats.iter_mut().map(|seat| seat.hpa(Some(percent))).collect(),
+            Settings::Keda { .. } => self.seats.iter_mut().map(|seat| seat.hpa(None)).collect(),
+            Settings::Static { .. } => Vec::new(),
+        };
+        for (seat, write) in self.seats.iter().zip(writes) {
+            let (Some(to), desired) = (write, seat.observation.desired) else { continue };
             simulation.scale(seat.service, Replicas(to.unsigned_abs()).0);
             if self.settings == Settings::Plimsoll {
                 self.memory.changed(&seat.policy, now_ms, desired, to);
             }
             self.changes += 1;
         }
+    }
+
+    /// Plans as the live loop does, all workloads in one round; what each seat is to write.
+    fn plan(&mut self, now_ms: i64) -> Vec<Option<i32>> {
+        let Self { seats, memory, .. } = self;
+        let mut round: Vec<round::Seat<'_>> = Vec::with_capacity(seats.len());
+        for seat in seats.iter_mut().filter(|seat| seat.policy.mode != Mode::Off) {
+            memory.recall(&seat.policy, now_ms, seat.observation.desired, false);
+            round.push(round::Seat { policy: &seat.policy, observation: &mut seat.observation });
+        }
+        let mut plans = round::plan_round(&mut round, &[], memory, None).into_iter();
+        let write = |seat: &Seat| if seat.policy.mode == Mode::Off { None } else { plans.next()?.write };
+        seats.iter().map(write).collect()
     }
 }
 

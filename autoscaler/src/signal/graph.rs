@@ -1,11 +1,13 @@
-//! From the collector's call graph to what each service is asked to do, and what comes in at the front doors behind which it is.
-//! Pure. A front door is where requests come from outside: more than the services that it knows of send there.
+//! From the collector's call graph to what each service is asked to do, what comes in at the front doors behind which it is, and how
+//! those who call it fare. Pure. A front door is where requests come from outside: more than the services that it knows of send there.
 
 use std::collections::{BTreeSet, HashMap};
 
 use protocol::graph::{Graph, NodeKind, Red};
 
 use super::ServiceDemand;
+use crate::planner::cone::Calls;
+use crate::planner::surroundings::Traffic;
 
 /// Of what a service serves, so much may seem to come from outside though it does not: its callers' spans came late or were lost.
 const LOST_SHARE_MAX: f64 = 0.05;
@@ -52,6 +54,49 @@ pub fn demands(graph: &Graph, services: &BTreeSet<&str>) -> HashMap<String, Serv
         Some(((*service).to_owned(), demand))
     });
     known.collect()
+}
+
+/// Who calls whom.
+pub fn calls(graph: &Graph) -> Calls {
+    Calls::new(graph.edges.iter().map(|edge| (&*edge.client, &*edge.server)))
+}
+
+/// The requests that come to each of these services, as its callers see them; those from outside as it sees them itself.
+pub fn traffic(graph: &Graph, services: &BTreeSet<&str>) -> HashMap<String, Traffic> {
+    let mut inside: HashMap<&str, Inside> = HashMap::new();
+    for edge in graph.edges.iter().filter(|edge| edge.client != edge.server) {
+        let known = inside.entry(&edge.server).or_default();
+        known.attempts += edge.red.rate;
+        known.retried += edge.red.retry_rate;
+        known.failed += edge.red.rate * edge.red.error_ratio;
+    }
+    let nodes = graph.nodes.iter().filter_map(|node| Some((*services.get(&*node.service)?, node)));
+    let known = nodes.filter(|(_, node)| node.kind == NodeKind::Service).map(|(service, node)| {
+        let Inside { attempts, retried, failed } = inside.get(service).copied().unwrap_or_default();
+        let outside = (node.red.rate - attempts).max(0.0);
+        let all = attempts + outside;
+        let failed = failed + outside * node.red.error_ratio;
+        let traffic = Traffic {
+            at_ms: graph.at_ms,
+            window_seconds: graph.window_seconds,
+            attempts: all,
+            retried: retried.max(node.red.retry_rate).min(all),
+            failed_share: if all > 0.0 { (failed / all).clamp(0.0, 1.0) } else { 0.0 },
+            seconds: node.red.p50_ms.map(|ms| ms / 1000.0),
+            own_seconds: node.own_time_ms.map(|ms| ms / 1000.0),
+            has_callers: attempts > 0.0,
+        };
+        (service.to_owned(), traffic)
+    });
+    known.collect()
+}
+
+/// Requests a second that other services send.
+#[derive(Debug, Clone, Copy, Default)]
+struct Inside {
+    attempts: f64,
+    retried: f64,
+    failed: f64,
 }
 
 /// Requests a second without those that were sent again.

@@ -1,36 +1,48 @@
 //! The PromQL behind the signals. One query for CPU, one for memory if a policy asks for it, one a `query` signal, and for
-//! each its companion that asks when the newest sample was taken. For all policies that size by requests together one request for the
-//! call graph, and where that does not know a service three queries.
+//! each its companion that asks when the newest sample was taken. For all policies together one request for the call graph and one for
+//! the verdict on faults; and for those that size by requests three queries where the graph does not know a service.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt};
-use protocol::graph::GraphClient;
+use protocol::faults::FaultsClient;
+use protocol::graph::{Graph, GraphClient};
 use protocol::http_client::CallError;
 use protocol::prometheus::{InstantSeries, PrometheusClient, QueryData};
 use url::Url;
 
-use super::{ContainerUsage, Demands, QueryResult, Readings, Source, Usage, graph, millis, requests};
+use super::{
+    ContainerUsage, Demands, Landscape, QueryResult, Readings, Source, UnderWay, Usage, faults, graph, millis, requests,
+};
 use crate::planner::Gap;
 use crate::policy::{Aim, Policy, PolicySet, Resource};
 
 /// Queries under way at once: a server answers a handful in parallel, and more only queue there.
 const QUERIES_AT_ONCE: usize = 8;
 
+/// What only the collector has may take so long: without it the rest still counts.
+const COLLECTOR_PATIENCE: Duration = Duration::from_secs(2);
+
 /// A Prometheus-compatible server.
 #[derive(Debug, Clone)]
 pub struct PrometheusSource {
     client: PrometheusClient,
     graph: GraphClient,
+    faults: FaultsClient,
     rate_window: Duration,
 }
 
 impl PrometheusSource {
     /// Reads from the server at `base`; CPU is averaged over `rate_window`.
     pub fn new(base: Url, rate_window: Duration) -> Self {
-        Self { client: PrometheusClient::new(base.clone()), graph: GraphClient::new(base), rate_window }
+        Self {
+            client: PrometheusClient::new(base.clone()),
+            graph: GraphClient::new(base.clone()),
+            faults: FaultsClient::new(base),
+            rate_window,
+        }
     }
 
     async fn usage(&self, wanted: bool, value: &str, selector: &str) -> Result<Usage, Gap> {
@@ -71,17 +83,42 @@ impl PrometheusSource {
         Ok(series.iter().map(|s| millis(s.value.value())).min())
     }
 
-    /// What the services of these policies are asked to do: by the call graph where the server has one, else by metrics.
-    async fn demands(&self, sized: &[&Policy]) -> Result<Demands, Gap> {
+    /// The call graph; `None` from any other server than the collector, which is no trouble, but how it is.
+    async fn graph(&self) -> Option<Graph> {
+        let asked = self.graph.graph(self.rate_window.as_secs().max(1));
+        tokio::time::timeout(COLLECTOR_PATIENCE, asked).await.ok()?.ok()
+    }
+
+    /// What is known of the services of all policies, and what those of `sized` are asked to do: by the call graph where the server has
+    /// one, else by metrics.
+    async fn services(&self, policies: &PolicySet, sized: &[&Policy]) -> (Result<Demands, Gap>, Landscape) {
+        if policies.is_empty() {
+            return (Ok(Demands::default()), Landscape::default());
+        }
+        let services: BTreeSet<&str> = policies.iter().map(|policy| &*policy.service).collect();
+        let verdict = tokio::time::timeout(COLLECTOR_PATIENCE, self.faults.faults());
+        let ((demands, graph), verdict) = tokio::join!(
+            async {
+                let graph = self.graph().await;
+                (self.demands(sized, graph.as_ref()).await, graph)
+            },
+            verdict,
+        );
+        let verdict = verdict.ok().and_then(Result::ok);
+        let landscape = Landscape {
+            suffering: verdict.map(|verdict| faults::victims(&verdict, &services)).unwrap_or_default(),
+            traffic: graph.as_ref().map(|graph| graph::traffic(graph, &services)).unwrap_or_default(),
+            calls: graph.as_ref().map(graph::calls),
+        };
+        (demands, landscape)
+    }
+
+    async fn demands(&self, sized: &[&Policy], graph: Option<&Graph>) -> Result<Demands, Gap> {
         if sized.is_empty() {
             return Ok(Demands::default());
         }
         let services: BTreeSet<&str> = sized.iter().map(|policy| &*policy.service).collect();
-        // Any other server than the collector refuses; that is no trouble, but how it is.
-        let graph = match self.graph.graph(self.rate_window.as_secs().max(1)).await {
-            Ok(graph) => graph::demands(&graph, &services),
-            Err(_) => HashMap::new(),
-        };
+        let graph = graph.map(|graph| graph::demands(graph, &services)).unwrap_or_default();
         let unknown = sized.iter().filter(|policy| !graph.contains_key(&policy.service));
         let wanted: BTreeSet<_> = unknown.map(|policy| (&*policy.target.namespace, &*policy.service)).collect();
         if wanted.is_empty() {
@@ -130,13 +167,29 @@ impl Source for PrometheusSource {
             asking.push(async move { (place, self.query(promql, selectors).await) });
         }
         let queries = stream::iter(asking).buffer_unordered(QUERIES_AT_ONCE).collect::<Vec<_>>();
-        let (cpu, memory, queries, demands) = tokio::join!(
+        let (cpu, memory, queries, (demands, landscape)) = tokio::join!(
             self.usage(reads(Resource::Cpu) || !sized.is_empty(), &cpu_rate, &cpu),
             self.usage(reads(Resource::Memory), &memory, &memory),
             queries,
-            self.demands(&sized),
+            self.services(policies, &sized),
         );
-        Readings { cpu, memory, queries: queries.into_iter().collect(), demands }
+        Readings { cpu, memory, queries: queries.into_iter().collect(), demands, landscape }
+    }
+
+    async fn under_way(&self, namespaces: &BTreeSet<&str>) -> UnderWay {
+        let names: Vec<String> = namespaces.iter().map(|name| name.replace('.', "\\\\.")).collect();
+        let window = protocol::duration::Display(self.rate_window);
+        let selector = format!(r#"http_server_active_requests{{namespace=~"{}", pod!=""}}"#, names.join("|"));
+        let promql = format!("sum by (namespace, pod) (avg_over_time({selector}[{window}]))");
+        let answer = tokio::time::timeout(COLLECTOR_PATIENCE, self.vector(&promql)).await;
+        let mut under_way = UnderWay::default();
+        for series in answer.ok().and_then(Result::ok).unwrap_or_default() {
+            let label = |name: &str| series.metric.get(name).map(String::as_str).unwrap_or_default();
+            if series.value.value().is_finite() {
+                under_way.insert(label("namespace"), label("pod"), series.value.value());
+            }
+        }
+        under_way
     }
 }
 

@@ -173,6 +173,7 @@ fn scaling_limited(record: Option<&DecisionRecord>) -> Says {
         (Reason::BelowMinimum, "TooFewReplicas"),
         (Reason::ScaleUpLimit, "ScaleUpLimit"),
         (Reason::ScaleDownLimit, "ScaleDownLimit"),
+        (Reason::DownstreamBudget, "DownstreamBudget"),
     ];
     let Some(record) = record else {
         return says("ScalingLimited", None, "NotEvaluated", "the policy is not evaluated");

@@ -29,6 +29,8 @@ pub struct FakeCluster {
     pub wanted: Mutex<Resources>,
     /// What it was asked to give the container.
     pub resized: Mutex<Vec<Resources>>,
+    /// What it was told of which replicas are to go first.
+    pub costs: Mutex<Vec<(String, i32)>>,
     /// Others that steer the Deployment.
     pub conflicts: Mutex<Vec<String>>,
     changes: watch::Sender<u64>,
@@ -55,6 +57,7 @@ impl FakeCluster {
             loses_answers: AtomicBool::new(false),
             wanted: Mutex::new(small()),
             resized: Mutex::default(),
+            costs: Mutex::default(),
             conflicts: Mutex::default(),
             changes: watch::Sender::new(0),
         }
@@ -128,7 +131,8 @@ impl Cluster for FakeCluster {
         Ok(())
     }
 
-    async fn set_deletion_costs(&self, _: &WorkloadRef, _: &[(String, i32)]) -> Result<(), ClusterError> {
+    async fn set_deletion_costs(&self, _: &WorkloadRef, costs: &[(String, i32)]) -> Result<(), ClusterError> {
+        *self.costs.lock().unwrap_or_else(PoisonError::into_inner) = costs.to_vec();
         Ok(())
     }
 

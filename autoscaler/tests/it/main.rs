@@ -5,6 +5,7 @@ mod changes;
 mod demand;
 mod election;
 mod fake;
+mod guards;
 mod objectives;
 mod reload;
 

@@ -146,9 +146,10 @@ impl Incidents {
         turn
     }
 
-    /// The window still holds what was bad before the end.
+    /// The window still holds what was bad before the end, at the one that was named and at all that had to do with it: what a
+    /// breaker held back is asked again before that has left the window.
     fn has_begun_anew(&self, memory: &Memory, suspicion: &Suspicion, to: i64) -> bool {
-        let Some(ended) = self.ended.get(&suspicion.node) else { return true };
+        let Some(ended) = self.ended.values().max() else { return true };
         let history = History::of(memory, suspicion.node, suspicion.line, to).since(*ended);
         history.recent(usize::MAX).hits >= ANEW_MIN
     }

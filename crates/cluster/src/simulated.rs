@@ -81,6 +81,21 @@ impl Simulation {
         self.flows.total(service)
     }
 
+    /// Requests that a service has under way, those that wait for whom it calls included, in the latest step.
+    pub fn under_way(&self, service: usize) -> f64 {
+        self.flows.under_way[service]
+    }
+
+    /// Goes on with other numbers for the same services and calls, such as a service that a fault has made slow; whether it does:
+    /// not with other services or calls.
+    pub fn go_on_with(&mut self, graph: Arc<Graph>) -> bool {
+        let is_same = graph.is_shaped_as(&self.graph);
+        if is_same {
+            self.graph = graph;
+        }
+        is_same
+    }
+
     /// Asks for a number of replicas.
     pub fn scale(&mut self, service: usize, replicas: u32) {
         self.fleets[service].set(replicas, self.now_ms);

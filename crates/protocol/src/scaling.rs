@@ -1,9 +1,12 @@
 //! The autoscaler's HTTP API: policies, workloads and the decision record of every tick, and a client for it.
 //! A record holds everything from which its outcome follows; names are HPA v2's where HPA v2 has one.
 
+mod facts;
+
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+pub use self::facts::{BudgetHolder, BudgetRecord, Growth, GuardFacts};
 use crate::http_client::{CallError, HttpClient};
 use crate::quantity::Quantity;
 use crate::slos::ObjectiveStatus;
@@ -107,10 +110,11 @@ pub struct SignalRecord {
 }
 
 /// What one guard did to the number it was given.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GuardRecord {
-    /// Such as `freshness`, `tolerance`, `errorBudget`, `stabilization`, `scaleUpPolicies`, `bounds`, `burnRate`.
+    /// Such as `freshness`, `tolerance`, `culprit`, `retries`, `errorBudget`, `stabilization`, `scaleUpPolicies`,
+    /// `downstreamBudget`, `bounds`, `burnRate`, `metastable`.
     pub guard: String,
     /// Replicas before.
     pub before: u32,
@@ -118,6 +122,9 @@ pub struct GuardRecord {
     pub after: u32,
     /// Why, in words; empty when it let it pass.
     pub note: String,
+    /// The numbers behind it, where they stand nowhere else in the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<GuardFacts>,
 }
 
 /// What came of a tick.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::planner::observation::ServiceDemand;
 use crate::planner::observation::{Phase, ReadyCondition, Requests, Startup};
+use crate::planner::surroundings::Surroundings;
 
 const START_MS: i64 = 1_700_000_000_000;
 
@@ -37,6 +38,7 @@ fn observation(now_ms: i64, pods: &[(i64, i64)]) -> (Observation, Vec<PodSample>
         startup: Startup::default(),
         paused: false,
         budget: None,
+        around: Surroundings::default(),
     };
     (observation, all.map(sample).collect())
 }

@@ -16,11 +16,13 @@ use crate::policy::formula::unit::Unit;
 use crate::policy::{PolicySet, from_documents};
 
 /// What the loader knows by name only to say that it is not there yet.
-const NOT_YET: [&str; 3] = ["resources", "budgets", "forecast"];
+const NOT_YET: [&str; 2] = ["resources", "forecast"];
 
 /// Beginnings of the names of wrong files that any schema takes, and why none can tell; the autoscaler refuses them.
-pub(in crate::policy) const BEYOND_ANY_SCHEMA: [(&str, &str); 17] = [
+pub(in crate::policy) const BEYOND_ANY_SCHEMA: [(&str, &str); 19] = [
     ("min-above-max", "a rule, not the schema"),
+    ("budget-fewest", "a rule, not the schema"),
+    ("budget-name-twice", "two items of a list"),
     ("fallback-above-max", "a rule, not the schema"),
     ("demand-without-objective", "a rule, not the schema"),
     ("backlog-promql", "PromQL"),
@@ -252,6 +254,8 @@ fn the_loader_has_the_limits_of_the_schema() {
     let mut base = example();
     base["spec"]["replicas"]["max"] = json!(REPLICAS_MAX);
     base["spec"]["fallback"]["replicas"] = json!(1);
+    base["spec"]["replicas"]["min"] = json!(1);
+    base["spec"]["budgets"][0] = json!({"name": "all", "total": AMOUNT_MAX, "perReplica": 1});
     for signal in base["spec"]["signals"].as_array_mut().unwrap() {
         if let Some(schedule) = signal.get_mut("schedule") {
             schedule["replicas"] = json!(1);

@@ -74,6 +74,26 @@ fn requests_that_were_sent_again_are_no_demand() {
 }
 
 #[test]
+fn requests_are_told_as_their_callers_see_them() {
+    let mut graph = graph(
+        &[("gateway", 50.0), ("order", 30.0), ("payment", 0.0)],
+        &[("gateway", "order", 40.0, 30.0), ("order", "payment", 90.0, 60.0)],
+    );
+    // The callers gave ten a second up that order does not know of; nobody answers at payment.
+    (graph.edges[0].red.error_ratio, graph.edges[1].red.error_ratio) = (0.75, 1.0);
+    (graph.nodes[0].red.error_ratio, graph.nodes[1].red.p50_ms) = (0.1, Some(40.0));
+    let known = traffic(&graph, &["gateway", "order", "payment"].into());
+    let order = known["order"];
+    assert_eq!((order.attempts, order.retried, order.offered(), order.good()), (40.0, 30.0, 10.0, 10.0));
+    assert_eq!((order.retried_share(), order.seconds, order.own_seconds), (0.75, Some(0.04), Some(0.012)));
+    assert_eq!((known["payment"].attempts, known["payment"].good_share()), (90.0, 0.0));
+    let gateway = known["gateway"];
+    assert_eq!((gateway.has_callers, order.has_callers, gateway.failed_share), (false, true, 0.1));
+    let cone = calls(&graph);
+    assert_eq!(cone.cone("payment").len(), 3, "all who call it in the end");
+}
+
+#[test]
 fn a_few_lost_spans_make_no_front_door_and_a_circle_ends() {
     let graph = graph(
         &[("gateway", 100.0), ("order", 100.0), ("stock", 100.0)],

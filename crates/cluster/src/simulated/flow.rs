@@ -58,6 +58,8 @@ pub(super) struct Flows {
     /// Of each call, how long it takes and how likely it is answered.
     seconds: Vec<f64>,
     answered: Vec<f64>,
+    /// Requests of each service that are under way.
+    pub under_way: Vec<f64>,
 }
 
 impl Flows {
@@ -73,6 +75,7 @@ impl Flows {
             served: vec![0.0; nodes],
             seconds: vec![0.0; nodes],
             answered: vec![1.0; nodes],
+            under_way: vec![0.0; services],
         }
     }
 
@@ -166,7 +169,7 @@ impl Flows {
 
     /// From the leaves up: how long calls take and how likely they are answered, and who has no more room.
     fn judge(&mut self, graph: &Graph, fleets: &[Fleet], now_ms: i64, seconds: f64) {
-        let mut under_way = vec![0.0; graph.places.len()];
+        self.under_way.fill(0.0);
         for (index, node) in graph.nodes.iter().enumerate().rev() {
             let (place, now) = (&graph.places[node.service], &self.now[node.service]);
             let mut took =
@@ -185,11 +188,11 @@ impl Flows {
             }
             self.seconds[index] = took;
             self.answered[index] = answered;
-            under_way[node.service] += self.served[index] / seconds * took;
+            self.under_way[node.service] += self.served[index] / seconds * took;
         }
         for (service, place) in graph.places.iter().enumerate() {
             let room = f64::from(place.service.in_flight_max) * fleets[service].serving(now_ms).count() as f64;
-            let wanted = under_way[service] / (1.0 - self.shed[service]).max(1e-6);
+            let wanted = self.under_way[service] / (1.0 - self.shed[service]).max(1e-6);
             self.shed[service] = if wanted > room && wanted > 0.0 { 1.0 - room / wanted } else { 0.0 };
         }
         for (root, lost) in graph.roots.iter().zip(&mut self.lost) {

@@ -220,6 +220,15 @@ impl Graph {
         self.places.iter().map(|place| &place.service)
     }
 
+    /// Whether it has the services and the calls of another one.
+    pub(super) fn is_shaped_as(&self, other: &Self) -> bool {
+        let calls = |graph: &Self| graph.nodes.iter().map(|node| (node.service, node.parent)).collect::<Vec<_>>();
+        self.services().map(|service| &service.workload).eq(other.services().map(|service| &service.workload))
+            && calls(self) == calls(other)
+            && self.roots.len() == other.roots.len()
+            && self.journeys.len() == other.journeys.len()
+    }
+
     /// The number of a workload's service.
     pub fn find(&self, workload: &WorkloadRef) -> Option<usize> {
         self.places.iter().position(|place| place.service.workload == *workload)

@@ -91,3 +91,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_service_that_becomes_slow_fills_its_callers_up_and_another_graph_is_refused() {
+    let (mut services, journeys) = shop();
+    let mut simulation = simulation(7);
+    (0..60).for_each(|_| drop(simulation.step(10.0).clone()));
+    let (door, stock) = (2, 1);
+    let before = simulation.under_way(door);
+    services[stock].other_seconds = 0.5;
+    assert!(simulation.go_on_with(Arc::new(Graph::new(services.clone(), journeys.clone()).unwrap())));
+    (0..60).for_each(|_| drop(simulation.step(10.0).clone()));
+    assert!(simulation.under_way(door) > before + 3.0, "{before} and {}", simulation.under_way(door));
+    services.swap(0, 1);
+    assert!(!simulation.go_on_with(Arc::new(Graph::new(services, journeys).unwrap())));
+}
