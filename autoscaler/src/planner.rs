@@ -14,6 +14,7 @@ pub mod observation;
 pub mod reason;
 pub mod replicas;
 pub mod sizing;
+pub mod vertical;
 
 use protocol::scaling::{GuardRecord, Mode, Outcome, SignalRecord};
 
@@ -26,6 +27,7 @@ use self::limits::{Limit, Limited, limit};
 pub use self::observation::{Gap, Observation, Reading};
 pub use self::reason::Reason;
 use self::replicas::Rule;
+pub use self::vertical::ContainerPlan;
 use crate::policy::{Aim, Bounds, Policy, Signal};
 
 /// What should be done about one workload, with everything from which that follows.
@@ -53,6 +55,8 @@ pub struct Plan {
     pub recommendation: Option<i32>,
     /// No signal could say anything.
     pub blind: bool,
+    /// What is planned of the containers' resources in the same tick.
+    pub resources: Vec<ContainerPlan>,
 }
 
 /// Plans one workload. `observation.readings` are in the order of `policy.signals`; a missing one counts as no reading.
@@ -299,6 +303,7 @@ impl Planner<'_> {
             message.push_str(&format!(" (not carried out: {why})"));
         }
         let signals = policy.signals.iter().zip(verdicts).map(|(s, v)| explain::signal_record(s, v, observation, from));
+        let resources = vertical::plan(policy, observation, self.history, outcome);
         Plan {
             from,
             wish,
@@ -311,6 +316,7 @@ impl Planner<'_> {
             guards: course.guards,
             recommendation: course.recommendation,
             blind: course.blind,
+            resources,
         }
     }
 }

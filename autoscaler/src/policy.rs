@@ -9,6 +9,7 @@ pub mod import;
 pub mod json_schema;
 mod load;
 mod raw;
+mod resources;
 mod schedule;
 mod set;
 
@@ -18,6 +19,7 @@ pub use check::check;
 use cluster::WorkloadRef;
 pub use load::{from_documents, load};
 use protocol::scaling::{Mode, ObjectName};
+pub use resources::{AmountBounds, Apply, ResourcePolicy};
 pub use schedule::{Schedule, ScheduleError};
 pub use set::PolicySet;
 
@@ -45,6 +47,8 @@ pub struct Policy {
     pub behavior: Option<Behavior>,
     /// What to do when nothing could be read for long.
     pub fallback: Option<Fallback>,
+    /// What its containers may be given; `None` leaves their resources alone.
+    pub resources: Option<ResourcePolicy>,
 }
 
 /// What customers were promised.

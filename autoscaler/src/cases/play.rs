@@ -138,6 +138,7 @@ impl<'a> Workload<'a> {
             startup: Startup::default(),
             paused: self.paused,
             budget: None,
+            containers: None,
         }
     }
 

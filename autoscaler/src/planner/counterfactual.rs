@@ -110,6 +110,7 @@ impl Scene<'_> {
             startup: Startup::default(),
             paused: false,
             budget: None,
+            containers: None,
         };
         plan(&self.policy, &observation, &History::default()).wish
     }

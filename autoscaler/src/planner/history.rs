@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::learning::Learnt;
 use super::observation::{Observation, Reading};
+use super::vertical::log::ContainerLogs;
 use crate::policy::{Behavior, Change, DOWN_WINDOW_DEFAULT, Policy, ScalingRules};
 
 /// A wish of an earlier tick, before it was stabilised.
@@ -47,6 +48,8 @@ pub struct History {
     pub blind_since_ms: Option<i64>,
     /// What readings have taught of the workload.
     pub learnt: Learnt,
+    /// What its containers used.
+    pub containers: ContainerLogs,
 }
 
 impl History {
@@ -57,6 +60,9 @@ impl History {
 
     /// Learns from a tick's readings; before the tick is planned, so that its plan knows what they say.
     pub fn learn(&mut self, policy: &Policy, observation: &Observation) {
+        if let (Some(resources), Some(containers)) = (&policy.resources, &observation.containers) {
+            self.containers.learn(resources, containers, observation.now_ms);
+        }
         for (signal, reading) in policy.signals.iter().zip(&observation.readings) {
             match reading {
                 Reading::Demand(demand) => self.learnt.demand(demand, observation),

@@ -57,6 +57,7 @@ pub(super) fn observation(now_ms: i64, usage: &[i64]) -> Observation {
         startup: Startup::default(),
         paused: false,
         budget: None,
+        containers: None,
     }
 }
 

@@ -2,6 +2,7 @@
 //! schedules are in `check/composite`.
 
 mod composite;
+mod resources;
 
 use std::time::Duration;
 
@@ -107,10 +108,8 @@ impl Check<'_> {
     }
 
     fn policy(&self, name: ObjectName, spec: RawSpec) -> Result<Policy, DocumentError> {
-        for (field, written) in [("resources", spec.resources), ("budgets", spec.budgets)] {
-            if written.is_some() {
-                return self.fail(&format!("spec.{field}"), "not supported yet: remove it");
-            }
+        if spec.budgets.is_some() {
+            return self.fail("spec.budgets", "not supported yet: remove it");
         }
         self.name("spec.target.name", &spec.target.name)?;
         let service = match spec.target.service {
@@ -128,6 +127,7 @@ impl Check<'_> {
         }
         let signals = self.signals(spec.signals, objective)?;
         self.schedules_within(&signals, max)?;
+        let resources = spec.resources.map(|raw| self.resources(raw, &signals)).transpose()?;
         Ok(Policy {
             name,
             target,
@@ -138,6 +138,7 @@ impl Check<'_> {
             signals,
             behavior: spec.behavior.map(|b| self.behavior(b)).transpose()?,
             fallback: spec.fallback.as_ref().map(|f| self.fallback(f, max)).transpose()?,
+            resources,
         })
     }
 

@@ -2,6 +2,7 @@
 //! the checked types. Never reads a policy. What a schema cannot say (PromQL, names used twice) `check` alone refuses.
 
 mod composite;
+mod resources;
 mod signal;
 mod status;
 
@@ -145,6 +146,7 @@ fn spec() -> Value {
         },
         "behavior": behavior(),
         "fallback": fallback(),
+        "resources": resources::resources(),
     });
     let spec = object("What is scaled, and how.", &["target", "replicas"], properties);
     let fallback = (
@@ -155,7 +157,7 @@ fn spec() -> Value {
         "(has(self.objective) && has(self.objective.latency)) || !self.signals.exists(s, has(s.demand) || has(s.upstream))",
         "demand and upstream are sized by objective.latency: write one, such as {quantile: 0.99, below: 250ms}",
     );
-    with_rules(spec, &[fallback, sized])
+    with_rules(spec, &[fallback, sized, resources::NOT_JUDGED_BY_ITSELF])
 }
 
 fn objective() -> Value {

@@ -8,6 +8,7 @@ use protocol::scaling::ObjectName;
 
 use crate::planner::{History, Observation, Plan, plan};
 use crate::policy::{Policy, PolicySet};
+use crate::signal::Past;
 
 /// What is remembered of all policies.
 #[derive(Debug, Default)]
@@ -26,6 +27,13 @@ pub struct Remembered {
 }
 
 impl Remembered {
+    /// Begins anew what is known of its containers with what was recorded elsewhere.
+    pub fn restore(&mut self, past: &Past) {
+        for (container, [cpu, memory]) in &past.each {
+            self.history.containers.restore(container, cpu, memory);
+        }
+    }
+
     /// Learns from what is seen, plans, and remembers of it what the next plan must know.
     pub fn plan(&mut self, policy: &Policy, observation: &Observation) -> Plan {
         let (now_ms, history) = (observation.now_ms, &mut self.history);

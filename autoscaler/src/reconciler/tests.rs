@@ -12,8 +12,9 @@ use parking_lot::Mutex;
 
 use self::fake::{FakeCluster, order};
 use super::*;
+use crate::planner::Gap;
 use crate::policy::from_documents;
-use crate::signal::{ContainerUsage, Demands, Usage};
+use crate::signal::{ContainerUsage, Demands, MeasuresOfContainers, Usage};
 
 #[path = "../../tests/it/fake.rs"]
 pub(crate) mod fake;
@@ -41,7 +42,12 @@ impl Source for FakeSource {
             memory: Ok(Usage::default()),
             queries: HashMap::new(),
             demands: Ok(Demands::default()),
+            measures: Ok(MeasuresOfContainers::default()),
         }
+    }
+
+    async fn past(&self, _: &WorkloadRef, _: i64) -> Result<Past, Gap> {
+        Ok(Past::default())
     }
 }
 

@@ -170,6 +170,7 @@ impl Contender {
                 startup,
                 paused: false,
                 budget: None,
+                containers: None,
             };
             let history = History::default();
             seats.push(Seat { service, policy, questions, meter, version: None, observation, history, per_replica });

@@ -7,6 +7,7 @@ mod election;
 mod fake;
 mod objectives;
 mod reload;
+mod vertical;
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -37,6 +37,7 @@ fn observation(now_ms: i64, pods: &[(i64, i64)]) -> (Observation, Vec<PodSample>
         startup: Startup::default(),
         paused: false,
         budget: None,
+        containers: None,
     };
     (observation, all.map(sample).collect())
 }

@@ -187,6 +187,7 @@ fn warm_up(policy: &Policy) -> (usize, usize) {
             startup: Startup::default(),
             paused: false,
             budget: None,
+            containers: None,
         };
         history.learn(policy, &observed);
         let plan = plan(policy, &observed, &history);
