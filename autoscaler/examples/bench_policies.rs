@@ -197,6 +197,10 @@ impl Cluster for FakeCluster {
         Ok(Vec::new())
     }
 
+    async fn specified(&self, _: &WorkloadRef) -> Result<Vec<Container>, ClusterError> {
+        Ok(Vec::new())
+    }
+
     fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }

@@ -1,6 +1,8 @@
 //! From a workload of the cluster and what was read to the planner's observation. Pure; the planner's words on one side,
 //! the cluster's on the other.
 
+pub(crate) mod containers;
+
 use std::time::Duration;
 
 use cluster::{Container, Replica, ReplicaState, Workload};
@@ -10,7 +12,7 @@ use crate::planner::observation::{
     ContainerRequest, Demand, Phase, Pod, PodSample, ReadyCondition, Requests, ResourceRequest, Startup, Throughput,
 };
 use crate::planner::{Gap, Observation, Reading};
-use crate::policy::{Aim, Policy, Resource};
+use crate::policy::{Aim, Apply, Policy, Resource};
 use crate::signal::{ContainerUsage, QueryResult, Readings, ServiceDemand, Usage};
 
 /// What is the same for all workloads of a tick.
@@ -24,15 +26,33 @@ pub struct Circumstances {
     pub startup: Startup,
 }
 
+/// What a workload's containers are to have, and what their manifest says; both empty where their resources are left alone.
+#[derive(Debug, Clone, Default)]
+pub struct Sizes {
+    /// As planned, else as specified.
+    pub wanted: Vec<Container>,
+    /// As specified.
+    pub specified: Vec<Container>,
+}
+
 /// Observes one workload. `place` is the policy's position, under which its queries were read.
 pub fn observe(
     policy: &Policy,
     place: usize,
-    workload: &Workload,
+    (workload, sizes): (&Workload, &Sizes),
     readings: &Readings,
     circumstances: Circumstances,
     paused: bool,
 ) -> Observation {
+    let seen = containers::containers(policy, workload, &sizes.wanted, readings, circumstances);
+    // Signals that read requests read those of the manifest: what is planned of resources must not move replicas.
+    let in_place = policy.resources.as_ref().filter(|resources| resources.apply == Apply::InPlace);
+    let as_specified = in_place.map(|resources| {
+        let mut workload = workload.clone();
+        containers::as_specified(&mut workload, resources, &sizes.specified);
+        workload
+    });
+    let workload = as_specified.as_ref().unwrap_or(workload);
     let reading_of = |(index, aim): (usize, &Aim)| match aim {
         Aim::Utilization { resource, container, .. } => {
             let (usage, window) = match resource {
@@ -81,6 +101,7 @@ pub fn observe(
         paused,
         budget: None,
         around: readings.landscape.around(&policy.service),
+        containers: seen,
     }
 }
 

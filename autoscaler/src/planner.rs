@@ -22,6 +22,7 @@ pub mod replicas;
 pub mod sizing;
 pub mod surroundings;
 pub mod track;
+pub mod vertical;
 
 use protocol::scaling::{GuardRecord, Mode, Outcome, SignalRecord};
 
@@ -34,6 +35,7 @@ use self::limits::{Limit, Limited, limit};
 pub use self::observation::{Gap, Observation, Reading};
 pub use self::reason::Reason;
 use self::replicas::Rule;
+pub use self::vertical::ContainerPlan;
 use crate::policy::{Aim, Bounds, Policy, Signal};
 
 /// What should be done about one workload, with everything from which that follows.
@@ -63,6 +65,8 @@ pub struct Plan {
     pub recommendation: Option<i32>,
     /// No signal could say anything.
     pub blind: bool,
+    /// What is planned of the containers' resources in the same tick.
+    pub resources: Vec<ContainerPlan>,
 }
 
 /// Plans one workload. `observation.readings` are in the order of `policy.signals`; a missing one counts as no reading.
@@ -343,6 +347,7 @@ impl Planner<'_> {
             message.push_str(&format!(" (not carried out: {why})"));
         }
         let signals = policy.signals.iter().zip(verdicts).map(|(s, v)| explain::signal_record(s, v, observation, from));
+        let resources = vertical::plan(policy, observation, self.history, outcome);
         Plan {
             from,
             wish,
@@ -356,6 +361,7 @@ impl Planner<'_> {
             unguarded: course.unguarded,
             recommendation: course.recommendation,
             blind: course.blind,
+            resources,
         }
     }
 }

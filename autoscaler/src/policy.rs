@@ -9,6 +9,7 @@ pub mod import;
 pub mod json_schema;
 mod load;
 mod raw;
+mod resources;
 mod schedule;
 mod set;
 
@@ -18,6 +19,7 @@ pub use check::check;
 use cluster::WorkloadRef;
 pub use load::{from_documents, load};
 use protocol::scaling::{Mode, ObjectName};
+pub use resources::{AmountBounds, Apply, ResourcePolicy};
 pub use schedule::{Schedule, ScheduleError};
 pub use set::PolicySet;
 
@@ -47,6 +49,8 @@ pub struct Policy {
     pub budgets: Vec<DownstreamBudget>,
     /// What to do when nothing could be read for long.
     pub fallback: Option<Fallback>,
+    /// What its containers may be given; `None` leaves their resources alone.
+    pub resources: Option<ResourcePolicy>,
 }
 
 /// Something that replicas take and others bear so much of, such as connections of a database. Policies of one namespace that name

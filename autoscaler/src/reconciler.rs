@@ -5,6 +5,7 @@
 mod executor;
 mod idle;
 pub(crate) mod memory;
+mod resources;
 pub(crate) mod round;
 
 use std::collections::{BTreeSet, HashMap};
@@ -15,22 +16,23 @@ use std::time::Duration;
 use cluster::{ClusterError, Workload, WorkloadRef};
 use futures::stream::{self, StreamExt};
 use lifecycle::{CancellationToken, Clock, Heartbeat};
-use protocol::scaling::{DecisionRecord, Mode, ObjectName, Outcome};
+use protocol::scaling::{DecisionRecord, Mode, ObjectName, Outcome, ResourceRecord};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use self::executor::{Written, write};
 use self::memory::Memory;
+use self::resources::{Pasts, Resized};
 use self::round::{Bystander, Seat, plan_round};
 use crate::counts::{Failure, Instruments};
 use crate::decisions::Journal;
 use crate::health::{Health, Part};
 use crate::lead::Lead;
-use crate::observe::{Circumstances, observe};
+use crate::observe::{Circumstances, Sizes, observe};
 use crate::planner::observation::Startup;
 use crate::planner::{Plan, Reason, unsigned};
 use crate::policy::{Policy, PolicySet};
-use crate::signal::{Readings, Source, UnderWay};
+use crate::signal::{Past, Readings, Source, UnderWay};
 use crate::state::State;
 
 /// How long all queries of a tick may take together; the client's own limit for one call.
@@ -76,6 +78,7 @@ pub struct Reconciler {
     lead: Lead,
     health: Health,
     memory: Memory,
+    pasts: Pasts,
     /// The policies of the latest tick.
     policies: Arc<PolicySet>,
     /// Whether the cluster has ever listed its workloads: before that there is nothing to hold.
@@ -120,6 +123,14 @@ impl Pending {
     }
 }
 
+/// What is read beside signals.
+struct Beside {
+    /// What containers are to have, by the place of their policy.
+    sizes: HashMap<usize, Result<Sizes, String>>,
+    /// What they used before, where it was told just now.
+    pasts: HashMap<usize, Past>,
+}
+
 impl Reconciler {
     /// A reconciler that has seen nothing yet.
     pub fn new(state: Arc<State>, tools: Tools, pace: Pace) -> Self {
@@ -137,6 +148,7 @@ impl Reconciler {
             lead,
             health,
             memory: Memory::default(),
+            pasts: Pasts::default(),
             policies,
             seen: false,
             led: false,
@@ -199,7 +211,8 @@ impl Reconciler {
         let records = match (listed, blind) {
             (Ok(workloads), _) => {
                 let readings = self.read().await;
-                let pending = self.plan_all(&workloads, &readings, !self.led);
+                let beside = self.read_beside(&workloads, &readings).await;
+                let pending = self.plan_all(&workloads, &readings, &beside, !self.led);
                 if leads { self.carry_out(pending).await } else { Vec::new() }
             }
             (Err(_), blind) if leads && self.seen => {
@@ -265,10 +278,23 @@ impl Reconciler {
         readings
     }
 
+    /// Reads what resources are planned by: what containers are to have, and at first what they used before.
+    async fn read_beside(&mut self, workloads: &HashMap<WorkloadRef, Workload>, readings: &Readings) -> Beside {
+        let policies = Arc::clone(&self.policies);
+        let sizes = resources::sizes(self.state.cluster.as_ref(), &policies, workloads).await;
+        let pasts = match readings.trouble() {
+            None => self.pasts.ask(self.source.as_ref(), &policies, self.clock.now_ms()).await,
+            Some(_) => HashMap::new(),
+        };
+        self.heart.beat();
+        Beside { sizes, pasts }
+    }
+
     fn plan_all(
         &mut self,
         workloads: &HashMap<WorkloadRef, Workload>,
         readings: &Readings,
+        beside: &Beside,
         by_others: bool,
     ) -> Vec<Pending> {
         let policies = Arc::clone(&self.policies);
@@ -290,10 +316,28 @@ impl Reconciler {
                 pending.push(Pending::new(place, 0, held(from, Reason::TargetMissing, message)));
                 continue;
             };
+            let none = Sizes::default();
+            let sizes = match (&policy.resources, beside.sizes.get(&place)) {
+                (None, _) => &none,
+                (Some(_), Some(Ok(sizes))) => sizes,
+                // Without them replicas would be judged by what was resized.
+                (Some(_), unknown) => {
+                    let reason =
+                        unknown.and_then(|sizes| sizes.as_ref().err()).map_or("it was not asked", String::as_str);
+                    let from = workload.desired.0;
+                    let message =
+                        format!("{name} held at {from}: what its containers are to have is not known: {reason}");
+                    pending.push(Pending::new(place, 0, held(from, Reason::ClusterUnavailable, message)));
+                    continue;
+                }
+            };
             let paused = self.state.is_paused(&policy.name);
-            let mut observation = observe(policy, place, workload, readings, circumstances, paused);
+            let mut observation = observe(policy, place, (workload, sizes), readings, circumstances, paused);
             observation.budget = self.state.budget_of(&policy.target, now_ms);
             self.memory.recall(policy, now_ms, observation.desired, by_others);
+            if let Some(past) = beside.pasts.get(&place) {
+                self.memory.restore(policy, past);
+            }
             if !workload.conflicts.is_empty() {
                 let from = workload.desired.0;
                 let message = format!("{name} held at {from}: {} steers it too", workload.conflicts.join(", "));
@@ -311,6 +355,9 @@ impl Reconciler {
             if self.pace.dry_run && plan.write.take().is_some() {
                 plan.message.push_str(" (not carried out: dry run)");
             }
+            if self.pace.dry_run {
+                plan.resources.iter_mut().for_each(|container| container.hold("dry run"));
+            }
             let mut planned = Pending::new(place, observation.ready, plan);
             if planned.plan.write.is_some_and(|write| write < planned.plan.from) {
                 let staying = observation.pods.into_iter().filter(|pod| !pod.terminating);
@@ -325,32 +372,42 @@ impl Reconciler {
         let under_way = self.under_way(&pending).await;
         let under_way = &under_way;
         let (state, policies, heart, now_ms) = (&self.state, &self.policies, &self.heart, self.clock.now_ms());
-        let mut done: Vec<(Pending, Option<Written>)> = stream::iter(pending)
+        let mut done: Vec<(Pending, Option<Written>, Vec<Resized>)> = stream::iter(pending)
             .map(|pending| async move {
                 let policy = &policies[pending.place];
-                let was_refused =
-                    state.last(&policy.name).is_some_and(|last| last.reason == Reason::WriteFailed.code());
+                let last = state.last(&policy.name);
+                let was_refused = last.as_ref().is_some_and(|last| last.reason == Reason::WriteFailed.code());
+                let cluster = state.cluster.as_ref();
                 let costs = idle::costs(&policy.target.namespace, &pending.replicas, under_way);
-                let written = write(state.cluster.as_ref(), policy, &pending.plan, &costs, now_ms, was_refused).await;
+                let written = write(cluster, policy, &pending.plan, &costs, now_ms, was_refused).await;
                 heart.beat();
-                (pending, written)
+                let before = last.as_ref().map_or(&[][..], |last| last.resources.as_slice());
+                let resized = resources::resize(cluster, policy, &pending.plan.resources, now_ms, before).await;
+                heart.beat();
+                (pending, written, resized)
             })
             .buffer_unordered(WRITES_AT_ONCE)
             .collect()
             .await;
-        done.sort_by_key(|(pending, _)| pending.place);
+        done.sort_by_key(|(pending, _, _)| pending.place);
 
-        let refused = done.iter().find_map(|(_, written)| written.as_ref().and_then(|w| w.refused.clone()));
-        let unsorted = done.iter().find_map(|(_, written)| written.as_ref().and_then(|w| w.costs_refused.clone()));
-        let unrecorded = done.iter().find_map(|(_, written)| written.as_ref().and_then(|w| w.event_refused.clone()));
-        if done.iter().any(|(_, written)| written.is_some()) {
+        let refused = done.iter().find_map(|(_, written, resized)| {
+            let of_resized = resized.iter().find_map(|resized| resized.refused.clone());
+            written.as_ref().and_then(|w| w.refused.clone()).or(of_resized)
+        });
+        let unsorted = done.iter().find_map(|(_, written, _)| written.as_ref().and_then(|w| w.costs_refused.clone()));
+        let unrecorded = done.iter().find_map(|(_, written, resized)| {
+            let of_resized = resized.iter().find_map(|resized| resized.event_refused.clone());
+            written.as_ref().and_then(|w| w.event_refused.clone()).or(of_resized)
+        });
+        if done.iter().any(|(_, written, resized)| written.is_some() || !resized.is_empty()) {
             self.note(Failure::Write, refused.as_deref());
             self.note(Failure::Event, unrecorded.as_deref());
             self.note(Failure::Costs, unsorted.as_deref());
         }
         let policies = Arc::clone(&self.policies);
         let mut records = Vec::with_capacity(done.len());
-        for (Pending { place, ready, mut plan, .. }, written) in done {
+        for (Pending { place, ready, mut plan, .. }, written, resized) in done {
             let mut applied = false;
             match written {
                 Some(Written { refused: Some(reason), unknown, .. }) => {
@@ -367,7 +424,8 @@ impl Reconciler {
                 }
                 None => {}
             }
-            records.push(self.record(&policies[place], ready, plan, applied));
+            let of_resources = resources::records(std::mem::take(&mut plan.resources), &resized);
+            records.push(self.record(&policies[place], ready, plan, applied, of_resources));
         }
         records
     }
@@ -386,12 +444,19 @@ impl Reconciler {
         let hold = |policy: &Policy| {
             let from = self.state.last(&policy.name).map_or(0, |record| record.to);
             let message = format!("{} held at {from}: {because}", policy.target.name);
-            self.record(policy, 0, held(from, reason, message), false)
+            self.record(policy, 0, held(from, reason, message), false, Vec::new())
         };
         policies.iter().filter(|p| p.mode != Mode::Off).map(hold).collect()
     }
 
-    fn record(&mut self, policy: &Policy, ready: u32, plan: Plan, applied: bool) -> Arc<DecisionRecord> {
+    fn record(
+        &mut self,
+        policy: &Policy,
+        ready: u32,
+        plan: Plan,
+        applied: bool,
+        resources: Vec<ResourceRecord>,
+    ) -> Arc<DecisionRecord> {
         self.sequence += 1;
         let target = &policy.target;
         Arc::new(DecisionRecord {
@@ -412,6 +477,7 @@ impl Reconciler {
             signals: plan.signals,
             winner: plan.winner,
             guards: plan.guards,
+            resources,
         })
     }
 
@@ -454,6 +520,7 @@ fn held(from: u32, reason: Reason, message: String) -> Plan {
         unguarded: None,
         recommendation: None,
         blind: true,
+        resources: Vec::new(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Reads signals over PromQL from any Prometheus-compatible server, and from the collector's call graph where there is one: a few
 //! questions a tick for all workloads together, never one a pod. Says how old what it read is; judges nothing. Start at `Source`.
 
+mod containers;
 mod faults;
 mod graph;
 mod prometheus;
@@ -9,6 +10,8 @@ mod requests;
 use std::collections::{BTreeSet, HashMap};
 
 use async_trait::async_trait;
+use cluster::WorkloadRef;
+pub use containers::{Measures, MeasuresOfContainers, Past};
 pub use prometheus::PrometheusSource;
 
 use crate::planner::Gap;
@@ -22,6 +25,10 @@ use crate::policy::PolicySet;
 pub trait Source: Send + Sync + 'static {
     /// Reads everything that the policies ask for. What cannot be read is a gap with its reason, never a failure.
     async fn read(&self, policies: &PolicySet) -> Readings;
+
+    /// What the containers of a workload used in the eight days up to a time, in milliseconds since the epoch; empty where nobody
+    /// has recorded it.
+    async fn past(&self, workload: &WorkloadRef, until_ms: i64) -> Result<Past, Gap>;
 
     /// The requests that each pod of these namespaces has under way, as far as that is known: asked before replicas are ended.
     async fn under_way(&self, _: &BTreeSet<&str>) -> UnderWay {
@@ -59,6 +66,8 @@ pub struct Readings {
     pub queries: HashMap<(usize, usize, usize), Result<QueryResult, Gap>>,
     /// What services are asked to do.
     pub demands: Result<Demands, Gap>,
+    /// What containers were not let have.
+    pub measures: Result<MeasuresOfContainers, Gap>,
     /// What is known of the services around each other.
     pub landscape: Landscape,
 }
@@ -108,14 +117,20 @@ impl Readings {
             cpu: Err(gap.clone()),
             memory: Err(gap.clone()),
             queries: HashMap::new(),
-            demands: Err(gap),
+            demands: Err(gap.clone()),
+            measures: Err(gap),
             landscape: Landscape::default(),
         }
     }
 
     /// The reason why the source did not answer at least one question.
     pub fn trouble(&self) -> Option<&str> {
-        let gaps = [self.cpu.as_ref().err(), self.memory.as_ref().err(), self.demands.as_ref().err()];
+        let gaps = [
+            self.cpu.as_ref().err(),
+            self.memory.as_ref().err(),
+            self.demands.as_ref().err(),
+            self.measures.as_ref().err(),
+        ];
         let queries = self.queries.values().map(|r| r.as_ref().err());
         gaps.into_iter().chain(queries).flatten().find_map(|gap| match gap {
             Gap::Source(reason) => Some(reason.as_str()),

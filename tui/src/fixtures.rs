@@ -104,6 +104,7 @@ pub fn decision(sequence: u64, workload: &str, from: u32, wish: u32) -> Decision
             guard("freshness", wish, wish, ""),
             guard("bounds", wish + 1, wish, "the policy allows at most this many"),
         ],
+        resources: Vec::new(),
     }
 }
 

@@ -137,6 +137,7 @@ impl<'a> Workload<'a> {
             paused: self.paused,
             budget: None,
             around: Surroundings::default(),
+            containers: None,
         }
     }
 

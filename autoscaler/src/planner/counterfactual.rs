@@ -116,6 +116,7 @@ impl Scene<'_> {
             paused: false,
             budget: None,
             around: Surroundings::default(),
+            containers: None,
         };
         plan(&self.policy, &observation, &History::default()).wish
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::learning::Learnt;
 use super::observation::{Observation, Reading};
 use super::track::Track;
+use super::vertical::log::ContainerLogs;
 use super::{Plan, Reason};
 use crate::policy::{Behavior, Change, DOWN_WINDOW_DEFAULT, Policy, ScalingRules};
 
@@ -51,6 +52,8 @@ pub struct History {
     pub learnt: Learnt,
     /// How it went in the last minutes.
     pub track: Track,
+    /// What its containers used.
+    pub containers: ContainerLogs,
 }
 
 impl History {
@@ -62,6 +65,9 @@ impl History {
     /// Learns from a tick's readings; before the tick is planned, so that its plan knows what they say.
     pub fn learn(&mut self, policy: &Policy, observation: &Observation) {
         self.track.see(observation);
+        if let (Some(resources), Some(containers)) = (&policy.resources, &observation.containers) {
+            self.containers.learn(resources, containers, observation.now_ms);
+        }
         for (signal, reading) in policy.signals.iter().zip(&observation.readings) {
             match reading {
                 Reading::Demand(demand) => self.learnt.demand(demand, observation),

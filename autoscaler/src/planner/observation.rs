@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::budget::ErrorBudget;
 use super::surroundings::Surroundings;
+use super::vertical::seen::Containers;
 use crate::policy::Resource;
 
 /// Everything `plan` may know about a workload, apart from its policy and history.
@@ -28,6 +29,8 @@ pub struct Observation {
     pub budget: Option<ErrorBudget>,
     /// What is known of the services around its own.
     pub around: Surroundings,
+    /// Its containers, where the policy steers their resources.
+    pub containers: Option<Containers>,
 }
 
 /// How long a starting pod's CPU is not believed.
@@ -313,9 +316,16 @@ pub enum Gap {
         /// Of that.
         explained_percent: i64,
     },
+    /// Some replicas that serve were not read.
+    #[error("{} no fresh reading", ready_replicas_have(.0))]
+    Unread(usize),
     /// More replicas than can be counted.
     #[error("the wish is too large to be a number of replicas")]
     Overflow,
+}
+
+fn ready_replicas_have(count: &usize) -> String {
+    super::explain::count(*count, "ready replica has", "ready replicas have")
 }
 
 impl Gap {

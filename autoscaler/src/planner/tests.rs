@@ -62,6 +62,7 @@ pub(super) fn observation(now_ms: i64, usage: &[i64]) -> Observation {
         paused: false,
         budget: None,
         around: Surroundings::default(),
+        containers: None,
     }
 }
 

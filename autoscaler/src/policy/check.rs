@@ -3,6 +3,7 @@
 
 mod budgets;
 mod composite;
+mod resources;
 
 use std::time::Duration;
 
@@ -109,9 +110,6 @@ impl Check<'_> {
     }
 
     fn policy(&self, name: ObjectName, spec: RawSpec) -> Result<Policy, DocumentError> {
-        if spec.resources.is_some() {
-            return self.fail("spec.resources", "not supported yet: remove it");
-        }
         self.name("spec.target.name", &spec.target.name)?;
         let service = match spec.target.service {
             Some(service) if service.trim().is_empty() => return self.fail("spec.target.service", "is empty"),
@@ -128,6 +126,7 @@ impl Check<'_> {
         }
         let signals = self.signals(spec.signals, objective)?;
         self.schedules_within(&signals, max)?;
+        let resources = spec.resources.map(|raw| self.resources(raw, &signals)).transpose()?;
         Ok(Policy {
             name,
             target,
@@ -139,6 +138,7 @@ impl Check<'_> {
             behavior: spec.behavior.map(|b| self.behavior(b)).transpose()?,
             budgets: self.budgets(spec.budgets.unwrap_or_default(), min)?,
             fallback: spec.fallback.as_ref().map(|f| self.fallback(f, max)).transpose()?,
+            resources,
         })
     }
 

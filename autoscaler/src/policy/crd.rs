@@ -2,6 +2,7 @@
 //! the checked types. Never reads a policy. What a schema cannot say (PromQL, names used twice) `check` alone refuses.
 
 mod composite;
+mod resources;
 mod signal;
 mod status;
 
@@ -154,6 +155,7 @@ fn spec() -> Value {
             "items": budget(),
         },
         "fallback": fallback(),
+        "resources": resources::resources(),
     });
     let spec = object("What is scaled, and how.", &["target", "replicas"], properties);
     let fallback = (
@@ -168,7 +170,7 @@ fn spec() -> Value {
         "!has(self.budgets) || self.budgets.all(b, b.perReplica * self.replicas.min <= b.total)",
         "the fewest replicas take more than a budget has: raise its total, or lower perReplica or replicas.min",
     );
-    with_rules(spec, &[fallback, sized, budgets])
+    with_rules(spec, &[fallback, sized, budgets, resources::NOT_JUDGED_BY_ITSELF])
 }
 
 fn budget() -> Value {

@@ -42,8 +42,7 @@ pub struct RawSpec {
     pub behavior: Option<RawBehavior>,
     pub fallback: Option<RawFallback>,
     pub objective: Option<RawObjective>,
-    // Of the design, and not built yet: refused by name.
-    pub resources: Option<IgnoredAny>,
+    pub resources: Option<RawResources>,
     pub budgets: Option<Vec<RawBudget>>,
 }
 
@@ -226,6 +225,29 @@ pub struct RawFallback {
     #[serde(with = "protocol::duration")]
     pub after_missing: Duration,
     pub replicas: u32,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawResources {
+    pub cpu: Option<RawAmounts>,
+    pub memory: Option<RawAmounts>,
+    pub container: Option<String>,
+    pub apply: Option<RawApply>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawAmounts {
+    pub min: Quantity,
+    pub max: Quantity,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub enum RawApply {
+    InPlace,
+    Rollout,
+    Recommend,
 }
 
 /// `65%`, or 65 as HPA writes it.

@@ -51,6 +51,11 @@ fn the_example_lists_the_defaults() {
             "office hours"
         ]
     );
+    let (cpu, memory) = (AmountBounds { min: 50, max: 1000 }, AmountBounds { min: 64 << 20, max: 512 << 20 });
+    let memory = AmountBounds { min: memory.min * 1000, max: memory.max * 1000 };
+    let container = Some("order".to_owned());
+    let resources = ResourcePolicy { cpu: Some(cpu), memory: Some(memory), container, apply: Apply::InPlace };
+    assert_eq!(policy.resources, Some(resources));
     assert_eq!(policy.fallback, Some(Fallback { after_missing: Duration::from_secs(180), replicas: 3 }));
 }
 

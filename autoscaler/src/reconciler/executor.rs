@@ -50,7 +50,8 @@ pub async fn write(
     Some(Written { refused, unknown, event_refused, costs_refused })
 }
 
-async fn in_time(
+/// Gives a call as long as the cluster says that it may take.
+pub(super) async fn in_time(
     cluster: &dyn Cluster,
     workload: &WorkloadRef,
     call: impl Future<Output = Result<(), ClusterError>>,

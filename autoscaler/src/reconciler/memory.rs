@@ -9,6 +9,7 @@ use protocol::scaling::ObjectName;
 use crate::planner::cone::Lowered;
 use crate::planner::{History, Observation, Plan, plan};
 use crate::policy::{Policy, PolicySet};
+use crate::signal::Past;
 
 /// What is remembered of all policies.
 #[derive(Debug, Default)]
@@ -33,6 +34,15 @@ struct Remembered {
 const LISTED_MS: i64 = 30_000;
 
 impl Memory {
+    /// Begins anew what is known of a workload's containers with what was recorded elsewhere.
+    pub fn restore(&mut self, policy: &Policy, past: &Past) {
+        if let Some(remembered) = self.known.get_mut(&policy.name) {
+            for (container, [cpu, memory]) in &past.each {
+                remembered.history.containers.restore(container, cpu, memory);
+            }
+        }
+    }
+
     /// Learns from what is seen of a workload that was recalled.
     pub fn learn(&mut self, policy: &Policy, observation: &Observation) {
         if let Some(remembered) = self.known.get_mut(&policy.name) {

@@ -12,8 +12,9 @@ use parking_lot::Mutex;
 
 use self::fake::{FakeCluster, order};
 use super::*;
+use crate::planner::Gap;
 use crate::policy::from_documents;
-use crate::signal::{ContainerUsage, Demands, Landscape, Usage};
+use crate::signal::{ContainerUsage, Demands, Landscape, MeasuresOfContainers, Usage};
 
 #[path = "../../tests/it/fake.rs"]
 pub(crate) mod fake;
@@ -43,7 +44,12 @@ impl Source for FakeSource {
             queries: HashMap::new(),
             demands: Ok(Demands::default()),
             landscape: self.landscape.lock().clone(),
+            measures: Ok(MeasuresOfContainers::default()),
         }
+    }
+
+    async fn past(&self, _: &WorkloadRef, _: i64) -> Result<Past, Gap> {
+        Ok(Past::default())
     }
 
     async fn under_way(&self, namespaces: &BTreeSet<&str>) -> UnderWay {

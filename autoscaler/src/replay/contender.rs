@@ -173,6 +173,7 @@ impl Contender {
                 paused: false,
                 budget: None,
                 around: Surroundings::default(),
+                containers: None,
             };
             let history = History::default();
             seats.push(Seat { service, policy, questions, meter, version: None, observation, history, per_replica });

@@ -6,18 +6,20 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use cluster::WorkloadRef;
 use futures::stream::{self, StreamExt};
 use protocol::faults::FaultsClient;
 use protocol::graph::{Graph, GraphClient};
 use protocol::http_client::CallError;
-use protocol::prometheus::{InstantSeries, PrometheusClient, QueryData};
+use protocol::prometheus::{InstantSeries, PrometheusClient, QueryData, RangeSeries};
 use url::Url;
 
 use super::{
-    ContainerUsage, Demands, Landscape, QueryResult, Readings, Source, UnderWay, Usage, faults, graph, millis, requests,
+    ContainerUsage, Demands, Landscape, MeasuresOfContainers, Past, QueryResult, Readings, Source, UnderWay, Usage,
+    containers, faults, graph, millis, requests,
 };
 use crate::planner::Gap;
-use crate::policy::{Aim, Policy, PolicySet, Resource};
+use crate::policy::{Aim, Policy, PolicySet, Resource, Signal};
 
 /// Queries under way at once: a server answers a handful in parallel, and more only queue there.
 const QUERIES_AT_ONCE: usize = 8;
@@ -130,6 +132,21 @@ impl PrometheusSource {
         Ok(Demands { graph, metrics })
     }
 
+    /// What containers were not let have: one query for all of them.
+    async fn measures(&self, wanted: bool, only: &str) -> Result<MeasuresOfContainers, Gap> {
+        if !wanted {
+            return Ok(MeasuresOfContainers::default());
+        }
+        Ok(containers::measures(&self.vector(&containers::question(only, self.rate_window)).await?))
+    }
+
+    async fn matrix(&self, promql: &str, (start, end, step): (f64, f64, f64)) -> Result<Vec<RangeSeries>, Gap> {
+        match self.client.query_range(promql, start, end, step).await.map_err(|error| gap(&error))? {
+            QueryData::Matrix(series) => Ok(series),
+            _ => Err(Gap::Source("it answered with something else than series over time".to_owned())),
+        }
+    }
+
     async fn vector(&self, promql: &str) -> Result<Vec<InstantSeries>, Gap> {
         match self.client.query(promql, None).await.map_err(|error| gap(&error))? {
             QueryData::Vector(series) => Ok(series),
@@ -142,11 +159,11 @@ impl PrometheusSource {
 impl Source for PrometheusSource {
     async fn read(&self, policies: &PolicySet) -> Readings {
         let reads = |wanted: Resource| {
-            policies
-                .iter()
-                .flat_map(|p| &p.signals)
-                .any(|s| matches!(&s.aim, Aim::Utilization { resource, .. } if *resource == wanted))
+            let judged = |s: &Signal| matches!(&s.aim, Aim::Utilization { resource, .. } if *resource == wanted);
+            let steered = |p: &Policy| p.resources.as_ref().is_some_and(|r| r.bounds(wanted).is_some());
+            policies.iter().any(|p| steered(p) || p.signals.iter().any(judged))
         };
+        let steers = policies.iter().any(|p| p.resources.is_some());
         let sized: Vec<&Policy> =
             policies.iter().filter(|p| p.signals.iter().any(|s| s.aim.reads_requests())).collect();
         let only = namespaces(policies);
@@ -167,13 +184,20 @@ impl Source for PrometheusSource {
             asking.push(async move { (place, self.query(promql, selectors).await) });
         }
         let queries = stream::iter(asking).buffer_unordered(QUERIES_AT_ONCE).collect::<Vec<_>>();
-        let (cpu, memory, queries, (demands, landscape)) = tokio::join!(
+        let (cpu, memory, queries, (demands, landscape), measures) = tokio::join!(
             self.usage(reads(Resource::Cpu) || !sized.is_empty(), &cpu_rate, &cpu),
             self.usage(reads(Resource::Memory), &memory, &memory),
             queries,
             self.services(policies, &sized),
+            self.measures(steers, &only),
         );
-        Readings { cpu, memory, queries: queries.into_iter().collect(), demands, landscape }
+        Readings { cpu, memory, queries: queries.into_iter().collect(), demands, measures, landscape }
+    }
+
+    async fn past(&self, workload: &WorkloadRef, until_ms: i64) -> Result<Past, Gap> {
+        let (range, [cpu, memory]) = containers::past_questions(workload, until_ms);
+        let (cpu, memory) = tokio::join!(self.matrix(&cpu, range), self.matrix(&memory, range));
+        Ok(containers::past(&cpu?, &memory?))
     }
 
     async fn under_way(&self, namespaces: &BTreeSet<&str>) -> UnderWay {

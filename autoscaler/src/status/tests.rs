@@ -27,6 +27,7 @@ pub fn record(reason: Reason) -> DecisionRecord {
         signals: Vec::new(),
         winner: None,
         guards: Vec::new(),
+        resources: Vec::new(),
     }
 }
 

@@ -27,6 +27,8 @@ pub struct FakeCluster {
     pub loses_answers: AtomicBool,
     /// What the container is to have; its replicas may have other resources yet.
     pub wanted: Mutex<Resources>,
+    /// What its replicas have.
+    pub given: Mutex<Resources>,
     /// What it was asked to give the container.
     pub resized: Mutex<Vec<Resources>>,
     /// What it was told of which replicas are to go first.
@@ -56,6 +58,7 @@ impl FakeCluster {
             refuses: AtomicBool::new(false),
             loses_answers: AtomicBool::new(false),
             wanted: Mutex::new(small()),
+            given: Mutex::new(small()),
             resized: Mutex::default(),
             costs: Mutex::default(),
             conflicts: Mutex::default(),
@@ -78,6 +81,7 @@ impl FakeCluster {
 impl Cluster for FakeCluster {
     async fn workloads(&self) -> Result<Vec<Workload>, ClusterError> {
         self.answer().await;
+        let resources = *self.given.lock().unwrap_or_else(PoisonError::into_inner);
         let replica = |index: u32| Replica {
             name: format!("order-{index}"),
             state: ReplicaState::Running,
@@ -85,7 +89,7 @@ impl Cluster for FakeCluster {
             started_at_ms: Some(1_000),
             ready_changed_at_ms: Some(2_000),
             restarts: 0,
-            containers: vec![Container { name: "order".to_owned(), resources: small() }],
+            containers: vec![Container { name: "order".to_owned(), resources }],
             resize: None,
             node: String::new(),
             message: String::new(),
@@ -103,6 +107,10 @@ impl Cluster for FakeCluster {
     async fn wanted(&self, _: &WorkloadRef) -> Result<Vec<Container>, ClusterError> {
         let resources = *self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(vec![Container { name: "order".to_owned(), resources }])
+    }
+
+    async fn specified(&self, _: &WorkloadRef) -> Result<Vec<Container>, ClusterError> {
+        Ok(vec![Container { name: "order".to_owned(), resources: small() }])
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
@@ -124,6 +132,8 @@ impl Cluster for FakeCluster {
 
     async fn resize(&self, _: &WorkloadRef, _: &str, resources: Resources) -> Result<(), ClusterError> {
         self.resized.lock().unwrap_or_else(PoisonError::into_inner).push(resources);
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = resources;
+        *self.given.lock().unwrap_or_else(PoisonError::into_inner) = resources;
         Ok(())
     }
 

@@ -8,6 +8,7 @@ mod fake;
 mod guards;
 mod objectives;
 mod reload;
+mod vertical;
 
 use std::collections::HashMap;
 use std::path::Path;

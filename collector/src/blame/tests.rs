@@ -365,7 +365,8 @@ fn when_a_fault_ends_nobody_else_is_named_for_what_it_did() {
                     let suspects = blame.judge(now_ms).suspects;
                     let others = suspects.iter().filter(|s| s.service != culprit);
                     let told = |s: &protocol::faults::Suspect| format!("{} {:?}", s.service, s.fault);
-                    alarms.extend(others.map(|s| format!("{kind:?} {culprit} {seed} {}: {}", second - WELL_S, told(s))));
+                    alarms
+                        .extend(others.map(|s| format!("{kind:?} {culprit} {seed} {}: {}", second - WELL_S, told(s))));
                 }
             }
         }

@@ -196,6 +196,10 @@ impl Cluster for KubernetesCluster {
         self.steering.wanted(workload).await
     }
 
+    async fn specified(&self, workload: &WorkloadRef) -> Result<Vec<Container>, ClusterError> {
+        self.steering.specified(workload).await
+    }
+
     fn changes(&self) -> watch::Receiver<u64> {
         self.steering.picture.changes.subscribe()
     }

@@ -329,6 +329,17 @@ impl LocalCluster {
         self.ask(|reply| Request::Apply { manifests: Box::new(manifests), reply }).await
     }
 
+    fn containers(
+        &self,
+        workload: &WorkloadRef,
+        of: impl FnOnce(&Snapshot) -> &Vec<Vec<Container>>,
+    ) -> Result<Vec<Container>, ClusterError> {
+        let snapshot = self.snapshot.borrow();
+        let place = snapshot.workloads.iter().position(|known| known.reference == *workload);
+        let found = place.and_then(|place| of(&snapshot).get(place)).cloned();
+        found.ok_or_else(|| ClusterError::NotFound { workload: workload.clone() })
+    }
+
     async fn ask(&self, request: impl FnOnce(Reply) -> Request) -> Result<(), ClusterError> {
         let unavailable = |reason: &str| ClusterError::Unavailable { reason: reason.to_owned() };
         let (reply, answer) = oneshot::channel();
@@ -347,10 +358,11 @@ impl Cluster for LocalCluster {
     }
 
     async fn wanted(&self, workload: &WorkloadRef) -> Result<Vec<Container>, ClusterError> {
-        let snapshot = self.snapshot.borrow();
-        let place = snapshot.workloads.iter().position(|known| known.reference == *workload);
-        let wanted = place.and_then(|place| snapshot.wanted.get(place)).cloned();
-        wanted.ok_or_else(|| ClusterError::NotFound { workload: workload.clone() })
+        self.containers(workload, |snapshot| &snapshot.wanted)
+    }
+
+    async fn specified(&self, workload: &WorkloadRef) -> Result<Vec<Container>, ClusterError> {
+        self.containers(workload, |snapshot| &snapshot.specified)
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

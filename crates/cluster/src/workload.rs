@@ -306,6 +306,10 @@ pub trait Cluster: Send + Sync + 'static {
     /// replicas have now, which may be on its way there.
     async fn wanted(&self, workload: &WorkloadRef) -> Result<Vec<Container>, ClusterError>;
 
+    /// What the containers of a workload request by their manifest, whatever is planned: by that it is judged how full they are, so
+    /// that a resize alone changes no number of replicas.
+    async fn specified(&self, workload: &WorkloadRef) -> Result<Vec<Container>, ClusterError>;
+
     /// Changes its value whenever a workload changed; for waking up sooner than the next tick.
     fn changes(&self) -> watch::Receiver<u64>;
 

@@ -2,7 +2,9 @@
 //! A record holds everything from which its outcome follows; names are HPA v2's where HPA v2 has one.
 
 mod facts;
+mod resources;
 
+pub use resources::{AmountGuardRecord, ModelRecord, ResourceRecord};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -176,6 +178,9 @@ pub struct DecisionRecord {
     pub winner: Option<String>,
     /// Every guard in the order applied.
     pub guards: Vec<GuardRecord>,
+    /// The containers' resources, where the policy steers them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<ResourceRecord>,
 }
 
 /// The nearest reading of a signal that would have changed a decision.

@@ -1,6 +1,6 @@
 //! `plimsoll policy explain WORKLOAD`: the latest decision in words, and what would have made it another.
 
-use protocol::scaling::{Explanation, ObjectName, PolicyStatus, ScalingClient, TurningPoint};
+use protocol::scaling::{Explanation, ObjectName, PolicyStatus, ResourceRecord, ScalingClient, TurningPoint};
 use url::Url;
 
 use crate::outcome::{Outcome, run_until_signal};
@@ -76,9 +76,29 @@ fn words(explanation: &Explanation) -> String {
     for guard in record.guards.iter().filter(|guard| guard.before != guard.after) {
         lines.push(format!("  {}: {} -> {}, {}", guard.guard, guard.before, guard.after, guard.note));
     }
+    lines.extend(record.resources.iter().flat_map(resource_words));
     lines.push(format!("more than {}: {}", record.from, turn(up, "at least", " or ", up_note)));
     lines.push(format!("fewer than {}: {}", record.from, turn(down, "at most", " and ", down_note)));
     lines.join("\n") + "\n"
+}
+
+/// What is planned of a resource, and every step on the way.
+fn resource_words(record: &ResourceRecord) -> Vec<String> {
+    let amount = |value: f64| match record.resource.as_str() {
+        "memory" => format!("{:.1} MiB", value / 1_048_576.0),
+        _ => format!("{:.0} millicores", value * 1000.0),
+    };
+    let mut lines = vec![format!("  {}", record.message)];
+    for model in &record.models {
+        let is_believed = record.model.as_ref() == Some(&model.model);
+        let believed = if is_believed { ", is believed" } else { "" };
+        lines.push(format!("    {}: {}, would have cost {:.2}{believed}", model.model, amount(model.wish), model.cost));
+    }
+    for guard in record.guards.iter().filter(|guard| guard.before != guard.after && !guard.note.is_empty()) {
+        let (before, after) = (amount(guard.before), amount(guard.after));
+        lines.push(format!("    {}: {before} -> {after}, {}", guard.guard, guard.note));
+    }
+    lines
 }
 
 fn turn(points: &[TurningPoint], bound: &str, between: &str, note: &str) -> String {
@@ -97,7 +117,7 @@ fn turn(points: &[TurningPoint], bound: &str, between: &str, note: &str) -> Stri
 
 #[cfg(test)]
 mod tests {
-    use protocol::scaling::Mode;
+    use protocol::scaling::{AmountGuardRecord, Mode, ModelRecord};
 
     use super::*;
 
@@ -129,6 +149,39 @@ mod tests {
             "no policy steers user; there are some for shop/order, dev/order, shop/cart"
         );
         assert!(find(&[], "user").unwrap_err().ends_with("the autoscaler has none"));
+    }
+
+    #[test]
+    fn a_resource_is_told_with_its_models_and_steps() {
+        let model = |name: &str, wish, cost| ModelRecord { model: name.to_owned(), wish, cost };
+        let guard = |name: &str, before, after, note: &str| AmountGuardRecord {
+            guard: name.to_owned(),
+            before,
+            after,
+            note: note.to_owned(),
+        };
+        let record = ResourceRecord {
+            container: "order".to_owned(),
+            resource: "cpu".to_owned(),
+            from: Some(0.1),
+            limit: None,
+            hours_known: 24.0,
+            models: vec![model("p90", 0.12, 0.5), model("dayMax", 0.2, 0.75)],
+            model: Some("p90".to_owned()),
+            unbounded: Some(0.15),
+            wish: Some(0.15),
+            guards: vec![guard("weeklyPeak", 0.12, 0.12, ""), guard("throttling", 0.12, 0.15, "held back")],
+            applied: true,
+            refused: String::new(),
+            message: "cpu of order 100m -> 150m: held back".to_owned(),
+        };
+        let said = [
+            "  cpu of order 100m -> 150m: held back",
+            "    p90: 120 millicores, would have cost 0.50, is believed",
+            "    dayMax: 200 millicores, would have cost 0.75",
+            "    throttling: 120 millicores -> 150 millicores, held back",
+        ];
+        assert_eq!(resource_words(&record), said);
     }
 
     #[test]

@@ -14,3 +14,4 @@ mod replay;
 mod screen;
 mod screen_cluster;
 mod slo;
+mod vertical;

@@ -39,6 +39,7 @@ fn observation(now_ms: i64, pods: &[(i64, i64)]) -> (Observation, Vec<PodSample>
         paused: false,
         budget: None,
         around: Surroundings::default(),
+        containers: None,
     };
     (observation, all.map(sample).collect())
 }

@@ -35,6 +35,7 @@ fn record(policy: &Policy, replicas: usize, now_ms: i64) -> DecisionRecord {
         signals: plan.signals,
         winner: plan.winner,
         guards: plan.guards,
+        resources: Vec::new(),
     }
 }
 

@@ -188,6 +188,7 @@ fn warm_up(policy: &Policy) -> (usize, usize) {
             paused: false,
             budget: None,
             around: Surroundings::default(),
+            containers: None,
         };
         history.learn(policy, &observed);
         let plan = plan(policy, &observed, &history);

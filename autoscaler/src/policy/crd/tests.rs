@@ -16,10 +16,10 @@ use crate::policy::formula::unit::Unit;
 use crate::policy::{PolicySet, from_documents};
 
 /// What the loader knows by name only to say that it is not there yet.
-const NOT_YET: [&str; 2] = ["resources", "forecast"];
+const NOT_YET: [&str; 1] = ["forecast"];
 
 /// Beginnings of the names of wrong files that any schema takes, and why none can tell; the autoscaler refuses them.
-pub(in crate::policy) const BEYOND_ANY_SCHEMA: [(&str, &str); 19] = [
+pub(in crate::policy) const BEYOND_ANY_SCHEMA: [(&str, &str); 22] = [
     ("min-above-max", "a rule, not the schema"),
     ("budget-fewest", "a rule, not the schema"),
     ("budget-name-twice", "two items of a list"),
@@ -39,6 +39,9 @@ pub(in crate::policy) const BEYOND_ANY_SCHEMA: [(&str, &str); 19] = [
     ("schedule-zone", "the database of time zones"),
     ("schedule-for-", "an amount in words"),
     ("schedule-replicas-above-max", "two fields far apart"),
+    ("resources-min-above-max", "amounts in words"),
+    ("resources-of-nothing", "one of two fields, or both"),
+    ("resources-rollout", "a rule, not the schema"),
 ];
 
 /// Beginnings of those that Kubernetes would not even look up.
@@ -261,6 +264,8 @@ fn the_loader_has_the_limits_of_the_schema() {
             schedule["replicas"] = json!(1);
         }
     }
+    // The least that `max` may be.
+    base["spec"]["resources"]["memory"]["min"] = json!("1m");
     let mut tried = 0;
     for (pointer, schema) in example_nodes() {
         let limits = [("minimum", -1), ("maximum", 1)];
@@ -320,6 +325,7 @@ fn defaults_of_the_schema_change_no_policy() {
         with("behavior", json!({})),
         with("behavior", json!({"scaleDown": {"stabilizationWindowSeconds": 20}})),
         with("behavior", json!({"scaleUp": {"policies": [{"type": "Pods", "value": 1, "periodSeconds": 60}]}})),
+        with("resources", json!({"memory": {"min": "64Mi", "max": 1_073_741_824}})),
         with("signals", json!([{"query": {"promql": "sum(up)", "perReplica": 5}}])),
         example(),
     ];

@@ -82,6 +82,7 @@ impl Fleet {
             startup: Startup::default(),
             paused: false,
             budget: None,
+            containers: None,
             around: Surroundings::default(),
         }
     }

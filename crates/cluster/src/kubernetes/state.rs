@@ -7,7 +7,7 @@ use std::sync::Arc;
 use protocol::quantity::Quantity;
 
 use super::resize::annotation::Plan;
-use super::resize::plan::{Nodes, Role, Room, Shape, Step, step};
+use super::resize::plan::{Nodes, Part, Role, Room, Shape, Step, step};
 use super::resize::quota::Quota;
 use super::wire::{self, Meta};
 use crate::{Container, Replica, ReplicaState, Replicas, Resources, Rollout, Workload, WorkloadKind, WorkloadRef};
@@ -183,6 +183,16 @@ impl State {
     /// by whoever admitted them, such as a LimitRange.
     pub fn wanted(&self, workload: &WorkloadRef) -> Option<Vec<Container>> {
         let record = self.workloads.get(workload)?;
+        Some(self.sizes(record, |part| record.plan.sizes.get(&*part.name).copied().unwrap_or(part.resources)))
+    }
+
+    /// The same without what is planned.
+    pub fn specified(&self, workload: &WorkloadRef) -> Option<Vec<Container>> {
+        let record = self.workloads.get(workload)?;
+        Some(self.sizes(record, |part| part.resources))
+    }
+
+    fn sizes(&self, record: &WorkloadRecord, asked: impl Fn(&Part) -> Resources) -> Vec<Container> {
         let parts = record.template.parts.iter().filter(|part| part.role != Role::Init);
         let wanted = parts.map(|part| {
             let given = self.living(record.uid).filter_map(|(_, pod)| pod.shape.resources(&part.name));
@@ -192,11 +202,10 @@ impl State {
                 memory_request: one.memory_request.and(other.memory_request),
                 memory_limit: one.memory_limit.and(other.memory_limit),
             });
-            let asked = record.plan.sizes.get(&*part.name).copied().unwrap_or(part.resources);
             let name = part.name.to_string();
-            Container { name, resources: asked.or(given.unwrap_or_default()) }
+            Container { name, resources: asked(part).or(given.unwrap_or_default()) }
         });
-        Some(wanted.collect())
+        wanted.collect()
     }
 
     /// The generation of a workload that is known.

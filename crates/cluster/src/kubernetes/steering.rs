@@ -112,6 +112,13 @@ impl Steering {
         wanted.ok_or_else(|| ClusterError::NotFound { workload: workload.clone() })
     }
 
+    /// What they request by their manifest.
+    pub async fn specified(&self, workload: &WorkloadRef) -> Result<Vec<Container>, ClusterError> {
+        self.target(workload).await?;
+        let specified = self.picture.state.lock().specified(workload);
+        specified.ok_or_else(|| ClusterError::NotFound { workload: workload.clone() })
+    }
+
     pub async fn roll_out(
         &self,
         workload: &WorkloadRef,

@@ -30,6 +30,15 @@ pub(super) struct Usage {
     pub memory_bytes: u64,
     /// `None` where nothing is enforced.
     pub throttling: Option<Throttling>,
+    /// `None` where the kernel does not tell (cgroup v1, or built without pressure stall information).
+    pub pressure: Option<Pressure>,
+}
+
+/// For how long some task of a replica has waited.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Pressure {
+    pub cpu_seconds: f64,
+    pub memory_seconds: f64,
 }
 
 /// How often the CPU limit was looked at, and how often it held a replica back.
@@ -215,6 +224,13 @@ fn number(path: &Path) -> Option<u64> {
 /// The number after `key` in a file of `key number` lines.
 fn keyed_number(text: &str, key: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+}
+
+/// Seconds for which some task waited, from a file of pressure stall information: `some avg10=0.00 ... total=MICROSECONDS`.
+fn waited_seconds(text: &str) -> Option<f64> {
+    let some = text.lines().find_map(|line| line.strip_prefix("some "))?;
+    let total: u64 = some.split(' ').find_map(|part| part.strip_prefix("total="))?.parse().ok()?;
+    Some(total as f64 / 1e6)
 }
 
 /// A line of `/proc/PID/mountinfo`, as far as it concerns cgroups.

@@ -11,7 +11,7 @@ pub(super) fn usage(pid: u32) -> Option<Usage> {
     let cpu_seconds = cpu_ticks(&stat)? as f64 / rustix::param::clock_ticks_per_second() as f64;
     let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
     let memory_bytes = pages.saturating_mul(rustix::param::page_size() as u64);
-    Some(Usage { cpu_seconds, memory_bytes, throttling: None })
+    Some(Usage { cpu_seconds, memory_bytes, throttling: None, pressure: None })
 }
 
 /// User plus system time. The name in parentheses may hold blanks and parentheses itself, so counting begins after it.

@@ -16,6 +16,8 @@ pub(super) struct Snapshot {
     pub workloads: Vec<Workload>,
     /// What their containers are to have, in the same order.
     pub wanted: Vec<Vec<Container>>,
+    /// What they have by their manifests, in the same order.
+    pub specified: Vec<Vec<Container>>,
     /// Their replicas with what only the runtime knows, in the same order.
     pub pods: Vec<Pod>,
 }

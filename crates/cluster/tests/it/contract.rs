@@ -72,6 +72,7 @@ async fn resizes_without_a_restart(cluster: &impl Cluster, workload: &WorkloadRe
         memory_request: Some(Quantity::from_units(64 << 20)),
         memory_limit: Some(Quantity::from_units(200 << 20)),
     };
+    let specified = cluster.specified(workload).await.unwrap();
     cluster.resize(workload, &container, resources).await.unwrap();
     eventually("all have the new size", PATIENCE, || async {
         let now = find(cluster, workload).await;
@@ -79,6 +80,8 @@ async fn resizes_without_a_restart(cluster: &impl Cluster, workload: &WorkloadRe
     })
     .await;
     let after = find(cluster, workload).await;
+    assert_eq!(cluster.specified(workload).await.unwrap(), specified, "what the manifest says stays");
+    assert_eq!(cluster.wanted(workload).await.unwrap()[0].resources, resources);
     let lives = |workload: &Workload| -> Vec<_> {
         workload.replicas.iter().map(|r| (r.name.clone(), r.started_at_ms, r.restarts)).collect()
     };

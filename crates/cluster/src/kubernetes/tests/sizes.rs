@@ -244,5 +244,7 @@ async fn what_is_wanted_is_the_plan_then_the_template_then_what_pods_were_given(
     let size = Resources { memory_limit: Quantity::parse("128Mi").ok(), ..sized("200m") };
     bench.cluster.resize(&order(), "order", size).await.unwrap();
     assert_eq!(wanted().await, "cpu 200m up to none, memory 64Mi up to 128Mi");
+    let specified = bench.cluster.specified(&order()).await.unwrap()[0].resources.to_string();
+    assert_eq!(specified, "cpu 100m up to none, memory 64Mi up to 128Mi", "whatever is planned");
     bench.stop().await;
 }

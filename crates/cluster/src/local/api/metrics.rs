@@ -12,6 +12,7 @@ pub(super) fn text(snapshot: &Snapshot, endpoints: &[Endpoint]) -> String {
     let used: Vec<(String, &Pod, Usage)> =
         snapshot.pods.iter().filter_map(|pod| Some((pod_labels(pod), pod, pod.usage()?))).collect();
     containers(&mut page, &used);
+    pressure(&mut page, &used);
     page.append(&state_metrics::render(&snapshot.workloads));
     proxies(&mut page, endpoints);
     page.text()
@@ -44,6 +45,25 @@ fn containers(page: &mut Page, used: &[(String, &Pod, Usage)]) {
         for (labels, _, usage) in used {
             if let Some(throttling) = &usage.throttling {
                 page.sample(name, labels, counter(throttling));
+            }
+        }
+    }
+}
+
+/// Under the names of kubelets (KEP-4205).
+fn pressure(page: &mut Page, used: &[(String, &Pod, Usage)]) {
+    type Waited = fn(&crate::local::cgroup::Pressure) -> f64;
+    let counters: [(&str, &str, Waited); 2] = [
+        ("container_pressure_cpu_waiting_seconds_total", "Time in which some task waited for CPU.", |p| p.cpu_seconds),
+        ("container_pressure_memory_waiting_seconds_total", "Time in which some task waited for memory.", |p| {
+            p.memory_seconds
+        }),
+    ];
+    for (name, help, counter) in counters {
+        page.family(name, "counter", help);
+        for (labels, _, usage) in used {
+            if let Some(pressure) = &usage.pressure {
+                page.sample(name, labels, format_args!("{:.6}", counter(pressure)));
             }
         }
     }

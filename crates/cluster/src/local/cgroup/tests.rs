@@ -82,6 +82,13 @@ fn version_2_is_made_below_the_nearest_cgroup_that_hands_controllers_down() {
     assert_eq!((usage.cpu_seconds, usage.memory_bytes), (1.5, 4000));
     let throttling = usage.throttling.unwrap();
     assert_eq!((throttling.periods, throttling.throttled, throttling.oom_kills), (9, 4, 2));
+    assert_eq!(usage.pressure, None, "a kernel that does not tell");
+    let pressure =
+        |total: u64| format!("some avg10=0.00 avg60=0.00 avg300=0.00 total={total}\nfull avg10=0.00 total=1\n");
+    fs::write(child.join("cpu.pressure"), pressure(2_500_000)).unwrap();
+    fs::write(child.join("memory.pressure"), pressure(1000)).unwrap();
+    let waited = v2::usage(&child).unwrap().pressure.unwrap();
+    assert_eq!((waited.cpu_seconds, waited.memory_seconds), (2.5, 0.001));
 }
 
 #[test]

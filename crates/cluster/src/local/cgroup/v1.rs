@@ -102,6 +102,7 @@ impl Paths {
                 throttled: keyed_number(&cpu_stat, "nr_throttled").unwrap_or(0),
                 oom_kills: self.oom_kills(),
             }),
+            pressure: None,
         })
     }
 

@@ -5,7 +5,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{PERIOD_MICROS, Throttling, Usage, keyed_number, locate, mounts, number, remove_stale, remove_tree, write};
+use super::{
+    PERIOD_MICROS, Pressure, Throttling, Usage, keyed_number, locate, mounts, number, remove_stale, remove_tree,
+    waited_seconds, write,
+};
 
 /// The kernel's scale of weights, and what one core's worth is in Kubernetes' conversion of requests.
 const WEIGHT_MIN: i64 = 1;
@@ -87,7 +90,13 @@ pub(super) fn usage(directory: &Path) -> Option<Usage> {
             throttled: keyed_number(&cpu, "nr_throttled").unwrap_or(0),
             oom_kills: oom_kills(directory),
         }),
+        pressure: pressure(directory),
     })
+}
+
+fn pressure(directory: &Path) -> Option<Pressure> {
+    let waited = |file: &str| waited_seconds(&fs::read_to_string(directory.join(file)).ok()?);
+    Some(Pressure { cpu_seconds: waited("cpu.pressure")?, memory_seconds: waited("memory.pressure")? })
 }
 
 pub(super) fn oom_kills(directory: &Path) -> u64 {

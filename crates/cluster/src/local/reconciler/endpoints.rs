@@ -39,6 +39,7 @@ impl Reconciler {
         let snapshot = Snapshot {
             workloads: order.iter().map(|deployment| workload(deployment)).collect(),
             wanted: order.iter().map(|deployment| wanted(deployment)).collect(),
+            specified: order.iter().map(|deployment| specified(deployment)).collect(),
             pods: order.iter().flat_map(|d| d.pods.iter().map(|pod| detailed(d, pod))).collect(),
         };
         self.snapshot.send_replace(Arc::new(snapshot));
@@ -52,6 +53,11 @@ fn address_for(endpoint: &Endpoint, deployment: &Deployment, pod: &Pod) -> Optio
     }
     let port = endpoint.service.ports.get(endpoint.port)?.resolve(&pod.ports)?;
     Some(SocketAddr::new(pod.ip, port))
+}
+
+fn specified(deployment: &Deployment) -> Vec<Container> {
+    let container = &deployment.spec.template.container;
+    vec![Container { name: container.name.clone(), resources: container.resources.into() }]
 }
 
 fn wanted(deployment: &Deployment) -> Vec<Container> {
