@@ -1,7 +1,7 @@
 //! Reads signals over PromQL from any Prometheus-compatible server, and from the collector's call graph where there is one: a few
 //! questions a tick for all workloads together, never one a pod. Says how old what it read is; judges nothing. Start at `Source`.
 
-mod graph;
+pub(crate) mod graph;
 mod prometheus;
 mod requests;
 
