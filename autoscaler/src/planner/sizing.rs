@@ -53,7 +53,7 @@ pub fn for_upstream(sizing: &Sizing, demand: &Demand, learnt: &Learnt, from: i32
     let visits = learnt.visits.likely().unwrap_or(Likely { low: now, mean: now, high: now });
     let doors = arriving(&learnt.front, front, demand);
     let mean = doors.mean * visits.mean;
-    let [low, high] = both_ends(doors, visits).map(|factor| mean * factor);
+    let (low, high) = (doors.low * visits.mean, mean * at_most(doors, visits));
     queue(sizing, demand, learnt, from, Likely { low, mean, high }, Some(doors.mean))
 }
 
@@ -133,12 +133,11 @@ fn triple(cases: [&SizingCase; 3], replicas: impl Fn(&SizingCase) -> Option<u32>
     Ok([likely.ok_or(Gap::Overflow)?, least.ok_or(Gap::Overflow)?, most.ok_or(Gap::Overflow)?])
 }
 
-/// How far off the product of two numbers may be that know nothing of each other's error, down and up, as factors of the product of their
-/// means: relative errors add up as squares do (Gauss).
-fn both_ends(one: Likely, other: Likely) -> [f64; 2] {
-    let part = |end: f64, mean: f64| if mean > 0.0 { end / mean - 1.0 } else { 0.0 };
-    let error = |end: fn(Likely) -> f64| part(end(one), one.mean).hypot(part(end(other), other.mean));
-    [(1.0 - error(|likely| likely.low)).max(0.0), 1.0 + error(|likely| likely.high)]
+/// How far above the product of their means the product of two numbers may be that know nothing of each other's error, as a factor:
+/// relative errors add up as squares do (Gauss).
+fn at_most(one: Likely, other: Likely) -> f64 {
+    let error = |likely: Likely| if likely.mean > 0.0 { likely.high / likely.mean - 1.0 } else { 0.0 };
+    1.0 + error(one).hypot(error(other))
 }
 
 /// How many requests come: as they have come for a while, or by this window alone where nothing is remembered.
@@ -163,9 +162,8 @@ fn queue(
     let (workers, seconds) = if rate.high > 0.0 { service(sizing, demand, learnt)? } else { (1, Likely::NONE) };
     let case = |rate, service_seconds| SizingCase { rate, service_seconds, replicas: 0 };
     // The rate goes to its end; what the service adds to how far off their product may be is less than its own end.
-    let [low, high] = both_ends(rate, seconds);
-    let least_seconds = if rate.low > 0.0 { seconds.mean * low * rate.mean / rate.low } else { seconds.low };
-    let most_seconds = if rate.mean > 0.0 { seconds.mean * high * rate.mean / rate.high } else { seconds.high };
+    let most_seconds =
+        if rate.mean > 0.0 { seconds.mean * at_most(rate, seconds) * rate.mean / rate.high } else { seconds.high };
     let record = SizingRecord::Queue {
         front_rate,
         workers,
@@ -174,7 +172,8 @@ fn queue(
         below_seconds: sizing.latency.below.as_secs_f64(),
         utilization_max: sizing.utilization_max,
         likely: case(rate.mean, seconds.mean),
-        least: case(rate.low, least_seconds),
+        // Only chance is waited out: what is not known of the cost is no reason to have too few.
+        least: case(rate.low, seconds.mean),
         most: case(rate.high, most_seconds),
     };
     let mut sized = sized(record, from)?;
