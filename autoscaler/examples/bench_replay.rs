@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use autoscaler::policy::from_documents;
-use autoscaler::replay::{Cadence, Objective, Setup, Trace, run};
+use autoscaler::replay::{BEGINS_MS_DEFAULT, Cadence, Objective, Setup, Trace, run};
 use autoscaler::{PolicySet, Startup};
 use cluster::simulated::{Call, Graph, Journey, Life, Service};
 use cluster::{Resources, WorkloadKind, WorkloadRef};
@@ -25,6 +25,7 @@ fn main() -> anyhow::Result<()> {
         graph: Arc::new(graph()?),
         policies: policies()?,
         trace,
+        begins_ms: BEGINS_MS_DEFAULT,
         objective: Objective { quantile: 0.99, below_seconds: 0.25, availability: 0.999 },
         cadence: Cadence { interval: STEP, scrape: STEP, rate_window: STEP * 2, startup: Startup::default() },
         against: Vec::new(),

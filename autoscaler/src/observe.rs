@@ -122,7 +122,7 @@ fn demand(workload: &Workload, known: &ServiceDemand, readings: &Readings, circu
 }
 
 /// Cores that one replica may use, on average: limits, or requests where there are none.
-fn cores(workload: &Workload) -> Option<f64> {
+pub(crate) fn cores(workload: &Workload) -> Option<f64> {
     let of = |container: &Container| container.resources.cpu_limit.or(container.resources.cpu_request);
     let sum = |replica: &Replica| -> Option<f64> {
         let parts: Option<Vec<f64>> = replica.containers.iter().map(|c| of(c).map(Quantity::as_f64)).collect();

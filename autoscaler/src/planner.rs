@@ -2,6 +2,7 @@
 //! policy, observation and history always give the same plan. Start at `plan`; the arithmetic is in `replicas`, `combine`
 //! and `limits`, the guards that look beyond the workload in `guards`, the words in `explain`.
 
+pub mod arrivals;
 pub mod budget;
 mod change;
 pub mod combine;
@@ -372,7 +373,7 @@ fn tolerance_note(before: i32, after: i32, rule: Rule) -> String {
         Rule::WouldTurnRound => {
             "with unread and starting replicas counted in, the direction would turn round".to_owned()
         }
-        Rule::Uncertain => "what is known of the load is not sure enough for more".to_owned(),
+        Rule::Uncertain => "the load is not known surely enough, or for long enough, to go further".to_owned(),
         _ => "within tolerance of the target".to_owned(),
     }
 }

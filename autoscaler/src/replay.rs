@@ -11,6 +11,8 @@ pub mod picture;
 mod question;
 mod report;
 mod score;
+mod seat;
+mod spans;
 pub mod trace;
 
 use std::num::NonZero;
@@ -29,6 +31,9 @@ use crate::policy::PolicySet;
 
 /// Most runs of each contender: more say nothing new, and their confidence intervals are a third of those of ten.
 pub const SEEDS_MAX: u32 = 100;
+
+/// When a trace begins where nobody says otherwise: the first Monday of 2024 at midnight in Greenwich.
+pub const BEGINS_MS_DEFAULT: i64 = 1_704_067_200_000;
 
 /// Shortest trace: three minutes, so that there is a minute to tune on and one to judge.
 const SECONDS_MIN: f64 = 180.0;
@@ -74,6 +79,8 @@ pub struct Setup {
     pub policies: PolicySet,
     /// The load.
     pub trace: Trace,
+    /// When the trace begins, in milliseconds since the epoch, to the minute: schedules go by the calendar.
+    pub begins_ms: i64,
     /// What the front door promises.
     pub objective: Objective,
     /// How the live loop is set up.
@@ -137,6 +144,16 @@ pub struct Outcome {
     pub minutes: f64,
     /// Each contender's first run, minute by minute.
     pub moments: Vec<Vec<Moment>>,
+}
+
+/// Reads a time of the calendar as milliseconds since the epoch.
+///
+/// # Errors
+/// What was expected.
+pub fn time(text: &str) -> Result<i64, String> {
+    let time: Result<jiff::Timestamp, _> = text.parse();
+    time.map(jiff::Timestamp::as_millisecond)
+        .map_err(|_| format!("{text:?} is no time, expected one with its zone, such as 2024-01-01T08:00:00Z"))
 }
 
 /// Replays a trace. `progress` is told how many runs are done, and of how many, as they end.

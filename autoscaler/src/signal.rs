@@ -3,7 +3,7 @@
 
 mod containers;
 mod faults;
-mod graph;
+pub(crate) mod graph;
 mod prometheus;
 mod requests;
 

@@ -48,6 +48,9 @@ pub struct Arguments {
     /// Puts the trace's pieces of five minutes into an order that cannot be foreseen; the number picks the order.
     #[arg(long, value_name = "SEED", num_args = 0..=1, default_missing_value = "1")]
     shuffled: Option<u64>,
+    /// When the load begins, by which schedules go: midnight of a Monday as a rule.
+    #[arg(long, value_name = "TIME", default_value = "2024-01-01T00:00:00Z", value_parser = replay::time)]
+    begins: i64,
     /// Policies to replay instead of the shop's own.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     policy: Vec<PathBuf>,
@@ -148,6 +151,7 @@ fn setup(arguments: &Arguments) -> Result<Setup, String> {
         graph: Arc::new(graph),
         policies,
         trace,
+        begins_ms: arguments.begins,
         objective: Objective {
             quantile: 0.99,
             below_seconds: arguments.latency_p99.as_secs_f64(),

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::arrivals::Arrivals;
 use super::observation::{Demand, Observation, Pod, PodSample};
 use super::replicas::find_sample;
 
@@ -120,6 +121,10 @@ pub struct Learnt {
     pub whole_seconds: Estimate,
     /// Requests here for one at the front door.
     pub visits: Estimate,
+    /// Requests that had not been sent before.
+    pub asked: Arrivals,
+    /// Requests at the front door.
+    pub front: Arrivals,
     /// Replicas that serve and still warm up.
     pub warming: usize,
     pub(super) usage: VecDeque<CrewUsage>,
@@ -145,6 +150,10 @@ impl Learnt {
         let share = ((demand.service.at_ms - before) as f64 / 1000.0 / demand.service.window_seconds).min(1.0);
         let at_ms = demand.service.at_ms;
         self.at_ms = Some(at_ms);
+        self.asked.observe(at_ms, demand.service.window_seconds, demand.service.asked);
+        if let Some(front) = demand.service.front {
+            self.front.observe(at_ms, demand.service.window_seconds, front);
+        }
         let many = |rate: f64| rate * demand.service.window_seconds >= REQUESTS_MIN;
         if let Some(front) = demand.service.front.filter(|front| many(*front)) {
             self.visits.observe(at_ms, demand.service.asked / front, front, share);

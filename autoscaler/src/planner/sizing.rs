@@ -1,12 +1,14 @@
 //! From what is known of a workload's load to the replicas that it needs: by requests and what they cost (`for_demand`,
 //! `for_upstream`), or by what waits and how much a replica does (`for_backlog`). A wish goes up when even the fewest likely requests
-//! need more, and down to what the most likely requests need. Pure; the record holds all numbers that a wish follows from.
+//! need more, and down to what could carry what came in the last minutes, with room. Pure; the record holds all numbers that a wish
+//! follows from.
 
 use std::time::Duration;
 
 use protocol::scaling::{SizingCase, SizingRecord};
 use queueing::{Goal, Load, servers_for};
 
+use super::arrivals::Arrivals;
 use super::learning::{Drain, Learnt, Likely};
 use super::observation::{Demand, Gap};
 use super::replicas::{Proposal, Rule};
@@ -38,7 +40,7 @@ pub struct Sized {
 /// # Errors
 /// Why it cannot be.
 pub fn for_demand(sizing: &Sizing, demand: &Demand, learnt: &Learnt, from: i32) -> Result<Sized, Gap> {
-    queue(sizing, demand, learnt, from, counted(demand.service.asked, demand.service.window_seconds), None)
+    queue(sizing, demand, learnt, from, arriving(&learnt.asked, demand.service.asked, demand), None)
 }
 
 /// Sizes a workload by the requests at the front door: those that come here wait behind others yet, or are on their way.
@@ -49,9 +51,10 @@ pub fn for_upstream(sizing: &Sizing, demand: &Demand, learnt: &Learnt, from: i32
     let front = demand.service.front.ok_or(Gap::NoFrontDoor)?;
     let now = if front > 0.0 { demand.service.asked / front } else { 0.0 };
     let visits = learnt.visits.likely().unwrap_or(Likely { low: now, mean: now, high: now });
-    let doors = counted(front, demand.service.window_seconds);
-    let rate = Likely { low: doors.low * visits.low, mean: doors.mean * visits.mean, high: doors.high * visits.high };
-    queue(sizing, demand, learnt, from, rate, Some(front))
+    let doors = arriving(&learnt.front, front, demand);
+    let mean = doors.mean * visits.mean;
+    let (low, high) = (doors.low * visits.mean, mean * at_most(doors, visits));
+    queue(sizing, demand, learnt, from, Likely { low, mean, high }, Some(doors.mean))
 }
 
 /// Sizes a workload so that what waits is worked off within a time, beside what arrives.
@@ -130,6 +133,18 @@ fn triple(cases: [&SizingCase; 3], replicas: impl Fn(&SizingCase) -> Option<u32>
     Ok([likely.ok_or(Gap::Overflow)?, least.ok_or(Gap::Overflow)?, most.ok_or(Gap::Overflow)?])
 }
 
+/// How far above the product of their means the product of two numbers may be that know nothing of each other's error, as a factor:
+/// relative errors add up as squares do (Gauss).
+fn at_most(one: Likely, other: Likely) -> f64 {
+    let error = |likely: Likely| if likely.mean > 0.0 { likely.high / likely.mean - 1.0 } else { 0.0 };
+    1.0 + error(one).hypot(error(other))
+}
+
+/// How many requests come: as they have come for a while, or by this window alone where nothing is remembered.
+fn arriving(arrivals: &Arrivals, rate: f64, demand: &Demand) -> Likely {
+    arrivals.likely(demand.service.at_ms).unwrap_or_else(|| counted(rate, demand.service.window_seconds))
+}
+
 /// A rate that was counted over a window.
 fn counted(rate: f64, window_seconds: f64) -> Likely {
     let error = if window_seconds > 0.0 { DEVIATIONS * (rate / window_seconds).sqrt() } else { 0.0 };
@@ -144,8 +159,11 @@ fn queue(
     rate: Likely,
     front_rate: Option<f64>,
 ) -> Result<Sized, Gap> {
-    let (workers, seconds) = if rate.mean > 0.0 { service(sizing, demand, learnt)? } else { (1, Likely::NONE) };
+    let (workers, seconds) = if rate.high > 0.0 { service(sizing, demand, learnt)? } else { (1, Likely::NONE) };
     let case = |rate, service_seconds| SizingCase { rate, service_seconds, replicas: 0 };
+    // The rate goes to its end; what the service adds to how far off their product may be is less than its own end.
+    let most_seconds =
+        if rate.mean > 0.0 { seconds.mean * at_most(rate, seconds) * rate.mean / rate.high } else { seconds.high };
     let record = SizingRecord::Queue {
         front_rate,
         workers,
@@ -154,12 +172,13 @@ fn queue(
         below_seconds: sizing.latency.below.as_secs_f64(),
         utilization_max: sizing.utilization_max,
         likely: case(rate.mean, seconds.mean),
-        least: case(rate.low, seconds.low),
-        most: case(rate.high, seconds.high),
+        // Only chance is waited out: what is not known of the cost is no reason to have too few.
+        least: case(rate.low, seconds.mean),
+        most: case(rate.high, most_seconds),
     };
     let mut sized = sized(record, from)?;
     sized.proposal.unready = learnt.warming;
-    if sized.proposal.replicas < from {
+    if sized.proposal.raw < from {
         explained(demand, learnt)?;
     }
     Ok(sized)

@@ -1,24 +1,19 @@
 //! Who steers the simulated cluster. Ours is `planner::plan` with the very memory of the live loop; HPA and KEDA are the planner's
 //! own replica calculation and limits, which `cargo xtask conformance hpa` holds against Kubernetes' code; static does nothing.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cluster::Replicas;
 use cluster::simulated::{Graph, Simulation};
-
 use protocol::scaling::Mode;
 
 use super::ReplayError;
-use super::meters::{Meter, Way, next};
-use super::question::{Question, named};
-use crate::observe::{pod, thousandths};
-use crate::planner::combine::combine;
-use crate::planner::limits::limit;
+use super::meters::{Way, next};
+use super::seat::{Demands, Seat};
+use super::spans::Spans;
 use crate::planner::observation::Startup;
-use crate::planner::replicas::{Fleet, Proposal, for_share, for_utilization};
-use crate::planner::surroundings::Surroundings;
-use crate::planner::{Gap, History, Observation, Reading, beyond};
-use crate::policy::{Behavior, Policy, PolicySet, Resource, ScalingRules};
+use crate::policy::PolicySet;
 use crate::reconciler::memory::Memory;
 use crate::reconciler::round;
 
@@ -26,7 +21,7 @@ use crate::reconciler::round;
 const HPA_SYNC_MS: i64 = 15_000;
 
 /// The rate that KEDA's prometheus scaler is usually given: its documentation's own example is over two minutes, most over one.
-const KEDA_WINDOW: Duration = Duration::from_secs(60);
+pub(super) const KEDA_WINDOW: Duration = Duration::from_secs(60);
 
 /// The scrape interval of that Prometheus: Prometheus' own default is 1 minute, that of its operator 30 s, of most users 15 s.
 const KEDA_SCRAPE: Duration = Duration::from_secs(15);
@@ -38,7 +33,7 @@ pub struct Cadence {
     pub interval: Duration,
     /// How often metrics are scraped.
     pub scrape: Duration,
-    /// Window of CPU readings.
+    /// Window of readings of CPU and of the call graph.
     pub rate_window: Duration,
     /// How long a starting pod's CPU is not believed.
     pub startup: Startup,
@@ -95,24 +90,12 @@ impl std::fmt::Display for Settings {
     }
 }
 
-/// A workload that is steered, and what is seen of it.
-struct Seat {
-    service: usize,
-    policy: Policy,
-    questions: Vec<Question>,
-    meter: Meter,
-    /// The fleet's version when its pods were last looked at.
-    version: Option<u64>,
-    observation: Observation,
-    history: History,
-    /// For KEDA: thousandths of requests a second for each replica.
-    per_replica: i64,
-}
-
 /// A contender at work on one simulated cluster.
 pub(super) struct Contender {
     settings: Settings,
     seats: Vec<Seat>,
+    /// The call graph, where a policy asks for it.
+    spans: Option<Spans>,
     memory: Memory,
     every_ms: i64,
     next_ms: i64,
@@ -120,7 +103,7 @@ pub(super) struct Contender {
 }
 
 impl Contender {
-    /// Takes its seat. `phase_ms` says when its loop's first tick comes.
+    /// Takes its seats at `now_ms`. `phase_ms` says when after a full minute its loop ticks.
     ///
     /// # Errors
     /// A policy that cannot be replayed on this graph.
@@ -129,6 +112,7 @@ impl Contender {
         policies: &PolicySet,
         graph: &Graph,
         cadence: Cadence,
+        now_ms: i64,
         phase_ms: i64,
     ) -> Result<Self, ReplayError> {
         let (way, every_ms) = match settings {
@@ -142,44 +126,14 @@ impl Contender {
         let startup = if settings == Settings::Plimsoll { cadence.startup } else { Startup::default() };
         let mut seats = Vec::with_capacity(policies.len());
         for (place, policy) in policies.iter().enumerate() {
-            let service = graph.find(&policy.target).ok_or_else(|| ReplayError::NoSuchWorkload {
-                policy: named(policy),
-                workload: policy.target.to_string(),
-            })?;
-            let questions = Question::of(policy, graph)?;
-            let mut policy = policy.clone();
-            if let Settings::Hpa { down, .. } | Settings::Keda { down, .. } = settings {
-                let down = ScalingRules { window: down, ..ScalingRules::down_default() };
-                policy.behavior = Some(Behavior { up: ScalingRules::up_default(), down });
-            }
-            let asked = match settings {
-                Settings::Plimsoll => questions.clone(),
-                _ => vec![Question::Requests { service, window: KEDA_WINDOW }],
-            };
-            let asked = asked.iter().filter_map(|question| question.requests());
-            let per_replica = match settings {
-                Settings::Keda { load, .. } => thousandths(load * graph.capacity(service)),
-                _ => 0,
-            };
             // Not everything is read in the same moment: each workload has a phase of its own.
-            let meter = Meter::new(way, service, phase_ms + i64::try_from(place).unwrap_or_default() * 1000, asked);
-            let observation = Observation {
-                now_ms: 0,
-                desired: 0,
-                ready: 0,
-                pods: Vec::new(),
-                readings: questions.iter().map(|_| Reading::Missing(Gap::Empty)).collect(),
-                startup,
-                paused: false,
-                budget: None,
-                around: Surroundings::default(),
-                containers: None,
-            };
-            let history = History::default();
-            seats.push(Seat { service, policy, questions, meter, version: None, observation, history, per_replica });
+            let phase_ms = phase_ms + i64::try_from(place).unwrap_or_default() * 1000;
+            seats.push(Seat::new(settings, policy, graph, way, startup, phase_ms)?);
         }
+        let reads_spans = settings == Settings::Plimsoll && seats.iter().any(Seat::asks_spans);
+        let spans = reads_spans.then(|| Spans::new(graph, cadence.rate_window));
         let memory = Memory::default();
-        Ok(Self { settings, seats, memory, every_ms, next_ms: next(0, every_ms, phase_ms), changes: 0 })
+        Ok(Self { settings, seats, spans, memory, every_ms, next_ms: next(now_ms, every_ms, phase_ms), changes: 0 })
     }
 
     /// Gives every workload as many replicas as carry this rate at this share of their capacity, within its bounds.
@@ -207,16 +161,18 @@ impl Contender {
         if matches!(self.settings, Settings::Static { .. }) {
             return;
         }
-        for seat in &mut self.seats {
-            seat.meter.read(simulation);
+        self.seats.iter_mut().for_each(|seat| seat.read(simulation));
+        if let Some(spans) = &mut self.spans {
+            spans.read(simulation);
         }
         let now_ms = simulation.now_ms();
         if now_ms < self.next_ms {
             return;
         }
         self.next_ms = next(now_ms, self.every_ms, self.next_ms);
+        let demands = self.demands(simulation);
         for seat in &mut self.seats {
-            seat.look(simulation, self.settings);
+            seat.look(simulation, self.settings, &demands);
         }
         let writes: Vec<Option<i32>> = match self.settings {
             Settings::Plimsoll => self.plan(now_ms),
@@ -246,95 +202,14 @@ impl Contender {
         let write = |seat: &Seat| if seat.policy.mode == Mode::Off { None } else { plans.next()?.write };
         seats.iter().map(write).collect()
     }
-}
 
-impl Seat {
-    /// Brings the observation up to date: pods through `observe`, readings through the meter.
-    fn look(&mut self, simulation: &Simulation, settings: Settings) {
-        let (now_ms, fleet) = (simulation.now_ms(), simulation.fleet(self.service));
-        let observation = &mut self.observation;
-        observation.now_ms = now_ms;
-        if self.version.replace(fleet.version()) != Some(fleet.version()) {
-            let workload = fleet.observed(now_ms);
-            observation.desired = i32::try_from(workload.desired.0).unwrap_or(i32::MAX);
-            observation.ready = workload.ready().0;
-            observation.pods.clear();
-            observation.pods.extend(workload.replicas.iter().map(pod));
-        }
-        let meter = &self.meter;
-        match settings {
-            Settings::Plimsoll => {
-                for (question, reading) in self.questions.iter().zip(&mut observation.readings) {
-                    answer(*question, meter, simulation, reading);
-                }
-            }
-            Settings::Hpa { .. } => one(&mut observation.readings, Question::Cpu, meter, simulation),
-            Settings::Keda { .. } => {
-                let requests = Question::Requests { service: self.service, window: KEDA_WINDOW };
-                one(&mut observation.readings, requests, meter, simulation);
-            }
-            Settings::Static { .. } => {}
-        }
-    }
-
-    /// What HPA v2 does with its one metric: CPU as a percentage of requests, or an external one for each replica.
-    fn hpa(&mut self, percent: Option<i32>) -> Option<i32> {
-        let Self { policy, observation, history, .. } = self;
-        let Observation { now_ms, desired, pods, readings, startup, .. } = &*observation;
-        if *desired == 0 {
-            return None;
-        }
-        if history.recommendations.is_empty() {
-            *history = History::begin(*now_ms, *desired);
-        }
-        if let Some((bound, _)) = beyond(policy.bounds, *desired) {
-            return Some(bound);
-        }
-        let tolerance = policy.tolerance();
-        let proposal: Result<Proposal, Gap> = match (percent, readings.first()) {
-            (Some(percent), Some(Reading::Pods(samples))) => {
-                let fleet = Fleet { pods, samples, now_ms: *now_ms, startup: *startup };
-                for_utilization(fleet, Resource::Cpu, None, percent, *desired, tolerance)
-            }
-            (None, Some(Reading::Total { millis, .. })) => {
-                Ok(for_share(*millis, self.per_replica, *desired, tolerance))
-            }
-            _ => Err(Gap::Empty),
-        };
-        let wish = combine(&[proposal], *desired).replicas?;
-        let limited = limit(policy.behavior.as_ref(), policy.bounds, *desired, wish, history, *now_ms);
-        history.remember(*now_ms, wish, policy.behavior.as_ref());
-        if limited.replicas == *desired {
-            return None;
-        }
-        history.changed(*now_ms, *desired, limited.replicas, policy.behavior.as_ref());
-        Some(limited.replicas)
+    /// What the policies' services are asked to do, as spans tell it.
+    fn demands(&mut self, simulation: &Simulation) -> Demands {
+        let Some(spans) = &mut self.spans else { return Demands::default() };
+        let services: BTreeSet<&str> = self.seats.iter().map(|seat| &*seat.policy.service).collect();
+        spans.demands(simulation, &services)
     }
 }
 
-/// The one reading of a baseline, whatever the policy's signals are.
-fn one(readings: &mut Vec<Reading>, question: Question, meter: &Meter, simulation: &Simulation) {
-    readings.truncate(1);
-    if let Some(reading) = readings.first_mut() {
-        answer(question, meter, simulation, reading);
-    }
-}
-
-fn answer(question: Question, meter: &Meter, simulation: &Simulation, reading: &mut Reading) {
-    match question {
-        Question::Cpu => {
-            let mut samples = match std::mem::replace(reading, Reading::Missing(Gap::Empty)) {
-                Reading::Pods(samples) => samples,
-                _ => Vec::new(),
-            };
-            meter.cpu(simulation, &mut samples);
-            *reading = Reading::Pods(samples);
-        }
-        Question::Requests { service, window } => {
-            *reading = match meter.requests(service, simulation.now_ms(), window) {
-                Some(rate) => Reading::Total { millis: thousandths(rate.value), at_ms: Some(rate.at_ms) },
-                None => Reading::Missing(Gap::Empty),
-            };
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -55,10 +55,12 @@ fn suffice(simulation: &mut Simulation, contender: &Contender, peak: f64) {
 impl Course {
     /// Goes through it.
     pub fn run(&self, setup: &Setup) -> Result<Run, ReplayError> {
-        let mut simulation = Simulation::new(setup.graph.clone(), self.seed, setup.step_ms);
+        let begins_ms = setup.begins_ms + ((self.span.from - WARM_IN_SECONDS) / 60.0).floor() as i64 * 60_000;
+        let mut simulation = Simulation::beginning_at(setup.graph.clone(), self.seed, setup.step_ms, begins_ms);
         // Loops do not begin on the full minute: each seed has its own moment, the same for all contenders.
         let phase_ms = i64::try_from(self.seed % 15).unwrap_or_default() * 1000;
-        let mut contender = Contender::new(self.settings, &setup.policies, &setup.graph, setup.cadence, phase_ms)?;
+        let Setup { policies, graph, cadence, .. } = setup;
+        let mut contender = Contender::new(self.settings, policies, graph, *cadence, begins_ms, phase_ms)?;
         let first = setup.trace.rate_at(self.span.from);
         match self.settings {
             Settings::Static { load } => contender.size(&mut simulation, self.highest(setup), load),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use cluster::simulated::Simulation;
 
+use super::question::Metric;
 use crate::observe::thousandths;
 use crate::planner::observation::PodSample;
 
@@ -91,16 +92,16 @@ pub(super) struct Meter {
     phase_ms: i64,
     /// In the order of the pods' numbers.
     pods: Vec<Known>,
-    /// Requests of services, with how long they are kept.
-    requests: Vec<(usize, i64, Readings)>,
+    /// What queries ask for.
+    metrics: Vec<(Metric, Readings)>,
     next_ms: i64,
 }
 
 impl Meter {
-    /// Of a service's CPU, `phase_ms` off the full minute, and of the requests of some services over some windows.
-    pub fn new(way: Way, service: usize, phase_ms: i64, requests: impl Iterator<Item = (usize, Duration)>) -> Self {
-        let requests = requests.map(|(service, window)| (service, millis(window), Readings::default())).collect();
-        Self { way, service, phase_ms, pods: Vec::new(), requests, next_ms: i64::MIN }
+    /// Of a service's CPU, `phase_ms` off the full minute, and of what queries ask for.
+    pub fn new(way: Way, service: usize, phase_ms: i64, metrics: impl Iterator<Item = Metric>) -> Self {
+        let metrics = metrics.map(|metric| (metric, Readings::default())).collect();
+        Self { way, service, phase_ms, pods: Vec::new(), metrics, next_ms: i64::MIN }
     }
 
     /// Reads what it is time to read.
@@ -127,9 +128,15 @@ impl Meter {
             Way::MetricsServer => (METRICS_SERVER_MS, 2 * METRICS_SERVER_MS + KUBELET_MS),
         };
         self.next_ms = next(now_ms, every_ms, self.phase_ms);
-        for (service, window_ms, readings) in &mut self.requests {
-            let flow = simulation.flow(*service);
-            readings.push((now_ms, flow.served + flow.refused), *window_ms);
+        for (metric, readings) in &mut self.metrics {
+            let (value, keep_ms) = match *metric {
+                Metric::Requests { service, window } => {
+                    let flow = simulation.flow(service);
+                    (flow.served + flow.refused, millis(window))
+                }
+                Metric::UnderWay { service } => (simulation.flow(service).under_way, 0),
+            };
+            readings.push((now_ms, value), keep_ms);
         }
         for known in &mut self.pods {
             if let Some(measured) = known.measured {
@@ -180,11 +187,15 @@ impl Meter {
         samples.truncate(filled);
     }
 
-    /// Requests a second to a service over a window, refused ones included.
-    pub fn requests(&self, service: usize, now_ms: i64, window: Duration) -> Option<Rate> {
-        let window_ms = millis(window);
-        let found = self.requests.iter().find(|(of, kept_ms, _)| *of == service && *kept_ms == window_ms);
-        found.and_then(|(_, _, readings)| readings.rate(now_ms, window_ms))
+    /// What a query gives, and the milliseconds of the newest reading behind it. Refused requests count as requests.
+    pub fn number(&self, metric: Metric, now_ms: i64) -> Option<(f64, i64)> {
+        let (_, readings) = self.metrics.iter().find(|(known, _)| *known == metric)?;
+        match metric {
+            Metric::Requests { window, .. } => {
+                readings.rate(now_ms, millis(window)).map(|rate| (rate.value, rate.at_ms))
+            }
+            Metric::UnderWay { .. } => readings.0.back().map(|(at_ms, value)| (*value, *at_ms)),
+        }
     }
 }
 

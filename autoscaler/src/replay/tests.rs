@@ -11,6 +11,12 @@ use crate::planner::observation::Startup;
 
 /// One service, `web`: 10 ms of CPU a request, half a core, most of which is requested.
 pub fn graph() -> Graph {
+    let visit = Journey { name: "visit".to_owned(), share: 1.0, requests: vec![Call::to("web", 5.0)] };
+    Graph::new(vec![service("web", 0.01)], vec![visit]).unwrap()
+}
+
+/// A service whose replicas have half a core and take four seconds to start.
+pub fn service(name: &str, cpu_seconds: f64) -> Service {
     let life = Life {
         start_seconds: 2.0,
         ready_seconds: 2.0,
@@ -19,14 +25,14 @@ pub fn graph() -> Graph {
         warm_up_factor: 1.0,
         end_seconds: 5.0,
     };
-    let service = Service {
-        workload: WorkloadRef { kind: WorkloadKind::Deployment, namespace: "shop".to_owned(), name: "web".to_owned() },
+    Service {
+        workload: WorkloadRef { kind: WorkloadKind::Deployment, namespace: "shop".to_owned(), name: name.to_owned() },
         resources: Resources {
             cpu_request: Some(Quantity::from_millis(400)),
             cpu_limit: Some(Quantity::from_millis(500)),
             ..Resources::default()
         },
-        cpu_seconds: 0.01,
+        cpu_seconds,
         variation: 0.2,
         other_seconds: 0.001,
         workers: 2,
@@ -35,12 +41,10 @@ pub fn graph() -> Graph {
         idle_cores: 0.0,
         replicas: 1,
         life,
-    };
-    let visit = Journey { name: "visit".to_owned(), share: 1.0, requests: vec![Call::to("web", 5.0)] };
-    Graph::new(vec![service], vec![visit]).unwrap()
+    }
 }
 
-fn policies(spec: &str) -> PolicySet {
+pub fn policies(spec: &str) -> PolicySet {
     let text = format!(
         "apiVersion: plimsoll.dev/v1alpha1\nkind: ScalingPolicy\nmetadata: {{name: web, namespace: shop}}\nspec:\n  \
          target: {{kind: Deployment, name: web}}\n  replicas: {{min: 1, max: 10}}\n{spec}"
@@ -55,6 +59,7 @@ fn setup(trace: &str, peak: f64) -> Setup {
         graph: Arc::new(graph()),
         policies: policies(CPU),
         trace: Trace::profile(trace).unwrap().with_peak(peak),
+        begins_ms: BEGINS_MS_DEFAULT,
         objective: Objective { quantile: 0.99, below_seconds: 0.25, availability: 0.999 },
         cadence: Cadence {
             interval: Duration::from_secs(2),
@@ -88,6 +93,22 @@ fn at_three_times_the_load_the_live_loop_is_there_before_hpa() {
     assert!(fixed.cpu_hours.mean > ours.cpu_hours.mean, "{}", outcome.table());
     assert_eq!(outcome.minutes, 120.0);
     assert_eq!(outcome.moments.iter().map(Vec::len).collect::<Vec<_>>(), [120; 4]);
+}
+
+const DEMAND: &str = "  objective: {latency: {quantile: 0.99, below: 250ms}}\n  signals: [{demand: {}}]\n  \
+                      behavior: {scaleDown: {stabilizationWindowSeconds: 20}}\n";
+
+#[test]
+fn sized_by_demand_a_constant_load_costs_no_more_than_a_tuned_hpa_and_noise_changes_little() {
+    let mut setup =
+        Setup { policies: policies(DEMAND), against: vec![Baseline::Hpa], grid: true, ..setup("constant", 60.0) };
+    let outcome = quietly(&setup);
+    let (ours, hpa) = (of(&outcome, "plimsoll"), of(&outcome, "hpa"));
+    assert!(ours.cpu_hours.mean <= hpa.cpu_hours.mean * 1.01, "{}", outcome.table());
+    assert_eq!((ours.changes.mean, ours.slo_missing_minutes.mean), (0.0, 0.0), "{}", outcome.table());
+    (setup.trace, setup.grid, setup.against) = (Trace::profile("noisy").unwrap().with_peak(60.0), false, Vec::new());
+    let noisy = quietly(&setup);
+    assert!(of(&noisy, "plimsoll").changes.mean <= 20.0, "four hours: {}", noisy.table());
 }
 
 #[test]
@@ -175,6 +196,8 @@ fn what_makes_no_sense_is_refused() {
     assert_eq!(says(|s| s.policies = PolicySet::default()), "there is no policy, so nothing would be steered");
     let short = says(|s| s.trace = s.trace.clone().compressed(1000.0));
     assert_eq!(short, "the trace is 14 s long, expected at least 180 s; compress it less");
+    assert_eq!(time("2024-01-01T00:00:00Z"), Ok(BEGINS_MS_DEFAULT));
+    assert!(time("monday").unwrap_err().contains("expected one with its zone"));
     let memory = says(|s| s.policies = policies("  signals: [{utilization: {resource: memory, target: 50%}}]\n"));
     assert!(memory.contains("memory is not simulated"), "{memory}");
 }

@@ -12,6 +12,7 @@
 //! - Latencies are sampled: `SAMPLES` requests a step, stratified over the requests of all journeys, walk the graph and draw
 //!   waiting and service times. How many are refused is not sampled but worked out.
 
+mod calls;
 mod dice;
 mod fleet;
 mod flow;
@@ -21,6 +22,7 @@ mod station;
 
 use std::sync::Arc;
 
+pub use self::calls::Calls;
 pub use self::fleet::{Fleet, Pod};
 pub use self::flow::Flow;
 pub use self::graph::{Call, Graph, GraphError, Journey, Life, Service};
@@ -41,6 +43,7 @@ pub struct Simulation {
     graph: Arc<Graph>,
     seed: u64,
     step_ms: i64,
+    begins_ms: i64,
     now_ms: i64,
     fleets: Vec<Fleet>,
     flows: Flows,
@@ -50,13 +53,19 @@ pub struct Simulation {
 impl Simulation {
     /// At virtual time 0, with the replicas of the graph ready. `step_ms` is more than 0.
     pub fn new(graph: Arc<Graph>, seed: u64, step_ms: i64) -> Self {
-        let fleets =
-            graph.services().enumerate().map(|(number, service)| Fleet::new(service, number, seed, 0)).collect();
-        let flows = Flows::new(&graph);
-        Self { graph, seed, step_ms: step_ms.max(1), now_ms: 0, fleets, flows, answers: Answers::default() }
+        Self::beginning_at(graph, seed, step_ms, 0)
     }
 
-    /// Milliseconds since the start.
+    /// At a virtual time in milliseconds since the epoch. What happens does not depend on it.
+    pub fn beginning_at(graph: Arc<Graph>, seed: u64, step_ms: i64, begins_ms: i64) -> Self {
+        let fleet = |(number, service)| Fleet::new(service, number, seed, begins_ms);
+        let fleets = graph.services().enumerate().map(fleet).collect();
+        let flows = Flows::new(&graph);
+        let (step_ms, now_ms, answers) = (step_ms.max(1), begins_ms, Answers::default());
+        Self { graph, seed, step_ms, begins_ms, now_ms, fleets, flows, answers }
+    }
+
+    /// The virtual time in milliseconds.
     pub fn now_ms(&self) -> i64 {
         self.now_ms
     }
@@ -81,11 +90,6 @@ impl Simulation {
         self.flows.total(service)
     }
 
-    /// Requests that a service has under way, those that wait for whom it calls included, in the latest step.
-    pub fn under_way(&self, service: usize) -> f64 {
-        self.flows.under_way[service]
-    }
-
     /// Goes on with other numbers for the same services and calls, such as a service that a fault has made slow; whether it does:
     /// not with other services or calls.
     pub fn go_on_with(&mut self, graph: Arc<Graph>) -> bool {
@@ -94,6 +98,11 @@ impl Simulation {
             self.graph = graph;
         }
         is_same
+    }
+
+    /// Who called whom, in all so far.
+    pub fn calls(&self) -> &[Calls] {
+        self.flows.calls()
     }
 
     /// Asks for a number of replicas.
@@ -107,7 +116,7 @@ impl Simulation {
         for fleet in &mut self.fleets {
             fleet.pass(now_ms);
         }
-        let number = (now_ms / self.step_ms).unsigned_abs();
+        let number = ((now_ms - self.begins_ms) / self.step_ms).unsigned_abs();
         self.flows.step(&self.graph, &mut self.fleets, self.seed, number, (now_ms, seconds), journeys_a_second);
         latency::sample(&self.graph, &self.flows, self.seed, number, &mut self.answers);
         self.now_ms += self.step_ms;

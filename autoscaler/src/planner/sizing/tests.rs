@@ -82,7 +82,7 @@ fn the_objective_decides_where_the_queue_does() {
 fn nothing_is_done_while_it_is_not_sure() {
     // Known from one window only: 20 % more or less.
     let unsure = learnt(0.02, 0.02, 1);
-    let replicas = |from| for_demand(&sizing(), &demand(100.0), &unsure, from).unwrap();
+    let replicas = |from| for_demand(&sizing(), &demand(101.0), &unsure, from).unwrap();
     let SizingRecord::Queue { likely, least, most, .. } = replicas(1).record else { unreachable!() };
     assert!(least.replicas < likely.replicas && likely.replicas < most.replicas, "{least:?} {likely:?} {most:?}");
     let [likely, least, most] = [likely, least, most].map(|case| i32::try_from(case.replicas).unwrap());

@@ -88,7 +88,7 @@ fn steer(spec: &str, is_guarded: bool) -> [[u32; 4]; 3] {
         simulation.step(RATE);
         let now_ms = START_MS + second * 1000;
         for service in 0..3 {
-            flows[service].push((*simulation.flow(service), simulation.under_way(service)));
+            flows[service].push((*simulation.flow(service), simulation.flow(service).under_way));
             let desired = simulation.fleet(service).desired();
             for (place, at) in [SLOW - 1, SLOW + NAMED, SLOW + 120, SLOW + 600].into_iter().enumerate() {
                 if second == at {
@@ -103,7 +103,7 @@ fn steer(spec: &str, is_guarded: bool) -> [[u32; 4]; 3] {
             let millis = served * 3.0 / f64::from(desired) / 2.5;
             let mut observed = observation(now_ms, &vec![millis as i64; desired as usize]);
             if spec.contains("query") {
-                let millis = (simulation.under_way(service) * 1000.0) as i64;
+                let millis = (simulation.flow(service).under_way * 1000.0) as i64;
                 observed.readings = vec![Reading::Total { millis, at_ms: Some(now_ms) }];
             }
             if is_guarded {

@@ -213,6 +213,46 @@ fn the_start_of_a_replica_asks_for_no_other() {
     assert!(most > 3, "HPA's rule takes the start for load: {most}");
 }
 
+/// Two hours of a rate that nothing but chance moves, seen over the last ten seconds every other: how often the replicas are changed.
+fn changes_by_chance(policy: &Policy, rate: f64, seed: u64) -> usize {
+    let mut state = seed;
+    let mut uniform = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 11) as f64 / (1u64 << 53) as f64
+    };
+    // Irwin and Hall's sum, which has the variance of 1.
+    let mut normal = || (0..12).map(|_| uniform()).sum::<f64>() - 6.0;
+    let mut seconds = VecDeque::from([rate; 10]);
+    let (mut history, mut replicas, mut changes) = (History::begin(START_MS, 2), 2usize, 0);
+    for tick in 0..3_600 {
+        for _ in 0..2 {
+            seconds.pop_front();
+            seconds.push_back((rate + rate.sqrt() * normal()).max(0.0));
+        }
+        let now_ms = START_MS + tick * 2_000;
+        let observed = observed(now_ms, seconds.iter().sum::<f64>() / 10.0, replicas);
+        history.learn(policy, &observed);
+        let plan = plan(policy, &observed, &history);
+        if let Some(wish) = plan.recommendation {
+            history.remember(now_ms, wish, policy.behavior.as_ref());
+        }
+        if let Some(to) = plan.write {
+            history.changed(now_ms, plan.from, to, policy.behavior.as_ref());
+            replicas = usize::try_from(to).unwrap();
+            // The first ten minutes are those in which it is learnt how much there is to do.
+            changes += usize::from(tick > 300);
+        }
+    }
+    changes
+}
+
+#[test]
+fn chance_changes_next_to_nothing_however_near_the_load_is_to_the_next_replica() {
+    let policy = sized("[demand: {}]\n  behavior: {scaleDown: {stabilizationWindowSeconds: 20}}");
+    let all: Vec<usize> = (0..20u32).map(|n| changes_by_chance(&policy, 20.0 + f64::from(n) * 9.0, n.into())).collect();
+    assert!(all.iter().all(|changes| *changes <= 4) && all.iter().sum::<usize>() <= 10, "{all:?}");
+}
+
 prop_compose! {
     fn any_load()(
         asked in 0.0f64..400.0,

@@ -10,7 +10,7 @@ const SCRAPED: Way = Way::Scraped { every: Duration::from_secs(1), window: Durat
 /// Runs a meter over a load for each second, and gives what it says of the first pod at each.
 fn said(way: Way, rates: impl Iterator<Item = f64>) -> Vec<Option<PodSample>> {
     let mut simulation = Simulation::new(Arc::new(graph()), 1, 1000);
-    let mut meter = Meter::new(way, 0, 0, std::iter::once((0, Duration::from_secs(10))));
+    let mut meter = Meter::new(way, 0, 0, std::iter::empty());
     let mut samples = Vec::new();
     rates
         .map(|rate| {
@@ -46,4 +46,20 @@ fn metrics_server_knows_what_kubelets_measured_half_a_minute_ago() {
         (60..240).map(|second| second * 1000 - said[second as usize].as_ref().unwrap().at_ms).collect();
     assert!(*ages.iter().max().unwrap() <= 25_000, "{ages:?}");
     assert!(said[200].as_ref().is_some_and(|sample| (10..=20).contains(&sample.window.as_secs())));
+}
+
+#[test]
+fn a_query_is_answered_by_what_was_scraped_last() {
+    let mut simulation = Simulation::new(Arc::new(graph()), 1, 1000);
+    let asked = [Metric::Requests { service: 0, window: Duration::from_secs(10) }, Metric::UnderWay { service: 0 }];
+    let mut meter = Meter::new(SCRAPED, 0, 0, asked.into_iter());
+    for _ in 0..120 {
+        meter.read(&simulation);
+        simulation.step(20.0);
+    }
+    let [requests, under_way] = asked.map(|metric| meter.number(metric, simulation.now_ms()).unwrap());
+    assert!((15.0..25.0).contains(&requests.0) && requests.1 == 119_000, "{requests:?}");
+    // 20 a second, for 11 ms each.
+    assert!((0.1..1.0).contains(&under_way.0) && under_way.1 == 119_000, "{under_way:?}");
+    assert_eq!(meter.number(Metric::UnderWay { service: 1 }, 0), None);
 }

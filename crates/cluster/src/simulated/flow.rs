@@ -1,6 +1,7 @@
 //! One step of requests down the graph: what comes, what is served, waits and is refused, service after service, and what
 //! that costs in CPU. Everything is a mean but the arrivals at the front door, which are drawn.
 
+use super::calls::{Calls, Ledger};
 use super::dice::Dice;
 use super::fleet::Fleet;
 use super::graph::{Graph, Place};
@@ -28,6 +29,10 @@ pub struct Flow {
     pub refused: f64,
     /// Requests that wait now.
     pub waiting: f64,
+    /// Requests that are under way now: waiting for their turn, worked on, or waiting for the calls they make.
+    pub under_way: f64,
+    /// Seconds that served requests have spent in the service itself, the wait for their turn included.
+    pub own_seconds: f64,
 }
 
 /// A service in the latest step.
@@ -44,6 +49,7 @@ pub(super) struct Now {
 #[derive(Debug, Clone)]
 pub(super) struct Flows {
     totals: Vec<Flow>,
+    ledger: Ledger,
     pub now: Vec<Now>,
     /// Requests of the front door in the latest step, by the graph's roots.
     pub front: Vec<f64>,
@@ -58,8 +64,6 @@ pub(super) struct Flows {
     /// Of each call, how long it takes and how likely it is answered.
     seconds: Vec<f64>,
     answered: Vec<f64>,
-    /// Requests of each service that are under way.
-    pub under_way: Vec<f64>,
 }
 
 impl Flows {
@@ -67,6 +71,7 @@ impl Flows {
         let (services, nodes) = (graph.places.len(), graph.nodes.len());
         Self {
             totals: vec![Flow::default(); services],
+            ledger: Ledger::new(graph),
             now: vec![Now { cost: 1.0, ..Now::default() }; services],
             front: vec![0.0; graph.roots.len()],
             lost: vec![0.0; graph.roots.len()],
@@ -75,12 +80,15 @@ impl Flows {
             served: vec![0.0; nodes],
             seconds: vec![0.0; nodes],
             answered: vec![1.0; nodes],
-            under_way: vec![0.0; services],
         }
     }
 
     pub fn total(&self, service: usize) -> &Flow {
         &self.totals[service]
+    }
+
+    pub fn calls(&self) -> &[Calls] {
+        &self.ledger.calls
     }
 
     pub fn step(
@@ -118,6 +126,7 @@ impl Flows {
             }
             arrivals += self.served[*index];
         }
+        self.ledger.count(service, &place.nodes, &self.served);
         let retries = std::mem::take(&mut self.retries[service]);
         let waiting = self.totals[service].waiting;
         let came = arrivals + retries;
@@ -145,6 +154,7 @@ impl Flows {
         let budget = arrivals * RETRY_SHARE + callers * RETRIES_A_SECOND * seconds;
         let repeated = if callers > 0.0 { step.refused.min(budget) } else { 0.0 };
         self.retries[service] = repeated;
+        self.ledger.repeat(service, repeated);
         let share_repeated = if step.refused > 0.0 { repeated / step.refused } else { 0.0 };
 
         self.now[service] = Now {
@@ -169,11 +179,13 @@ impl Flows {
 
     /// From the leaves up: how long calls take and how likely they are answered, and who has no more room.
     fn judge(&mut self, graph: &Graph, fleets: &[Fleet], now_ms: i64, seconds: f64) {
-        self.under_way.fill(0.0);
+        let mut under_way = vec![0.0; graph.places.len()];
         for (index, node) in graph.nodes.iter().enumerate().rev() {
             let (place, now) = (&graph.places[node.service], &self.now[node.service]);
-            let mut took =
+            let own =
                 now.waiting.mean() + place.alone_seconds(node.cpu_seconds * now.cost) + place.service.other_seconds;
+            self.totals[node.service].own_seconds += self.served[index] * own;
+            let mut took = own;
             let mut answered = 1.0 - now.failing;
             for stage in &node.then {
                 let mut slowest = 0.0f64;
@@ -188,11 +200,12 @@ impl Flows {
             }
             self.seconds[index] = took;
             self.answered[index] = answered;
-            self.under_way[node.service] += self.served[index] / seconds * took;
+            under_way[node.service] += self.served[index] / seconds * took;
         }
         for (service, place) in graph.places.iter().enumerate() {
+            self.totals[service].under_way = under_way[service];
             let room = f64::from(place.service.in_flight_max) * fleets[service].serving(now_ms).count() as f64;
-            let wanted = self.under_way[service] / (1.0 - self.shed[service]).max(1e-6);
+            let wanted = under_way[service] / (1.0 - self.shed[service]).max(1e-6);
             self.shed[service] = if wanted > room && wanted > 0.0 { 1.0 - room / wanted } else { 0.0 };
         }
         for (root, lost) in graph.roots.iter().zip(&mut self.lost) {

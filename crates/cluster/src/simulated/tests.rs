@@ -25,7 +25,7 @@ fn bytes(seed: u64, commands: &[(f64, usize, u32)]) -> String {
             numbers.for_each(|number| write!(text, "{:x} ", number.to_bits()).unwrap());
         }
         for service in 0..3 {
-            let Flow { arrivals, retries, served, refused, waiting } = *simulation.flow(service);
+            let Flow { arrivals, retries, served, refused, waiting, .. } = *simulation.flow(service);
             for number in [arrivals, retries, served, refused, waiting] {
                 write!(text, "{:x} ", number.to_bits()).unwrap();
             }
@@ -50,6 +50,21 @@ fn a_run_is_the_same_on_every_machine() {
 }
 
 const PINNED: &str = "06ce2e2bf96da102";
+
+#[test]
+fn the_time_of_the_calendar_changes_nothing() {
+    let (services, journeys) = shop();
+    let graph = Arc::new(Graph::new(services, journeys).unwrap());
+    let begins_ms = 1_704_067_200_000;
+    let mut at_epoch = Simulation::new(Arc::clone(&graph), 7, STEP_MS);
+    let mut later = Simulation::beginning_at(graph, 7, STEP_MS, begins_ms);
+    for rate in [20.0, 60.0, 45.0] {
+        [&mut at_epoch, &mut later].into_iter().for_each(|simulation| simulation.scale(1, 1 + rate as u32 / 20));
+        assert_eq!(at_epoch.step(rate), later.step(rate));
+    }
+    assert_eq!(later.now_ms() - begins_ms, at_epoch.now_ms());
+    assert_eq!(later.fleet(1).pods()[0].ready_ms - begins_ms, at_epoch.fleet(1).pods()[0].ready_ms);
+}
 
 #[test]
 fn another_seed_is_another_day() {
@@ -98,11 +113,11 @@ fn a_service_that_becomes_slow_fills_its_callers_up_and_another_graph_is_refused
     let mut simulation = simulation(7);
     (0..60).for_each(|_| drop(simulation.step(10.0).clone()));
     let (door, stock) = (2, 1);
-    let before = simulation.under_way(door);
+    let before = simulation.flow(door).under_way;
     services[stock].other_seconds = 0.5;
     assert!(simulation.go_on_with(Arc::new(Graph::new(services.clone(), journeys.clone()).unwrap())));
     (0..60).for_each(|_| drop(simulation.step(10.0).clone()));
-    assert!(simulation.under_way(door) > before + 3.0, "{before} and {}", simulation.under_way(door));
+    assert!(simulation.flow(door).under_way > before + 3.0, "{before} and {}", simulation.flow(door).under_way);
     services.swap(0, 1);
     assert!(!simulation.go_on_with(Arc::new(Graph::new(services, journeys).unwrap())));
 }

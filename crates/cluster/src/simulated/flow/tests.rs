@@ -61,6 +61,40 @@ fn one_can_do_without_what_is_not_needed() {
 }
 
 #[test]
+fn spans_would_tell_who_called_whom_and_what_was_repeated() {
+    let mut simulation = simulation(|_| ());
+    run(&mut simulation, 600, 20.0);
+    let calls =
+        |simulation: &Simulation, server: usize| *simulation.calls().iter().find(|c| c.server == server).unwrap();
+    assert_eq!(simulation.calls().len(), 2, "customers' calls are no service's");
+    for server in [0, 1] {
+        let (to, Flow { arrivals, .. }) = (calls(&simulation, server), *simulation.flow(server));
+        assert_eq!((to.client, to.repeated), (2, 0.0));
+        assert!((to.made - arrivals).abs() < 1e-6, "{to:?}");
+    }
+    simulation.scale(0, 0);
+    run(&mut simulation, 60, 20.0);
+    let (to, Flow { arrivals, retries, .. }) = (calls(&simulation, 0), *simulation.flow(0));
+    assert!(retries > 100.0 && (to.repeated - retries).abs() < 1e-6, "{to:?} {retries}");
+    assert!((to.made - arrivals - retries).abs() < 1e-6, "{to:?}");
+}
+
+#[test]
+fn a_requests_own_time_is_its_work_and_its_wait() {
+    let own_ms = |rate: f64| {
+        let mut simulation = simulation(|_| ());
+        run(&mut simulation, 120, rate);
+        let [stock, door] = [1, 2].map(|service| *simulation.flow(service));
+        // One is under way for as long as it takes, the calls it waits for included (Little's law).
+        assert!(stock.under_way > 0.0 && door.under_way > stock.under_way, "{stock:?} {door:?}");
+        stock.own_seconds / stock.served * 1000.0
+    };
+    let (idle, busy) = (own_ms(1.0), own_ms(44.0));
+    // 20 ms of CPU on one core, and 1 ms beside.
+    assert!((21.0..22.0).contains(&idle) && busy > 2.0 * idle, "{idle} {busy}");
+}
+
+#[test]
 fn a_slow_service_fills_its_caller_up() {
     let slow = |service: &mut Service| {
         service.in_flight_max = if service.workload.name == "door" { 20 } else { 1000 };
@@ -129,7 +163,7 @@ proptest! {
             prop_assert!(answers.failed >= -1e-9 && answers.failed <= answers.requests + 1e-9, "{answers:?}");
             prop_assert!(answers.latencies.iter().all(|seconds| seconds.is_finite() && *seconds > 0.0));
             for service in 0..3 {
-                let Flow { arrivals, retries, served, refused, waiting } = *simulation.flow(service);
+                let Flow { arrivals, retries, served, refused, waiting, .. } = *simulation.flow(service);
                 let rest = arrivals + retries - served - refused - waiting;
                 prop_assert!(rest.abs() <= 1e-7 * (1.0 + arrivals), "{service}: {:?}", simulation.flow(service));
             }
