@@ -1,11 +1,11 @@
 //! How fast a replay is: 14 days in steps of 15 s with 100 workloads, each planned at every step. Run with
-//! `cargo run --release -p autoscaler --example bench_replay`.
+//! `cargo xtask bench plan`.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use autoscaler::policy::from_documents;
 use autoscaler::replay::{BEGINS_MS_DEFAULT, Cadence, Objective, Setup, Trace, run};
 use autoscaler::{PolicySet, Startup};
@@ -16,6 +16,7 @@ use protocol::quantity::Quantity;
 const WORKLOADS: usize = 100;
 const STEP: Duration = Duration::from_secs(15);
 const DAYS: f64 = 14.0;
+const SECONDS_MAX: f64 = 15.0;
 
 fn main() -> anyhow::Result<()> {
     let trace = Trace::profile("diurnal").context("the profile is gone")?;
@@ -43,6 +44,7 @@ fn main() -> anyhow::Result<()> {
         plans / seconds
     );
     print!("{}", outcome.table());
+    ensure!(seconds < SECONDS_MAX, "it takes longer than {SECONDS_MAX} s");
     Ok(())
 }
 
